@@ -1,0 +1,42 @@
+# Each target sets up what it needs; nothing is written outside this folder.
+SHELL := /bin/sh
+PY := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick test-browser check format bench lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+.venv/.ready: requirements.lock pyproject.toml scripts/setup
+	@sh scripts/setup
+
+demo: .venv/.ready ## run everything on this machine: bot, billing, simulated WeChat (PORT, SANDBOX_PORT, DEMO_SECONDS=N, RESET=1)
+	@$(PY) -m app.cli demo
+
+test: .venv/.ready ## run all tests (browser tests where Chromium is found)
+	@$(PY) -m pytest -q
+
+quick: .venv/.ready ## run the tests that take seconds
+	@$(PY) -m pytest -q -m "not slow and not browser"
+
+test-browser: .venv/.ready ## run the browser tests only (Debian: apt-get install chromium fonts-noto-cjk)
+	@$(PY) -m pytest -q -m browser
+
+check: .venv/.ready ## formatting, lint, types, house rules
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(PY) -m pytest -q tests/test_house.py tests/test_docs.py
+
+format: .venv/.ready ## format the code
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+bench: .venv/.ready ## measure: messages against WeRoBot and a smallest view
+	@$(PY) -m bench
+
+lock: ## renew requirements.lock from requirements.in (needs uv)
+	uv pip compile --universal -p 3.11 --generate-hashes --no-header --no-emit-index-url -q requirements.in -o requirements.lock
+
+clean: ## remove the environment and everything the demo made
+	rm -rf .venv var .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,174 @@
+"""The `campusnet` command: each subcommand is one call into the house."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+import click
+import pydantic
+
+from app import config as configuration
+from app import demo as demonstration
+from app import doctor as diagnosis
+from app import logs, setup_file, wiring
+from app.broadcasting import broadcast_group
+from app.config import Config
+from app.listing import describe_order, list_orders
+from app.server import Server
+from billing.embedded import seed
+from models import schema
+from models.db import Database
+
+DEFAULT_CONFIG = "config.toml"
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=DEFAULT_CONFIG,
+    envvar="CAMPUSNET_CONFIG",
+    show_default=True,
+    help="The configuration file.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="campusnet")
+def main() -> None:
+    """桂电校园网 on WeChat: balance, recharge, packages, notices."""
+
+
+@main.command()
+@config_option
+@click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Address and port to listen on.")
+@click.option("--processes", default=2, show_default=True, help="How many processes.")
+@click.option("--threads", default=8, show_default=True, help="Threads in each process.")
+def serve(config_path: Path, bind: str, processes: int, threads: int) -> None:
+    """Run the web side: WeChat pushes, payment callbacks, pages."""
+    config = open_config(config_path)
+    Server(config, bind=bind, processes=processes, threads=threads).run()
+
+
+@main.command()
+@config_option
+def worker(config_path: Path) -> None:
+    """Run one background worker; start as many as you like."""
+    house = wiring.build(open_config(config_path))
+    stopped = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    house.worker().run(stopped)
+    house.close()
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.pass_context
+def sandbox(context: click.Context) -> None:
+    """Run the simulated WeChat by itself (arguments as of `python -m sandbox`)."""
+    sys.argv = ["sandbox", *context.args]
+    runpy.run_module("sandbox", run_name="__main__")
+
+
+@main.command()
+def demo() -> None:
+    """Run everything on this machine, with a simulated WeChat; settings by environment (see README)."""
+    sys.exit(demonstration.run(demonstration.Options.from_environment()))
+
+
+@main.command()
+@click.option("--to", "target", type=click.Path(path_type=Path), default=DEFAULT_CONFIG, show_default=True)
+def init(target: Path) -> None:
+    """Write a configuration file to start from, with fresh random secrets."""
+    setup_file.write_example(target)
+    click.echo(f"wrote {target}: fill in the values marked with <…>, then run: campusnet doctor")
+
+
+@main.group()
+def db() -> None:
+    """The database."""
+
+
+@db.command()
+@config_option
+def upgrade(config_path: Path) -> None:
+    """Create or upgrade the tables, and the catalogue of the fee table where there is none."""
+    database = Database(open_config(config_path).database.url)
+    schema.upgrade(database)
+    with database.transaction() as session:
+        seed.seed_catalogue(session)
+    click.echo("database is up to date")
+
+
+@main.group()
+def menu() -> None:
+    """The menu of the official account."""
+
+
+@menu.command()
+@config_option
+def push(config_path: Path) -> None:
+    """Replace the menu by ours; phones show it within five minutes."""
+    wiring.build(open_config(config_path)).push_menu()
+    click.echo("menu pushed")
+
+
+@main.group()
+def orders() -> None:
+    """Orders and what became of them."""
+
+
+@orders.command("list")
+@config_option
+@click.option("--limit", default=20, show_default=True)
+def orders_list(config_path: Path, limit: int) -> None:
+    """The newest orders."""
+    for line in list_orders(Database(open_config(config_path).database.url), limit):
+        click.echo(line)
+
+
+@orders.command("show")
+@config_option
+@click.argument("number")
+def orders_show(config_path: Path, number: str) -> None:
+    """One order from prepay to the ledger, by order number, out_trade_no or transaction id."""
+    found = describe_order(Database(open_config(config_path).database.url), number)
+    if found is None:
+        raise click.ClickException(f"no order {number}")
+    click.echo(json.dumps(found, ensure_ascii=False, indent=1))
+
+
+@main.command()
+@config_option
+def doctor(config_path: Path) -> None:
+    """Check configuration, database, Redis, keys and WeChat, and say how to mend what is wrong."""
+    sys.exit(diagnosis.run(config_path))
+
+
+main.add_command(broadcast_group)
+
+
+def open_config(path: Path) -> Config:
+    """The configuration, or one line a mistake on standard error."""
+    try:
+        config = configuration.load(path)
+    except FileNotFoundError as error:
+        raise click.ClickException(f"{error.filename} is missing; `campusnet init` writes one") from None
+    except pydantic.ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors()]
+        raise click.ClickException(f"{path} is not usable:\n  " + "\n  ".join(lines)) from None
+    logs.configure(json=config.mode == "production")
+    return config
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""Configuration: config.toml, then the environment (`CAMPUSNET_SECTION__KEY`), typed and complete.
+
+An unknown key, a missing secret or a sandbox address in production stops the start.
+`config.example.toml` explains every key; `tests/test_docs.py` keeps the two together.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+WECHAT_API = "https://api.weixin.qq.com"
+WECHAT_OAUTH = "https://open.weixin.qq.com"
+WECHATPAY_API = "https://api.mch.weixin.qq.com"
+AES_KEY_LENGTH = 43
+API_V3_KEY_LENGTH = 32
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys are errors, values do not change after the start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ContactSection(Section):
+    """The table [site.contact]."""
+
+    qq_group: str = "466522933"
+    hotline: str = "0773-2290739"
+    office: str = "网络与信息技术中心1楼110室"
+    office_hours: str = "工作日上班时间"
+    service_from_hour: int = Field(default=9, ge=0, le=24)
+    service_until_hour: int = Field(default=18, ge=0, le=24)
+
+
+class SiteSection(Section):
+    """The table [site]."""
+
+    name: str = "桂电校园网"
+    base_url: str
+    timezone: Literal["Asia/Shanghai"] = "Asia/Shanghai"
+    campus_networks: tuple[IPv4Network | IPv6Network, ...] = (IPv4Network("10.0.0.0/8"),)
+    trusted_proxies: int = Field(default=0, ge=0, le=3)
+    intranet_url: str = ""
+    secret_key: SecretStr
+    contact: ContactSection = ContactSection()
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+
+class WechatSection(Section):
+    """The table [wechat]."""
+
+    app_id: str
+    app_secret: SecretStr
+    token: SecretStr
+    encoding_aes_key: SecretStr = SecretStr("")
+    message_mode: Literal["safe", "plain"] = "safe"
+    original_id: str = ""
+    account_type: Literal["service", "subscription", "test"] = "service"
+    api_base: str = WECHAT_API
+    oauth_base: str = WECHAT_OAUTH
+
+    @model_validator(mode="after")
+    def _secrets_fit(self) -> Self:
+        if not self.token.get_secret_value():
+            raise ValueError("token is empty: anybody could send messages")
+        if self.message_mode == "safe" and len(self.encoding_aes_key.get_secret_value()) != AES_KEY_LENGTH:
+            raise ValueError("encoding_aes_key must have 43 characters in safe mode")
+        return self
+
+
+class PaySection(Section):
+    """The table [pay]."""
+
+    mch_id: str
+    api_v3_key: SecretStr
+    merchant_serial: str
+    merchant_key_file: Path
+    public_key_id: str = ""
+    public_key_file: Path | None = None
+    platform_cert_files: tuple[Path, ...] = ()
+    api_base: str = WECHATPAY_API
+
+    @model_validator(mode="after")
+    def _can_verify(self) -> Self:
+        if len(self.api_v3_key.get_secret_value()) != API_V3_KEY_LENGTH:
+            raise ValueError("api_v3_key must have 32 characters")
+        if bool(self.public_key_id) != (self.public_key_file is not None):
+            raise ValueError("public_key_id and public_key_file go together")
+        if not self.public_key_id and not self.platform_cert_files:
+            raise ValueError("set public_key_id and public_key_file, or platform_cert_files")
+        return self
+
+
+class DatabaseSection(Section):
+    """The table [database]."""
+
+    url: str
+    pool_size: int = Field(default=10, ge=1, le=100)
+
+
+class RedisSection(Section):
+    """The table [redis]."""
+
+    url: str = ""
+
+
+class BillingSection(Section):
+    """The table [billing]."""
+
+    backend: Literal["embedded"] = "embedded"
+
+
+class RechargeSection(Section):
+    """The table [recharge]."""
+
+    presets_fen: tuple[int, ...] = (500, 1000, 2000, 5000, 10000, 20000)
+    min_fen: int = Field(default=100, ge=1)
+    max_fen: int = Field(default=50_000, ge=1)
+    step_fen: int = Field(default=100, ge=1)
+    order_ttl_s: int = Field(default=1800, ge=300, le=7200)
+    daily_limit_fen: int = Field(default=200_000, ge=1)
+
+
+class IdentitySection(Section):
+    """The table [identity]."""
+
+    kind: Literal["cas"] = "cas"
+    base_url: str
+    account_attribute: str = ""
+    timeout_s: float = Field(default=5.0, gt=0, le=30)
+
+
+class WorkerSection(Section):
+    """The table [worker]."""
+
+    mode: Literal["embedded", "external"] = "external"
+
+
+class Config(BaseSettings):
+    """The whole file."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="CAMPUSNET_", env_nested_delimiter="__"
+    )
+
+    mode: Literal["demo", "production"] = "production"
+    site: SiteSection
+    wechat: WechatSection
+    pay: PaySection
+    database: DatabaseSection
+    redis: RedisSection = RedisSection()
+    billing: BillingSection = BillingSection()
+    recharge: RechargeSection = RechargeSection()
+    identity: IdentitySection
+    worker: WorkerSection = WorkerSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return (env_settings, init_settings)
+
+    @model_validator(mode="after")
+    def _production_is_real(self) -> Self:
+        if self.mode != "production":
+            return self
+        for name, url in (
+            ("site.base_url", self.site.base_url),
+            ("wechat.api_base", self.wechat.api_base),
+            ("wechat.oauth_base", self.wechat.oauth_base),
+            ("pay.api_base", self.pay.api_base),
+            ("identity.base_url", self.identity.base_url),
+        ):
+            parts = urlsplit(url)
+            if parts.scheme != "https" or parts.hostname in LOOPBACK_HOSTS:
+                raise ValueError(f"mode is production, but {name} is not a public https address: {url}")
+        return self
+
+
+def load(path: Path) -> Config:
+    """Read a file and the environment over it. File names inside are relative to the file.
+
+    `<key>_file` in the file or the environment may stand for a secret `<key>`.
+    Raises: pydantic.ValidationError with every wrong key by name; OSError, tomllib.TOMLDecodeError.
+    """
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    _absolute(data.get("pay", {}), path.parent)
+    _read_secret_files(data, path.parent)
+    return Config(**data)
+
+
+def _absolute(pay: dict[str, Any], folder: Path) -> None:
+    for key in ("merchant_key_file", "public_key_file"):
+        if key in pay:
+            pay[key] = folder / pay[key]
+    if "platform_cert_files" in pay:
+        pay["platform_cert_files"] = [folder / name for name in pay["platform_cert_files"]]
+
+
+SECRETS = (
+    ("site", "secret_key"),
+    ("wechat", "app_secret"),
+    ("wechat", "token"),
+    ("wechat", "encoding_aes_key"),
+    ("pay", "api_v3_key"),
+    ("database", "url"),
+)
+
+
+def _read_secret_files(data: dict[str, Any], folder: Path) -> None:
+    for section, key in SECRETS:
+        name = os.environ.pop(f"CAMPUSNET_{section.upper()}__{key.upper()}_FILE", None)
+        table = data.setdefault(section, {})
+        name = name or table.pop(f"{key}_file", None)
+        if name:
+            table[key] = (folder / name).read_text(encoding="utf-8").strip()

@@ -1,0 +1,98 @@
+"""`campusnet doctor`: look at everything a running service depends on, and say how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pydantic
+import redis
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import config as configuration
+from app import wiring
+from app.config import Config
+from models import schema
+from models.errors import ServiceError
+from payments.wechatpay_errors import TradeNotFound
+
+# Long enough for WeChat, never used for an order: those start with r and a date.
+PROBE_NUMBER = "campusnetdoctorprobe01"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `mend` is what to do when it is not well."""
+
+    name: str
+    well: bool
+    detail: str
+    mend: str = ""
+
+
+def run(path: Path) -> int:
+    """Print a line for each check. Returns: 0 when all is well, else 1."""
+    findings = list(examine(path))
+    for finding in findings:
+        click.echo(f"{'✓' if finding.well else '✗'} {finding.name}: {finding.detail}")
+        if not finding.well and finding.mend:
+            click.echo(f"  → {finding.mend}")
+    return 0 if all(finding.well for finding in findings) else 1
+
+
+def examine(path: Path) -> Iterator[Finding]:
+    """Check configuration first; the rest only when it can be read."""
+    try:
+        config = configuration.load(path)
+    except (OSError, ValueError) as error:
+        yield Finding("configuration", well=False, detail=_short(error), mend="compare with config.example.toml")
+        return
+    yield Finding("configuration", well=True, detail=f"{path} ({config.mode})")
+    try:
+        house = wiring.build(config)
+    except (OSError, ValueError) as error:
+        yield Finding("keys", well=False, detail=_short(error), mend="check the key files of [pay]")
+        return
+    yield Finding("keys", well=True, detail="merchant key and verification keys can be read")
+    for name, look, mend in _checks(config, house):
+        try:
+            yield Finding(name, well=True, detail=look())
+        except (ServiceError, SQLAlchemyError, redis.RedisError, OSError, ValueError) as error:
+            yield Finding(name, well=False, detail=_short(error), mend=mend)
+    house.close()
+
+
+def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[], str], str]]:
+    def database() -> str:
+        schema.check(house.database)
+        return f"{house.database.dialect}, tables are up to date"
+
+    def store() -> str:
+        return f"Redis {house.redis.info('server')['redis_version']}"  # type: ignore[index]
+
+    def wechat() -> str:
+        house.wechat.tokens.get()
+        return "access token received"
+
+    def pay() -> str:
+        try:
+            house.web.pay.query(PROBE_NUMBER)
+        except TradeNotFound:
+            return "our signature is accepted, and theirs verifies"
+        return "answered"
+
+    return [
+        ("database", database, "campusnet db upgrade; check [database] url"),
+        ("redis", store, "check [redis] url; Debian: apt-get install redis-server"),
+        ("wechat", wechat, "check app_id and app_secret, and the IP whitelist of 公众平台 (error 40164)"),
+        ("wechatpay", pay, "check mch_id, merchant_serial, merchant_key_file and the clock of this machine"),
+        ("identity", lambda: config.identity.base_url, ""),
+    ]
+
+
+def _short(error: Exception) -> str:
+    if isinstance(error, pydantic.ValidationError):
+        return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    return f"{type(error).__name__}: {error}"[:300]

@@ -1,0 +1,51 @@
+"""The web application: blueprints, error tables, headers; nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Flask
+from flask_wtf import CSRFProtect
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from web import errors, h5, headers, hooks, portal, public
+from web.services import WebServices
+
+BODY_LIMIT_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """What Flask itself must know. `trusted_proxies` is how many proxies stand before us."""
+
+    secret_key: str
+    secure_cookies: bool
+    trusted_proxies: int
+
+
+def create_app(services: WebServices, settings: WebSettings) -> Flask:
+    """One application; tests and production call this with their services."""
+    app = Flask("web", static_folder="static", template_folder="templates")
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        SESSION_COOKIE_NAME="campusnet",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.secure_cookies,
+        MAX_CONTENT_LENGTH=BODY_LIMIT_BYTES,
+        WTF_CSRF_TIME_LIMIT=6 * 3600,
+        TRUSTED_HOSTS=None,
+    )
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.extensions["campusnet"] = services
+    csrf = CSRFProtect(app)
+    for blueprint in (hooks.blueprint, public.blueprint, portal.blueprint, *h5.blueprints):
+        app.register_blueprint(blueprint)
+    csrf.exempt(hooks.blueprint)
+    errors.register(app)
+    headers.register(app)
+    if settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies
+        )
+    return app

@@ -1,0 +1,201 @@
+"""From configuration to a working house. Tests, commands and servers all call `build`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from app.config import Config
+from app.deliveries import deliver_message
+from app.worker import Deliver, Worker
+from billing import registry
+from bot import customer
+from bot import menu as bot_menu
+from bot.callback import Callback
+from bot.client import ClientConfig, WechatClient
+from bot.envelope import CallbackConfig
+from bot.limits import RateLimiter
+from bot.oauth import OAuth
+from bot.redis_gate import connect
+from bot.replies import ReplyStore
+from bot.robot import build_robot
+from handlers import ROUTES
+from handlers.services import HandlerServices
+from models.clock import Clock, utc_now
+from models.db import Database
+from models.site import Contact, RechargeRules, Site
+from payments import credit, notify, settle
+from payments.services import Services
+from payments.wechatpay import PayConfig, WechatPay
+from web.identity import Identity, IdentityConfig
+from web.services import WebServices
+
+WAKE_KEY = "campusnet:wake"
+# More tokens than workers could ever need; the list is trimmed so that it cannot grow.
+WAKE_KEEP = 16
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything one process needs; built once, closed once."""
+
+    config: Config
+    database: Database
+    redis: redis.Redis
+    wechat: WechatClient
+    web: WebServices
+    deliveries: Mapping[str, Deliver]
+
+    def worker(self) -> Worker:
+        """A background worker with a name of its own."""
+        return Worker(self.web, self.deliveries, wait=Waiter(self.config.redis.url).wait)
+
+    def push_menu(self) -> None:
+        """Replace the account's menu by ours."""
+        bot_menu.push_menu(self.wechat, self.config.site.base_url)
+
+    def close(self) -> None:
+        """Let go of connections and threads."""
+        self.web.callback.close()
+        self.web.pay.disconnect()
+        self.database.dispose()
+        self.redis.close()
+
+
+def build(config: Config, *, clock: Clock = utc_now) -> House:
+    """Wire everything; opens no connection yet. Raises: ValueError, OSError - keys that cannot be used."""
+    database = Database(config.database.url, pool_size=config.database.pool_size)
+    store = connect(config.redis.url)
+    wechat = WechatClient(
+        ClientConfig(
+            app_id=config.wechat.app_id,
+            app_secret=config.wechat.app_secret.get_secret_value(),
+            api_base=config.wechat.api_base,
+        ),
+        store,
+    )
+    base = Services(
+        database=database,
+        clock=clock,
+        billing=registry.build(config.billing.backend, database=database, clock=clock),
+        pay=WechatPay(pay_config(config), clock),
+        rules=RechargeRules(**config.recharge.model_dump()),
+        site=site_of(config),
+        wake=partial(wake, store),
+    )
+    limiter = RateLimiter(store)
+    web = WebServices(
+        **shallow(base),
+        callback=_callback(config, base, wechat, store, limiter, clock),
+        oauth=OAuth(wechat, config.wechat.oauth_base, clock),
+        identity=Identity(
+            IdentityConfig(
+                base_url=config.identity.base_url.rstrip("/"),
+                account_attribute=config.identity.account_attribute,
+                timeout_s=config.identity.timeout_s,
+            )
+        ),
+        limiter=limiter,
+        notify=partial(notify.receive, base),
+    )
+    deliveries: dict[str, Deliver] = {
+        "settle": settle.deliver,
+        "credit": credit.deliver,
+        "inbox": notify.deliver,
+        "message": partial(deliver_message, wechat),
+    }
+    return House(config, database, store, wechat, web, deliveries)
+
+
+def pay_config(config: Config) -> PayConfig:
+    """The merchant of the configuration, with its keys read from their files."""
+    pay = config.pay
+    return PayConfig(
+        app_id=config.wechat.app_id,
+        mch_id=pay.mch_id,
+        api_v3_key=pay.api_v3_key.get_secret_value(),
+        merchant_serial=pay.merchant_serial,
+        merchant_key_pem=_read(pay.merchant_key_file),
+        public_keys={pay.public_key_id: _read(pay.public_key_file)} if pay.public_key_file else {},
+        platform_certs=tuple(_read(path) for path in pay.platform_cert_files),
+        api_base=pay.api_base,
+        notify_url=f"{config.site.base_url}/wechatpay/notify",
+    )
+
+
+def site_of(config: Config) -> Site:
+    """What every layer may know of the site."""
+    site = config.site
+    return Site(
+        name=site.name,
+        base_url=site.base_url,
+        intranet_url=site.intranet_url or f"{site.base_url}/self/",
+        campus_networks=site.campus_networks,
+        contact=Contact(**site.contact.model_dump()),
+    )
+
+
+def shallow(services: Services) -> dict[str, Any]:
+    """The fields of a base service as keyword arguments for a richer one."""
+    return {field.name: getattr(services, field.name) for field in fields(Services)}
+
+
+def wake(store: redis.Redis) -> None:
+    """Tell one waiting worker that something is due. Redis away: it looks by itself within a second."""
+    with contextlib.suppress(redis.RedisError), store.pipeline(transaction=False) as pipe:
+        pipe.lpush(WAKE_KEY, 1)
+        pipe.ltrim(WAKE_KEY, 0, WAKE_KEEP - 1)
+        pipe.execute()
+
+
+class Waiter:
+    """Waits for `wake` on a connection of its own; without Redis it just waits."""
+
+    def __init__(self, url: str) -> None:
+        self._store = redis.Redis.from_url(
+            url, socket_connect_timeout=0.5, socket_timeout=5.0, retry=Retry(NoBackoff(), 0)
+        )
+
+    def wait(self, seconds: float) -> None:
+        """Return at a wake-up, or after `seconds`."""
+        try:
+            self._store.blpop([WAKE_KEY], timeout=seconds)
+        except redis.RedisError:
+            time.sleep(seconds)
+
+
+def _callback(
+    config: Config,
+    base: Services,
+    wechat: WechatClient,
+    store: redis.Redis,
+    limiter: RateLimiter,
+    clock: Clock,
+) -> Callback:
+    robot = build_robot(ROUTES, HandlerServices(**shallow(base), limiter=limiter))
+    return Callback(
+        CallbackConfig(
+            token=config.wechat.token.get_secret_value(),
+            mode=config.wechat.message_mode,
+            app_id=config.wechat.app_id,
+            encoding_aes_key=config.wechat.encoding_aes_key.get_secret_value(),
+            original_id=config.wechat.original_id,
+        ),
+        ReplyStore(store),
+        robot,
+        clock,
+        partial(customer.send_text, wechat),
+    )
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,102 @@
+"""The worker: `run_once` does what is due, `run` repeats it until told to stop.
+
+Any number of workers may run; leases in the outbox keep them from doing the same work twice.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import structlog
+
+from models.errors import Conflict, ServiceError, Unavailable, Unknown
+from payments import outbox
+from payments.outcome import Done, Later, Outcome, Park
+from payments.services import Services
+
+log = structlog.get_logger()
+
+Deliver = Callable[[Services, outbox.Claim], Outcome]
+
+# Small enough that a batch ends well within its lease, even when each item waits for a time-out.
+BATCH = 4
+POLL_S = 1.0
+
+
+class Worker:
+    """One worker with a name of its own; `deliveries` says who does which kind of item."""
+
+    def __init__(
+        self,
+        services: Services,
+        deliveries: Mapping[str, Deliver],
+        *,
+        wait: Callable[[float], None],
+    ) -> None:
+        self._services = services
+        self._deliveries = dict(deliveries)
+        self._wait = wait
+        self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+
+    def run_once(self) -> int:
+        """Lease one batch and deal with it. Returns: how many items were leased."""
+        with self._services.transaction() as session:
+            held = outbox.claim(
+                session,
+                self.owner,
+                now=self._services.clock(),
+                limit=BATCH,
+                kinds=list(self._deliveries),
+            )
+        for item in held:
+            self._deal_with(item)
+        return len(held)
+
+    def run(self, stopped: threading.Event) -> None:
+        """Work until `stopped` is set; waits for a wake-up, at most a second, when nothing is due."""
+        while not stopped.is_set():
+            try:
+                busy = self.run_once()
+            except Exception:
+                log.exception("worker_round_failed")
+                busy = 0
+                stopped.wait(POLL_S)
+            if not busy and not stopped.is_set():
+                self._wait(POLL_S)
+
+    def _deal_with(self, item: outbox.Claim) -> None:
+        try:
+            outcome = self._deliveries[item.kind](self._services, item)
+        except (Unknown, Unavailable, Conflict) as error:
+            outcome = self._again(item, error)
+        except ServiceError as error:
+            outcome = Park(f"{type(error).__name__}: {error}")
+        except Exception as error:
+            log.exception("delivery_failed", kind=item.kind, key=item.key)
+            outcome = self._again(item, error)
+        try:
+            self._settle(item, outcome)
+        except Conflict:
+            # The lease ran out while we worked: whoever has it now repeats the work safely.
+            log.warning("lease_lost", kind=item.kind, key=item.key)
+
+    def _again(self, item: outbox.Claim, error: Exception) -> Outcome:
+        if item.attempts >= outbox.ATTEMPTS_MAX and item.kind != "settle":
+            return Park(f"given up after {item.attempts} tries: {type(error).__name__}")
+        return Later(self._services.clock() + timedelta(seconds=outbox.backoff_s(item.attempts)))
+
+    def _settle(self, item: outbox.Claim, outcome: Outcome) -> None:
+        now = self._services.clock()
+        with self._services.transaction() as session:
+            match outcome:
+                case Done(note):
+                    outbox.finish(session, item, now=now, note=note)
+                case Later(at):
+                    outbox.postpone(session, item, now=now, due_at=at, error=None)
+                case Park(reason):
+                    outbox.park(session, item, now=now, error=reason)
+                    log.error("parked", kind=item.kind, key=item.key, reason=reason)

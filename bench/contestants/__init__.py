@@ -1,0 +1,1 @@
+"""The applications that are measured; each has `create_app()` for the server and reads `BENCH_*`."""

@@ -1,0 +1,1 @@
+"""Our own billing engine: accounts, a double-entry ledger in fen, the catalogue and traffic lots."""

@@ -1,0 +1,162 @@
+"""The embedded billing back end: `billing.interface.BillingBackend` on our own tables."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import IntegrityError
+
+from billing.embedded import accounts, grants, ledger
+from billing.embedded.balance import Found, read_balance
+from billing.embedded.catalogue import offers
+from billing.embedded.faults import changing, looking
+from billing.embedded.usage import by_day
+from billing.interface import (
+    AccountName,
+    Balance,
+    Capabilities,
+    CreditOutcome,
+    CreditReceipt,
+    DayUsage,
+    ExchangeRecord,
+    Offer,
+)
+from models.clock import Clock, campus_date
+from models.db import Database
+from models.errors import AmountInvalid, NoSuchAccount, Refused
+from models.money import mask_name
+
+# Far beyond any recharge; keeps sums within 64 bits.
+MAX_CREDIT_FEN = 10**11
+MAX_KEY_LENGTH = 64
+
+
+class KeyUsedOtherwise(Refused):
+    """This key has credited another account or another amount before."""
+
+    status = 409
+    code = "E-KEY"
+
+    def __init__(self, text: str = "该笔入账编号已用于另一笔充值") -> None:
+        super().__init__(text)
+
+
+class EmbeddedBilling:
+    """Each method is a journey of one or two short transactions on the given database."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def capabilities(self) -> Capabilities:
+        """What this engine can do today; it is asked without a network."""
+        return Capabilities(
+            find_credit=True, exchange=False, usage=True, sessions=False, kick=False, local=True
+        )
+
+    def find_account(self, account_no: str) -> AccountName:
+        """The masked name of an account that takes money. Raises: NoSuchAccount, Unavailable."""
+        with looking(), self._database.reading() as session:
+            name = accounts.active_name(session, account_no)
+        if name is None:
+            raise NoSuchAccount
+        return AccountName(account_no, mask_name(name))
+
+    def balance(self, account_no: str) -> Balance:
+        """Money and running traffic; the first look in a month opens its grant.
+
+        Raises: NoSuchAccount, Unavailable.
+        """
+        found = self._read_balance(account_no)
+        if found.grant_missing and self._open_grant(account_no, found.kind):
+            found = self._read_balance(account_no)
+        return found.balance
+
+    def credit(self, account_no: str, amount_fen: int, *, key: str) -> CreditReceipt:
+        """Put money on an account once per key, whoever calls how often at the same time.
+
+        Raises: NoSuchAccount, AmountInvalid, KeyUsedOtherwise - certainly not done; Unknown - ask.
+        """
+        if not 0 < amount_fen <= MAX_CREDIT_FEN:
+            raise AmountInvalid("充值金额无效")
+        if not 0 < len(key) <= MAX_KEY_LENGTH:
+            raise ValueError(f"a credit key has 1 to {MAX_KEY_LENGTH} characters")
+        with changing():
+            try:
+                return self._credit_once(account_no, amount_fen, key)
+            except IntegrityError:
+                # Somebody committed the same key between our look and our insert.
+                known = self._known_credit(key)
+                if known is None:
+                    raise
+        return _same_credit(known, account_no, amount_fen)
+
+    def find_credit(self, key: str) -> CreditReceipt | None:
+        """The credit with this key, None when there certainly is none. Raises: Unavailable."""
+        with looking():
+            return self._known_credit(key)
+
+    def catalogue(self) -> list[Offer]:
+        """Packages on sale now, specials first, then by price. Raises: Unavailable."""
+        with looking(), self._database.reading() as session:
+            return offers(session, self._clock())
+
+    def exchange_log(self, account_no: str) -> list[ExchangeRecord]:
+        """Swaps of this account, newest first. Raises: Unavailable."""
+        with looking(), self._database.reading() as session:
+            swaps = ledger.history(session, account_no, ledger.EXCHANGE)
+        return [
+            ExchangeRecord(at=at, package_name=memo, price_fen=-amount_fen) for at, memo, amount_fen in swaps
+        ]
+
+    def usage(self, account_no: str, *, days: int = 31) -> list[DayUsage]:
+        """Traffic per campus day, oldest first. Raises: Unavailable."""
+        with looking(), self._database.reading() as session:
+            return by_day(session, account_no, today=campus_date(self._clock()), days=days)
+
+    def _read_balance(self, account_no: str) -> Found:
+        found = None
+        if accounts.plausible(account_no):
+            with looking(), self._database.connection() as connection:
+                found = read_balance(connection, account_no, self._clock())
+        if found is None:
+            raise NoSuchAccount
+        return found
+
+    def _open_grant(self, account_no: str, kind: str) -> bool:
+        now = self._clock()
+        with looking(), self._database.reading() as session:
+            policy = grants.policy_in_force(session, kind, now)
+        if policy is None:
+            return False
+        with looking(), self._database.transaction() as session:
+            grants.open_grant(session, account_no, policy, now)
+        return True
+
+    def _known_credit(self, key: str) -> CreditReceipt | None:
+        with self._database.reading() as session:
+            known = ledger.find_credit(session, key)
+        return None if known is None else _receipt(key, known)
+
+    def _credit_once(self, account_no: str, amount_fen: int, key: str) -> CreditReceipt:
+        now = self._clock()
+        with self._database.transaction() as session:
+            known = ledger.find_credit(session, key)
+            if known is not None:
+                return _same_credit(_receipt(key, known), account_no, amount_fen)
+            if accounts.active_name(session, account_no) is None:
+                raise NoSuchAccount
+            balance_fen = ledger.post_credit(
+                session, key=key, account_no=account_no, amount_fen=amount_fen, at=now
+            )
+        return CreditReceipt(key, account_no, amount_fen, CreditOutcome.APPLIED, balance_fen, now)
+
+
+def _receipt(key: str, known: ledger.CreditEntry) -> CreditReceipt:
+    return CreditReceipt(
+        key, known.account_no, known.amount_fen, CreditOutcome.ALREADY_APPLIED, known.balance_fen, known.at
+    )
+
+
+def _same_credit(known: CreditReceipt, account_no: str, amount_fen: int) -> CreditReceipt:
+    if (known.account_no, known.amount_fen) != (account_no, amount_fen):
+        raise KeyUsedOtherwise
+    return known

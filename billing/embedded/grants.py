@@ -1,0 +1,45 @@
+"""The free monthly traffic: opened when an account is first looked at in a month, and only once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import case, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from models.clock import month_start, next_month_start
+from models.package import GrantPolicy, LotKind, TrafficLot
+
+EVERYBODY = "*"
+
+
+def policy_in_force(session: Session, kind: str, now: datetime) -> GrantPolicy | None:
+    """The policy that was in force for a user group when this campus month began, or None.
+
+    A rule for the group beats the rule for everybody. The start of the month decides, so that
+    the grant does not depend on the day on which somebody looks.
+    """
+    query = (
+        select(GrantPolicy)
+        .where(GrantPolicy.kind.in_((kind, EVERYBODY)), GrantPolicy.effective_from <= month_start(now))
+        .order_by(case((GrantPolicy.kind == EVERYBODY, 1), else_=0), GrantPolicy.effective_from.desc())
+        .limit(1)
+    )
+    return session.scalar(query)
+
+
+def open_grant(session: Session, account_no: str, policy: GrantPolicy, now: datetime) -> None:
+    """Open this month's grant under a policy; nothing happens when it is open already."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    lot = insert(TrafficLot).values(
+        account_no=account_no,
+        kind=LotKind.GRANT,
+        grant_policy_id=policy.id,
+        total_bytes=policy.quota_bytes,
+        used_bytes=0,
+        starts_at=month_start(now),
+        ends_at=next_month_start(now),
+    )
+    # Two looks at the same moment: the unique key lets one of them in.
+    session.execute(lot.on_conflict_do_nothing(index_elements=["account_no", "kind", "starts_at"]))

@@ -1,0 +1,70 @@
+"""Traffic arithmetic without a database: which lot is used first, how long a package runs."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from billing.interface import Lot
+from models.clock import CAMPUS_ZONE, next_month_start
+from models.money import BYTES_PER_GB
+from models.package import LotKind
+
+_MONTHS_PER_YEAR = 12
+
+
+class MonthRule(StrEnum):
+    """What "one month" of a package means; docs/policy.md says which is the default and why."""
+
+    SAME_DAY = "same_day"
+    CALENDAR = "calendar"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How traffic falls on lots: bytes per lot in the order given, and the rest, which runs slow."""
+
+    taken: tuple[int, ...]
+    throttled_bytes: int
+
+
+def gigabytes_to_bytes(count: int) -> int:
+    """GB of the fee table as bytes."""
+    return count * BYTES_PER_GB
+
+
+def in_order_of_use(lots: Sequence[Lot]) -> tuple[Lot, ...]:
+    """Grants before everything else, then whatever ends first."""
+    return tuple(sorted(lots, key=lambda lot: (lot.kind != LotKind.GRANT, lot.ends_at, lot.starts_at)))
+
+
+def spread(left_bytes: Sequence[int], used_bytes: int) -> Spread:
+    """Take `used_bytes` from lots in order; what no lot holds is throttled traffic, never debt."""
+    taken: list[int] = []
+    rest = used_bytes
+    for left in left_bytes:
+        part = min(left, rest)
+        taken.append(part)
+        rest -= part
+    return Spread(tuple(taken), rest)
+
+
+def validity_end(starts_at: datetime, months: int, rule: MonthRule = MonthRule.SAME_DAY) -> datetime:
+    """The first instant at which a package no longer runs, in campus time.
+
+    SAME_DAY: same day and time some months later, clamped to that month's last day (31 Jan -> 28 Feb).
+    CALENDAR: the end of the campus month, the month of purchase counted as the first.
+    """
+    if rule is MonthRule.CALENDAR:
+        end = starts_at
+        for _ in range(months):
+            end = next_month_start(end)
+        return end
+    local = starts_at.astimezone(CAMPUS_ZONE)
+    years, month0 = divmod(local.month - 1 + months, _MONTHS_PER_YEAR)
+    year, month = local.year + years, month0 + 1
+    day = min(local.day, monthrange(year, month)[1])
+    return local.replace(year=year, month=month, day=day).astimezone(starts_at.tzinfo)

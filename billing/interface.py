@@ -1,0 +1,168 @@
+"""The billing back end as the rest of the house sees it: about ten methods, in our words.
+
+Outcomes of every method: a value is *done*; `Refused` is *certainly not done*; `Unknown` is
+*may be done, ask before repeating*; `Unavailable` is *certainly not done, try later*.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Protocol
+
+
+class CreditOutcome(StrEnum):
+    """Both mean that the money is on the account exactly once."""
+
+    APPLIED = "APPLIED"
+    ALREADY_APPLIED = "ALREADY_APPLIED"
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a back end can do beyond taking money; pages hide what it cannot."""
+
+    find_credit: bool
+    exchange: bool
+    usage: bool
+    sessions: bool
+    kick: bool
+    # True when calls need no network, so that a chat handler may wait for them.
+    local: bool
+
+
+@dataclass(frozen=True)
+class AccountName:
+    """All that a stranger who typed an account number may see."""
+
+    account_no: str
+    masked_name: str
+
+
+@dataclass(frozen=True)
+class CreditReceipt:
+    """A credit as the back end knows it; `balance_fen` right after it, None where unknown."""
+
+    key: str
+    account_no: str
+    amount_fen: int
+    outcome: CreditOutcome
+    balance_fen: int | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Lot:
+    """High-speed traffic with a beginning and an end; `name` is what a person reads."""
+
+    kind: str
+    name: str
+    total_bytes: int
+    used_bytes: int
+    starts_at: datetime
+    ends_at: datetime
+
+    @property
+    def left_bytes(self) -> int:
+        """What can still be used."""
+        return self.total_bytes - self.used_bytes
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Money and traffic of one account at `as_of`; for its owner only.
+
+    `lots` are those that run now, in the order in which they are used.
+    """
+
+    account_no: str
+    masked_name: str
+    balance_fen: int
+    lots: tuple[Lot, ...]
+    as_of: datetime
+
+    @property
+    def left_bytes(self) -> int:
+        """High-speed traffic left in all running lots."""
+        return sum(lot.left_bytes for lot in self.lots)
+
+    @property
+    def throttled(self) -> bool:
+        """True when no high-speed traffic is left: the line is slow, never cut."""
+        return self.left_bytes <= 0
+
+    @property
+    def package(self) -> Lot | None:
+        """The running bought package, or None."""
+        return next((lot for lot in self.lots if lot.kind != "grant"), None)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A package on sale now."""
+
+    code: str
+    name: str
+    price_fen: int
+    quota_bytes: int
+    validity_months: int
+    special: bool
+    sale_until: datetime | None
+
+
+@dataclass(frozen=True)
+class DayUsage:
+    """Traffic of one campus day."""
+
+    on: date
+    used_bytes: int
+
+
+@dataclass(frozen=True)
+class ExchangeRecord:
+    """One swap of balance for a package (换购日志)."""
+
+    at: datetime
+    package_name: str
+    price_fen: int
+
+
+class BillingBackend(Protocol):
+    """Implemented by `billing.embedded` and by vendor adapters; chosen by `billing.registry`."""
+
+    def capabilities(self) -> Capabilities:
+        """What this back end can do; constant for its life."""
+        ...
+
+    def find_account(self, account_no: str) -> AccountName:
+        """The masked name of an account. Raises: NoSuchAccount, Unavailable."""
+        ...
+
+    def balance(self, account_no: str) -> Balance:
+        """Money and traffic now, for the account's owner. Raises: NoSuchAccount, Unavailable."""
+        ...
+
+    def credit(self, account_no: str, amount_fen: int, *, key: str) -> CreditReceipt:
+        """Put money on an account once per `key`.
+
+        A known key returns ALREADY_APPLIED when account and amount agree, else raises Refused.
+        Raises: NoSuchAccount and other Refused - certainly not done; Unknown - ask `find_credit`.
+        """
+        ...
+
+    def find_credit(self, key: str) -> CreditReceipt | None:
+        """The credit with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
+        ...
+
+    def catalogue(self) -> list[Offer]:
+        """Packages on sale now, specials first, then by price."""
+        ...
+
+    def exchange_log(self, account_no: str) -> list[ExchangeRecord]:
+        """Swaps of this account, newest first."""
+        ...
+
+    def usage(self, account_no: str, *, days: int = 31) -> list[DayUsage]:
+        """Traffic per campus day, oldest first; days without traffic are left out."""
+        ...

@@ -1,0 +1,46 @@
+"""The billing back ends by the name that `[billing] backend` gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from billing.embedded import seed
+from billing.embedded.engine import EmbeddedBilling
+from billing.embedded.seed import DemoAccount
+from billing.interface import BillingBackend
+from models.clock import Clock
+from models.db import Database
+
+__all__ = ["BACKENDS", "DemoAccount", "NoSuchBackend", "build", "seed_demo", "seed_published"]
+
+EMBEDDED = "embedded"
+BACKENDS = (EMBEDDED,)
+
+
+class NoSuchBackend(Exception):
+    """The configuration names a billing back end that is not there."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no billing back end {name!r}; there are: {', '.join(BACKENDS)}")
+
+
+def build(name: str, *, database: Database, clock: Clock) -> BillingBackend:
+    """The back end with this name. Raises: NoSuchBackend."""
+    if name == EMBEDDED:
+        return EmbeddedBilling(database, clock)
+    raise NoSuchBackend(name)
+
+
+def seed_published(database: Database) -> None:
+    """Put what the school has published into the embedded engine: the four packages. May run twice."""
+    with database.transaction() as session:
+        seed.seed_catalogue(session)
+
+
+def seed_demo(database: Database, accounts: Iterable[DemoAccount], *, now: datetime) -> None:
+    """Fill the embedded engine for a demo: packages, a grant marked 示例, accounts. May run twice."""
+    with database.transaction() as session:
+        seed.seed_catalogue(session)
+        seed.seed_grant_policy(session)
+        seed.seed_demo_accounts(session, accounts, now)

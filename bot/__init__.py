@@ -1,0 +1,1 @@
+"""How we talk to the WeChat platform: pushes in, replies and API calls out."""

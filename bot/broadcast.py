@@ -1,0 +1,278 @@
+"""Notices to everybody: planned once, sent in batches, each batch at most once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from bot.audience import batches, distinct
+from bot.broadcast_steps import (
+    add_batch,
+    close_if_done,
+    count_batches,
+    find_broadcast,
+    mark_attempt,
+    mark_failed,
+    mark_submitted,
+    next_batch,
+    notice_of,
+    record_outcome,
+    record_result,
+    submitted,
+)
+from bot.client import WechatClient
+from bot.errors import AlreadySubmitted, ApiRefused, RetriedTooFast
+from models.clock import Clock
+from models.db import Database
+from models.errors import Refused, ServiceError, Unavailable, Unknown
+from models.notice import BatchStatus, Broadcast, BroadcastBatch, BroadcastStatus, Notice
+
+# WeChat refuses the same clientmsgid again within a minute (45066) and knows it for a day.
+RETRY_S = 61
+KNOWN_FOR = timedelta(hours=23)
+MAX_TRIES = 5
+CALLS_PER_MINUTE = 50
+# The list is at fault, not the call: the other batches may still go out.
+BAD_LIST_CODES = frozenset({40003, 40031, 40032})
+NO_SUCH_MESSAGE = 40059
+
+__all__ = ["Broadcaster", "Progress", "Quota", "record_result"]
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How many mass messages the account may send today."""
+
+    daily_limit: int
+    used: int
+    remain: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a broadcast stands; the numbers count batches, `recipients` people (0: WeChat knows)."""
+
+    key: str
+    status: BroadcastStatus
+    recipients: int
+    planned: int
+    submitted: int
+    sent: int
+    failed: int
+
+    @property
+    def total(self) -> int:
+        """All batches."""
+        return self.planned + self.submitted + self.sent + self.failed
+
+
+class Broadcaster:
+    """Plans, sends and follows broadcasts."""
+
+    def __init__(
+        self,
+        database: Database,
+        client: WechatClient,
+        clock: Clock,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._database = database
+        self._client = client
+        self._clock = clock
+        self._sleep = sleep
+
+    def write_notice(self, title: str, body: str) -> int:
+        """Publish a notice under 公告. Returns: its id."""
+        notice = Notice(title=title, body=body, published_at=self._clock())
+        with self._database.transaction() as session:
+            session.add(notice)
+        return notice.id
+
+    def preview(self, notice_id: int, openid: str) -> None:
+        """Show one person what a broadcast would look like (100 a day)."""
+        with self._database.reading() as session:
+            text = _text(session.get_one(Notice, notice_id))
+        body = {"touser": openid, "msgtype": "text", "text": {"content": text}}
+        self._client.post("message/mass/preview", body)
+
+    def quota(self, audience: str = "list") -> Quota:
+        """What is left of today's quota, as the platform counts it."""
+        call = "send" if audience == "list" else "sendall"
+        answer = self._client.post("openapi/quota/get", {"cgi_path": f"/cgi-bin/message/mass/{call}"})
+        counts = answer.get("quota")
+        if not isinstance(counts, dict):
+            raise Unknown("no quota in the answer")
+        return Quota(*(int(counts.get(name, 0)) for name in ("daily_limit", "used", "remain")))
+
+    def plan(
+        self,
+        key: str,
+        notice_id: int,
+        audience: str,
+        *,
+        tag_id: int | None = None,
+        openids: Iterable[str] = (),
+    ) -> Progress:
+        """Write down all batches at once; the same key again changes nothing.
+
+        Args:
+            key: the caller's name for this sending; it decides the clientmsgids.
+            audience: `all`, `tag` (with `tag_id`) or `list` (with `openids`, read once and never held).
+
+        Raises:
+            Refused: a list of fewer than two people, or an unknown audience.
+        """
+        if audience not in {"all", "tag", "list"} or (audience == "tag") != (tag_id is not None):
+            raise Refused("群发对象应为全部、一个标签或一份名单")
+        with self._database.transaction() as session:
+            if session.scalar(select(Broadcast.id).where(Broadcast.key == key)) is None:
+                broadcast = Broadcast(
+                    key=key,
+                    notice_id=notice_id,
+                    audience=audience,
+                    audience_arg=None if tag_id is None else str(tag_id),
+                    status=BroadcastStatus.PLANNED,
+                    recipients=0,
+                    created_at=self._clock(),
+                )
+                session.add(broadcast)
+                session.flush()  # the id is needed by the batches
+                for seq, group in enumerate(batches(distinct(openids)) if audience == "list" else [[]]):
+                    add_batch(session, broadcast, seq, group)
+                    session.flush()  # one batch at a time in memory: the session forgets what is written
+                    broadcast.recipients += len(group)
+        return self.progress(key)
+
+    def progress(self, key: str) -> Progress:
+        """Where the broadcast stands."""
+        with self._database.reading() as session:
+            broadcast = find_broadcast(session, key)
+            counts = count_batches(session, broadcast.id)
+            return Progress(
+                key,
+                BroadcastStatus(broadcast.status),
+                broadcast.recipients,
+                *(counts.get(status, 0) for status in BatchStatus),
+            )
+
+    def send(self, key: str, report: Callable[[Progress], object] = lambda _: None) -> Progress:
+        """Send every batch that has not been sent; call it again after any interruption.
+
+        Args:
+            report: called after each batch.
+
+        Raises:
+            QuotaExhausted: go on tomorrow with the same key.
+            ApiRefused, Unknown, Unavailable: go on with the same key once it is repaired.
+        """
+        calls = 0
+        while (batch := self._take_batch(key)) is not None:
+            if calls and calls % CALLS_PER_MINUTE == 0:
+                self._sleep(RETRY_S)
+            calls += 1
+            self._submit(key, batch)
+            report(self.progress(key))
+        return self.progress(key)
+
+    def poll(self, key: str) -> Progress:
+        """Ask for results whose event was lost or is late."""
+        with self._database.reading() as session:
+            waiting = submitted(session, find_broadcast(session, key).id)
+        for msg_id in waiting:
+            self._ask_for(msg_id)
+        return self.progress(key)
+
+    def _take_batch(self, key: str) -> BroadcastBatch | None:
+        now = self._clock()
+        with self._database.transaction() as session:
+            broadcast = find_broadcast(session, key)
+            while (batch := next_batch(session, broadcast.id)) is not None:
+                if batch.submitted_at is None or now - batch.submitted_at < KNOWN_FOR:
+                    break
+                # It may have gone out yesterday and WeChat no longer knows: a person has to look.
+                mark_failed(session, batch.id, {"error": "in doubt for too long"}, now)
+            if batch is None:
+                close_if_done(session, broadcast.id, now)
+            elif broadcast.status == BroadcastStatus.PLANNED:
+                broadcast.status = BroadcastStatus.SENDING
+        return batch
+
+    def _submit(self, key: str, batch: BroadcastBatch) -> None:
+        path, body = self._call_of(key, batch)
+        # Since when the batch may be out, as far as earlier calls go.
+        in_doubt_since = batch.submitted_at
+        for tries in range(1, MAX_TRIES + 1):
+            attempt_at = in_doubt_since or self._clock()
+            # Committed before the call: if we are killed now, the next run knows that it may be out.
+            self._mark_attempt(batch, attempt_at)
+            try:
+                answer = self._client.post(path, body)
+            except AlreadySubmitted as before:
+                self._mark_submitted(batch, before.msg_id)
+                return
+            except (Unknown, RetriedTooFast):
+                in_doubt_since = attempt_at
+                if tries == MAX_TRIES:
+                    raise
+                self._sleep(RETRY_S)
+            except (ApiRefused, Unavailable) as error:
+                # This call certainly did nothing; what earlier ones did stays in doubt.
+                self._mark_attempt(batch, in_doubt_since)
+                self._give_up_or_raise(batch, error)
+                return
+            else:
+                self._mark_submitted(batch, str(answer.get("msg_id") or ""))
+                return
+
+    def _call_of(self, key: str, batch: BroadcastBatch) -> tuple[str, dict[str, Any]]:
+        with self._database.reading() as session:
+            broadcast = find_broadcast(session, key)
+            text = _text(notice_of(session, broadcast))
+        message = {"msgtype": "text", "text": {"content": text}, "clientmsgid": batch.clientmsgid}
+        if broadcast.audience == "list":
+            return "message/mass/send", {"touser": batch.openids, **message}
+        everybody = {"is_to_all": True}
+        tagged = {"is_to_all": False, "tag_id": int(broadcast.audience_arg or 0)}
+        return "message/mass/sendall", {
+            "filter": everybody if broadcast.audience == "all" else tagged,
+            **message,
+        }
+
+    def _give_up_or_raise(self, batch: BroadcastBatch, error: ServiceError) -> None:
+        if not isinstance(error, ApiRefused) or error.errcode not in BAD_LIST_CODES:
+            raise error
+        reason = {"errcode": error.errcode, "error": error.message}
+        with self._database.transaction() as session:
+            mark_failed(session, batch.id, reason, self._clock())
+
+    def _mark_attempt(self, batch: BroadcastBatch, at: datetime | None) -> None:
+        with self._database.transaction() as session:
+            mark_attempt(session, batch.id, at)
+
+    def _mark_submitted(self, batch: BroadcastBatch, msg_id: str) -> None:
+        with self._database.transaction() as session:
+            mark_submitted(session, batch.id, msg_id, self._clock())
+
+    def _ask_for(self, msg_id: str) -> None:
+        try:
+            answer = self._client.post("message/mass/get", {"msg_id": int(msg_id)})
+        except ApiRefused as refused:
+            # The platform does not always know a message at once.
+            if refused.errcode == NO_SUCH_MESSAGE:
+                return
+            raise
+        status = str(answer.get("msg_status", ""))
+        # DELETE: an operator recalled it after it had been sent.
+        if status in {"SEND_SUCCESS", "SEND_FAIL", "DELETE"}:
+            with self._database.transaction() as session:
+                result, sent = {"Status": status}, status != "SEND_FAIL"
+                record_outcome(session, msg_id, sent=sent, result=result, now=self._clock())
+
+
+def _text(notice: Notice) -> str:
+    return f"{notice.title}\n\n{notice.body}"

@@ -1,0 +1,165 @@
+"""The rows of a broadcast: steps inside a transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CursorResult, Executable, func, select, update
+from sqlalchemy.orm import Session
+
+from models.errors import Refused
+from models.notice import BatchStatus, Broadcast, BroadcastBatch, BroadcastStatus, Notice
+
+OPEN = (BatchStatus.PLANNED, BatchStatus.SUBMITTED)
+SENT_WORDS = frozenset({"send success", "sendsuccess", "SEND_SUCCESS"})
+_COUNTS = ("TotalCount", "FilterCount", "SentCount", "ErrorCount")
+
+
+class NoSuchBroadcast(Refused):
+    """No broadcast has this key."""
+
+    status = 404
+    code = "E-CAST"
+
+
+def find_broadcast(session: Session, key: str) -> Broadcast:
+    """The broadcast with this key.
+
+    Raises:
+        NoSuchBroadcast: it was never planned.
+    """
+    found = session.scalar(select(Broadcast).where(Broadcast.key == key))
+    if found is None:
+        raise NoSuchBroadcast(f"没有这次群发:{key}")
+    return found
+
+
+def notice_of(session: Session, broadcast: Broadcast) -> Notice:
+    """What is broadcast."""
+    return session.get_one(Notice, broadcast.notice_id)
+
+
+def add_batch(session: Session, broadcast: Broadcast, seq: int, openids: list[str]) -> None:
+    """Plan one call; its clientmsgid follows from the broadcast's key, so that it can be repeated."""
+    session.add(
+        BroadcastBatch(
+            broadcast_id=broadcast.id,
+            seq=seq,
+            clientmsgid=hashlib.sha256(f"{broadcast.key}:{seq}".encode()).hexdigest()[:32],
+            openids=openids,
+            status=BatchStatus.PLANNED,
+        )
+    )
+
+
+def next_batch(session: Session, broadcast_id: int) -> BroadcastBatch | None:
+    """The first batch that has no msg_id yet."""
+    query = select(BroadcastBatch).where(
+        BroadcastBatch.broadcast_id == broadcast_id, BroadcastBatch.status == BatchStatus.PLANNED
+    )
+    return session.scalar(query.order_by(BroadcastBatch.seq).limit(1))
+
+
+def mark_attempt(session: Session, batch_id: int, now: datetime | None) -> None:
+    """Note that the batch may be on its way from now on; None: it certainly is not."""
+    _change(session, batch_id, BatchStatus.PLANNED, submitted_at=now)
+
+
+def mark_submitted(session: Session, batch_id: int, msg_id: str, now: datetime) -> None:
+    """Note the platform's number, if it told one; a batch that has one keeps it."""
+    values = {"status": BatchStatus.SUBMITTED, "msg_id": msg_id or None, "submitted_at": now}
+    _change(session, batch_id, BatchStatus.PLANNED, **values)
+
+
+def mark_failed(session: Session, batch_id: int, reason: Mapping[str, Any], now: datetime) -> None:
+    """Give the batch up; the reason is kept for a person."""
+    _change(
+        session,
+        batch_id,
+        BatchStatus.PLANNED,
+        status=BatchStatus.FAILED,
+        result=dict(reason),
+        finished_at=now,
+    )
+
+
+def record_result(session: Session, fields: Mapping[str, Any], now: datetime) -> bool:
+    """Record what a MASSSENDJOBFINISH event says about a batch of ours, once.
+
+    Returns: whether it was a batch of ours that had no result yet.
+    """
+    status = str(fields.get("Status", ""))
+    counts = {name: int(fields[name]) for name in _COUNTS if str(fields.get(name, "")).isdecimal()}
+    result = {"Status": status, **counts}
+    return record_outcome(
+        session, str(fields.get("MsgID", "")), sent=status in SENT_WORDS, result=result, now=now
+    )
+
+
+def record_outcome(
+    session: Session, msg_id: str, *, sent: bool, result: Mapping[str, Any], now: datetime
+) -> bool:
+    """Close the batch with this msg_id, and the broadcast with its last batch."""
+    batch = session.scalar(select(BroadcastBatch).where(BroadcastBatch.msg_id == msg_id)) if msg_id else None
+    if batch is None:
+        return False
+    status = BatchStatus.SENT if sent else BatchStatus.FAILED
+    changed = _change(
+        session, batch.id, BatchStatus.SUBMITTED, status=status, result=dict(result), finished_at=now
+    )
+    close_if_done(session, batch.broadcast_id, now)
+    return changed
+
+
+def close_if_done(session: Session, broadcast_id: int, now: datetime) -> None:
+    """End the broadcast when no batch is open: DONE, or FAILED when a batch failed."""
+    counts = count_batches(session, broadcast_id)
+    if any(counts.get(status) for status in OPEN):
+        return
+    status = BroadcastStatus.FAILED if counts.get(BatchStatus.FAILED) else BroadcastStatus.DONE
+    _execute(
+        session,
+        update(Broadcast)
+        .where(Broadcast.id == broadcast_id, Broadcast.finished_at.is_(None))
+        .values(status=status, finished_at=now)
+        .execution_options(synchronize_session=False),
+    )
+
+
+def count_batches(session: Session, broadcast_id: int) -> dict[BatchStatus, int]:
+    """How many batches stand where."""
+    query = (
+        select(BroadcastBatch.status, func.count())
+        .where(BroadcastBatch.broadcast_id == broadcast_id)
+        .group_by(BroadcastBatch.status)
+    )
+    return {BatchStatus(status): count for status, count in session.execute(query)}
+
+
+def submitted(session: Session, broadcast_id: int) -> list[str]:
+    """The msg_ids without a result."""
+    query = select(BroadcastBatch.msg_id).where(
+        BroadcastBatch.broadcast_id == broadcast_id, BroadcastBatch.status == BatchStatus.SUBMITTED
+    )
+    return [msg_id for msg_id in session.scalars(query.order_by(BroadcastBatch.seq)) if msg_id]
+
+
+def _change(session: Session, batch_id: int, was: BatchStatus, **values: Any) -> bool:
+    # Guarded, so that a slow process cannot undo what another one has recorded meanwhile.
+    return bool(
+        _execute(
+            session,
+            update(BroadcastBatch)
+            .where(BroadcastBatch.id == batch_id, BroadcastBatch.status == was)
+            .values(**values)
+            .execution_options(synchronize_session=False),
+        )
+    )
+
+
+def _execute(session: Session, statement: Executable) -> int:
+    result = session.execute(statement)
+    return result.rowcount if isinstance(result, CursorResult) else 0

@@ -1,0 +1,71 @@
+"""What the bot says. `ROUTES` is the table of contents: words first, then taps, events, states, patterns."""
+
+from __future__ import annotations
+
+from bot.routes import Route, click, event, otherwise, pattern, state, words
+from handlers import (
+    balance,
+    bind,
+    fallback,
+    help,  # noqa: A004 - the file of 帮助 is named after what people say
+    notices,
+    packages,
+    recharge,
+    recharge_states,
+    records,
+    subscribe,
+    usage,
+    vocabulary,
+)
+from handlers.services import HandlerServices
+from payments.numbers import ORDER_NO
+
+ROUTES: tuple[Route[HandlerServices], ...] = (
+    words(recharge.start, *vocabulary.RECHARGE),
+    words(recharge.start_for_other, *vocabulary.RECHARGE_OTHER),
+    words(recharge.other_amount, *vocabulary.OTHER_AMOUNT),
+    words(recharge.cancel, *vocabulary.CANCEL),
+    words(balance.show, *vocabulary.BALANCE),
+    words(usage.show, *vocabulary.USAGE),
+    words(packages.show, *vocabulary.PACKAGES),
+    words(packages.show_log, *vocabulary.EXCHANGE_LOG),
+    words(records.show, *vocabulary.RECORDS),
+    words(records.check, *vocabulary.NOT_ARRIVED),
+    words(bind.offer, *vocabulary.BIND),
+    words(bind.ask_unbind, *vocabulary.UNBIND),
+    words(notices.show, *vocabulary.NOTICES),
+    words(packages.show_fees, *vocabulary.FEES),
+    words(help.steps, *vocabulary.STEPS),
+    words(help.counter, *vocabulary.COUNTER),
+    words(help.overview, *vocabulary.HELP),
+    words(help.questions, *vocabulary.FAQ),
+    words(help.human, *vocabulary.HUMAN),
+    words(help.contact, *vocabulary.CONTACT),
+    click(recharge.start_for_other, "RECHARGE_OTHER"),
+    click(help.counter, "COUNTER"),
+    click(balance.show, "BALANCE"),
+    click(usage.show, "USAGE"),
+    click(packages.show, "PACKAGES"),
+    click(packages.show_log, "PACKAGE_LOG"),
+    click(bind.offer, "BIND"),
+    click(packages.show_fees, "FEES"),
+    click(help.steps, "STEPS"),
+    click(help.questions, "FAQ"),
+    click(notices.show, "NOTICES"),
+    click(help.contact, "CONTACT"),
+    event(subscribe.welcome, "subscribe"),
+    event(subscribe.scanned, "scan"),
+    event(subscribe.farewell, "unsubscribe"),
+    event(subscribe.broadcast_finished, "masssendjobfinish"),
+    event(subscribe.unheard, "view"),
+    state(recharge_states.account, recharge.AWAIT_ACCOUNT),
+    state(recharge_states.account_again, recharge.AWAIT_ACCOUNT_AGAIN),
+    state(recharge_states.name_confirm, recharge.AWAIT_NAME_CONFIRM),
+    state(recharge_states.amount, recharge.AWAIT_AMOUNT),
+    state(recharge_states.confirm, recharge.CONFIRM),
+    state(bind.unbind, bind.UNBIND_STATE),
+    pattern(records.find, ORDER_NO.pattern),
+    pattern(recharge.start_with_amount, *vocabulary.QUICK_AMOUNTS),
+    pattern(recharge.late_agreement, vocabulary.LATE_AGREE),
+    otherwise(fallback.guess),
+)

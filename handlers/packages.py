@@ -1,0 +1,31 @@
+"""套餐 and 换购日志: what is on sale, and what was swapped."""
+
+from __future__ import annotations
+
+from bot.context import Answer, Text
+from handlers.patience import patient
+from handlers.services import Ctx
+from handlers.wording import people
+from handlers.wording import traffic as say
+from payments.binding import bound_account
+
+
+@patient
+def show(ctx: Ctx) -> Answer:
+    """The catalogue with the specials on sale now, the rule, and the link to the intranet page."""
+    return Text(say.packages(ctx.services.site, ctx.services.billing.catalogue()))
+
+
+@patient
+def show_log(ctx: Ctx) -> Answer:
+    """The last swaps of the bound account; a bind link for the unbound."""
+    account_no = bound_account(ctx.services, ctx.openid)
+    if account_no is None:
+        return Text(people.bind_first(ctx.services.site))
+    return Text(say.exchange_log(ctx.services.billing.exchange_log(account_no)))
+
+
+@patient
+def show_fees(ctx: Ctx) -> Answer:
+    """资费: the rule the school published, with today's prices."""
+    return Text(say.fees(ctx.services.billing.catalogue()))

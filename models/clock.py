@@ -1,0 +1,35 @@
+"""Time as an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+Clock = Callable[[], datetime]
+
+CAMPUS_ZONE = ZoneInfo("Asia/Shanghai")
+
+
+def utc_now() -> datetime:
+    """The present, aware UTC: the clock of production."""
+    return datetime.now(UTC)
+
+
+def campus_date(at: datetime) -> date:
+    """The calendar day on campus (Asia/Shanghai) of an aware time."""
+    return at.astimezone(CAMPUS_ZONE).date()
+
+
+def month_start(at: datetime) -> datetime:
+    """The first instant of the campus month that contains `at`, as aware UTC."""
+    local = at.astimezone(CAMPUS_ZONE)
+    return local.replace(day=1, hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+
+
+def next_month_start(at: datetime) -> datetime:
+    """The first instant of the campus month after the one that contains `at`, as aware UTC."""
+    local = month_start(at).astimezone(CAMPUS_ZONE)
+    if local.month == 12:  # noqa: PLR2004 - December
+        return local.replace(year=local.year + 1, month=1).astimezone(UTC)
+    return local.replace(month=local.month + 1).astimezone(UTC)

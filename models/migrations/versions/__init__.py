@@ -1,0 +1,1 @@
+"""Revisions, oldest first; none of them imports the models, which change after it."""

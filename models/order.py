@@ -1,0 +1,317 @@
+"""Orders, attempts to pay, credits, refunds, facts; and the one place where an order changes state."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, select, text, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.base import Base, BigId
+from models.errors import Conflict, IllegalTransition
+
+
+class OrderStatus(StrEnum):
+    """PAID is the end: what happens to the money afterwards is the credit's and the refund's state."""
+
+    CREATED = "CREATED"
+    PREPAID = "PREPAID"
+    PAID = "PAID"
+    CLOSED = "CLOSED"
+    EXPIRED = "EXPIRED"
+
+
+class OrderAction(StrEnum):
+    """What may happen to an order."""
+
+    CREATE = "create"
+    PREPAY = "prepay"
+    PAY = "pay"
+    CLOSE = "close"
+    EXPIRE = "expire"
+
+
+class CreditStatus(StrEnum):
+    """MANUAL waits for a person; VOIDED means that the money goes back instead."""
+
+    PENDING = "PENDING"
+    SENDING = "SENDING"
+    CREDITED = "CREDITED"
+    REJECTED = "REJECTED"
+    UNKNOWN = "UNKNOWN"
+    MANUAL = "MANUAL"
+    VOIDED = "VOIDED"
+
+
+class RefundStatus(StrEnum):
+    """States of one refund; the journeys come with the refund issue."""
+
+    REQUESTED = "REQUESTED"
+    APPROVED = "APPROVED"
+    SENDING = "SENDING"
+    PROCESSING = "PROCESSING"
+    SUCCESS = "SUCCESS"
+    ABNORMAL = "ABNORMAL"
+    CLOSED = "CLOSED"
+    UNKNOWN = "UNKNOWN"
+
+
+TRANSITIONS: dict[tuple[OrderStatus, OrderAction], OrderStatus] = {
+    (OrderStatus.CREATED, OrderAction.PREPAY): OrderStatus.PREPAID,
+    (OrderStatus.CREATED, OrderAction.CLOSE): OrderStatus.CLOSED,
+    (OrderStatus.CREATED, OrderAction.EXPIRE): OrderStatus.EXPIRED,
+    (OrderStatus.PREPAID, OrderAction.CLOSE): OrderStatus.CLOSED,
+    (OrderStatus.PREPAID, OrderAction.EXPIRE): OrderStatus.EXPIRED,
+    # A payment is a fact: it is accepted from every state, also after we closed the order.
+    (OrderStatus.CREATED, OrderAction.PAY): OrderStatus.PAID,
+    (OrderStatus.PREPAID, OrderAction.PAY): OrderStatus.PAID,
+    (OrderStatus.CLOSED, OrderAction.PAY): OrderStatus.PAID,
+    (OrderStatus.EXPIRED, OrderAction.PAY): OrderStatus.PAID,
+}
+
+CREDIT_TRANSITIONS: dict[CreditStatus, frozenset[CreditStatus]] = {
+    CreditStatus.PENDING: frozenset({CreditStatus.SENDING, CreditStatus.VOIDED}),
+    CreditStatus.SENDING: frozenset(
+        {CreditStatus.CREDITED, CreditStatus.REJECTED, CreditStatus.UNKNOWN, CreditStatus.PENDING}
+    ),
+    CreditStatus.UNKNOWN: frozenset(
+        {CreditStatus.CREDITED, CreditStatus.PENDING, CreditStatus.SENDING, CreditStatus.MANUAL}
+    ),
+    CreditStatus.REJECTED: frozenset({CreditStatus.PENDING, CreditStatus.VOIDED}),
+    CreditStatus.MANUAL: frozenset({CreditStatus.CREDITED, CreditStatus.PENDING}),
+    CreditStatus.CREDITED: frozenset(),
+    CreditStatus.VOIDED: frozenset(),
+}
+
+
+class Order(Base):
+    """One intent to put `amount_fen` on `account_no`, fixed before WeChat hears of it.
+
+    `source` is `wechat` or `counter`; `late` marks a payment that came after we had closed.
+    `open_key` is `payer|account|amount` while the order can be paid, so that the same wish
+    finds the same order (unique); it is NULL afterwards.
+    """
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        Index("ix_orders_payer_id", "payer_openid", "id"),
+        Index("ix_orders_account_id", "account_no", "id"),
+        Index("ix_orders_status_expires", "status", "expires_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    order_no: Mapped[str] = mapped_column(String(32), unique=True)
+    open_key: Mapped[str | None] = mapped_column(String(160), unique=True)
+    source: Mapped[str] = mapped_column(String(16))
+    payer_openid: Mapped[str] = mapped_column(String(64))
+    account_no: Mapped[str] = mapped_column(String(32))
+    masked_name: Mapped[str] = mapped_column(String(64))
+    amount_fen: Mapped[int]
+    status: Mapped[OrderStatus] = mapped_column(String(16))
+    late: Mapped[bool] = mapped_column(default=False)
+    transaction_id: Mapped[str | None] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    paid_at: Mapped[datetime | None]
+
+
+class PaymentAttempt(Base):
+    """One try to pay an order at the provider, under a number that is never used again."""
+
+    __tablename__ = "payment_attempt"
+    __table_args__ = (UniqueConstraint("order_id", "seq"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
+    seq: Mapped[int]
+    out_trade_no: Mapped[str] = mapped_column(String(32), unique=True)
+    prepay_id: Mapped[str | None] = mapped_column(String(64))
+    prepaid_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class OrderEvent(Base):
+    """Why an order is in a state; one row per state reached."""
+
+    __tablename__ = "order_event"
+    __table_args__ = (UniqueConstraint("order_id", "status"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
+    status: Mapped[OrderStatus] = mapped_column(String(16))
+    action: Mapped[OrderAction] = mapped_column(String(16))
+    cause: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime]
+
+
+class PaymentFact(Base):
+    """The provider says that it took the money: verified, matched, and stored once."""
+
+    __tablename__ = "payment_fact"
+    __table_args__ = (
+        UniqueConstraint("provider", "transaction_id"),
+        UniqueConstraint("provider", "out_trade_no"),
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
+    provider: Mapped[str] = mapped_column(String(16))
+    transaction_id: Mapped[str] = mapped_column(String(64))
+    out_trade_no: Mapped[str] = mapped_column(String(32))
+    amount_fen: Mapped[int]
+    cause: Mapped[str] = mapped_column(String(64))
+    paid_at: Mapped[datetime]
+    recorded_at: Mapped[datetime]
+
+
+class Credit(Base):
+    """The money's way into billing: one per paid order, under a number fixed at creation."""
+
+    __tablename__ = "credit"
+    __table_args__ = (
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        Index("ix_credit_status_at", "status", "changed_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), unique=True)
+    credit_no: Mapped[str] = mapped_column(String(40), unique=True)
+    account_no: Mapped[str] = mapped_column(String(32))
+    amount_fen: Mapped[int]
+    status: Mapped[CreditStatus] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(200))
+    balance_after_fen: Mapped[int | None]
+    created_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+
+class Refund(Base):
+    """Money on its way back; filled by the refund journeys."""
+
+    __tablename__ = "refund"
+    __table_args__ = (CheckConstraint("amount_fen > 0", name="amount_positive"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
+    out_refund_no: Mapped[str] = mapped_column(String(64), unique=True)
+    refund_id: Mapped[str | None] = mapped_column(String(64), unique=True)
+    amount_fen: Mapped[int]
+    reason: Mapped[str] = mapped_column(String(200))
+    status: Mapped[RefundStatus] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+
+class NotifyInbox(Base):
+    """A verified callback as it came, kept even when handling it fails.
+
+    `body` is the raw JSON (still encrypted); `verdict` NULL until handled.
+    """
+
+    __tablename__ = "notify_inbox"
+    __table_args__ = (
+        Index(
+            "ix_notify_inbox_open",
+            "id",
+            sqlite_where=text("verdict IS NULL"),
+            postgresql_where=text("verdict IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    event_id: Mapped[str] = mapped_column(String(64), index=True)
+    event_type: Mapped[str] = mapped_column(String(32))
+    serial: Mapped[str] = mapped_column(String(64))
+    body: Mapped[bytes]
+    received_at: Mapped[datetime]
+    verdict: Mapped[str | None] = mapped_column(String(200))
+    handled_at: Mapped[datetime | None]
+
+
+def advance(session: Session, order: Order, action: OrderAction, *, cause: str, now: datetime) -> None:
+    """Move the order along the table, once, and write why. The only writer of `Order.status`.
+
+    Raises: IllegalTransition - the table has no such way; Conflict - somebody else moved it first.
+    """
+    old = OrderStatus(order.status)
+    new = TRANSITIONS.get((old, action))
+    if new is None:
+        raise IllegalTransition(f"订单状态为 {old},不能执行此操作")
+    values: dict[str, Any] = {"status": new}
+    if new is not OrderStatus.PREPAID:
+        values["open_key"] = None
+    if (
+        rows_changed(session, update(Order).where(Order.id == order.id, Order.status == old).values(**values))
+        != 1
+    ):
+        raise Conflict(f"order {order.order_no} left {old}")
+    session.add(OrderEvent(order_id=order.id, status=new, action=action, cause=cause, at=now))
+    session.refresh(order)
+
+
+def move_credit(
+    session: Session, credit: Credit, new: CreditStatus, *, now: datetime, reason: str | None = None
+) -> None:
+    """Move a credit by a guarded UPDATE. The only writer of `Credit.status`.
+
+    Raises: IllegalTransition - not in the table; Conflict - somebody else moved it first.
+    """
+    old = CreditStatus(credit.status)
+    if new not in CREDIT_TRANSITIONS[old]:
+        raise IllegalTransition(f"入账状态为 {old},不能变为 {new}")
+    statement = (
+        update(Credit)
+        .where(Credit.id == credit.id, Credit.status == old)
+        .values(status=new, changed_at=now, reason=reason)
+    )
+    if rows_changed(session, statement) != 1:
+        raise Conflict(f"credit {credit.credit_no} left {old}")
+    session.refresh(credit)
+
+
+def rows_changed(session: Session, statement: Any) -> int:
+    """Execute an UPDATE or DELETE and say how many rows it touched."""
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    return result.rowcount if isinstance(result, CursorResult) else 0
+
+
+def find_order(session: Session, order_no: str) -> Order | None:
+    """The order with this number, or None."""
+    return session.scalar(select(Order).where(Order.order_no == order_no))
+
+
+def orders_of(session: Session, openid: str, *, limit: int = 20, before_id: int | None = None) -> list[Order]:
+    """A payer's orders, newest first; `before_id` continues a list (keyset paging)."""
+    query = select(Order).where(Order.payer_openid == openid).order_by(Order.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(Order.id < before_id)
+    return list(session.scalars(query))
+
+
+def credit_of(session: Session, order_id: int) -> Credit | None:
+    """The credit of a paid order, or None while it is unpaid."""
+    return session.scalar(select(Credit).where(Credit.order_id == order_id))
+
+
+def credits_of(session: Session, order_ids: list[int]) -> dict[int, Credit]:
+    """Credits by order id, in one query."""
+    found = session.scalars(select(Credit).where(Credit.order_id.in_(order_ids)))
+    return {credit.order_id: credit for credit in found}
+
+
+def attempts_of(session: Session, order_id: int) -> list[PaymentAttempt]:
+    """All attempts to pay an order, oldest first."""
+    query = select(PaymentAttempt).where(PaymentAttempt.order_id == order_id).order_by(PaymentAttempt.seq)
+    return list(session.scalars(query))
+
+
+def events_of(session: Session, order_id: int) -> list[OrderEvent]:
+    """The order's history, oldest first."""
+    return list(
+        session.scalars(select(OrderEvent).where(OrderEvent.order_id == order_id).order_by(OrderEvent.id))
+    )

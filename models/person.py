@@ -1,0 +1,133 @@
+"""A WeChat user and the campus account bound to them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, String, select, text, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.base import Base, BigId
+
+
+class Person(Base):
+    """Somebody who follows, or once followed, the official account. No nickname, no picture.
+
+    `scene` is the QR code (building, campaign) that brought them.
+    """
+
+    __tablename__ = "person"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    openid: Mapped[str] = mapped_column(String(64), unique=True)
+    scene: Mapped[str | None] = mapped_column(String(64))
+    followed_at: Mapped[datetime | None]
+    unfollowed_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class Binding(Base):
+    """One stretch of time in which a person had proved to own an account.
+
+    At most one open stretch per person (partial unique index); an account may be bound by
+    several people, and each new one is told to the earlier ones.
+    """
+
+    __tablename__ = "binding"
+    __table_args__ = (
+        Index(
+            "uq_binding_open",
+            "person_id",
+            unique=True,
+            sqlite_where=text("unbound_at IS NULL"),
+            postgresql_where=text("unbound_at IS NULL"),
+        ),
+        Index("ix_binding_account_open", "account_no", "unbound_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("person.id"))
+    account_no: Mapped[str] = mapped_column(String(32))
+    bound_at: Mapped[datetime]
+    unbound_at: Mapped[datetime | None]
+
+
+def find_person(session: Session, openid: str) -> Person | None:
+    """The person with this openid, or None."""
+    return session.scalar(select(Person).where(Person.openid == openid))
+
+
+def ensure_person(session: Session, openid: str, now: datetime) -> Person:
+    """The person with this openid, created when new."""
+    person = find_person(session, openid)
+    if person is None:
+        person = Person(openid=openid, created_at=now)
+        session.add(person)
+        session.flush()  # the id is needed by whoever refers to the new person
+    return person
+
+
+def follow(session: Session, openid: str, scene: str | None, now: datetime) -> Person:
+    """Note that the person follows the account; the first scene is kept, a new one replaces it."""
+    person = ensure_person(session, openid, now)
+    person.followed_at = now
+    person.unfollowed_at = None
+    if scene:
+        person.scene = scene[:64]
+    return person
+
+
+def unfollow(session: Session, openid: str, now: datetime) -> None:
+    """Forget what is not needed: end the binding, drop the scene. Orders stay, by openid only."""
+    person = find_person(session, openid)
+    if person is None:
+        return
+    person.unfollowed_at = now
+    person.scene = None
+    unbind(session, openid, now)
+
+
+def bound_account(session: Session, openid: str) -> str | None:
+    """The account number this person has proved to own, or None."""
+    return session.scalar(
+        select(Binding.account_no)
+        .join(Person, Person.id == Binding.person_id)
+        .where(Person.openid == openid, Binding.unbound_at.is_(None))
+    )
+
+
+def bind(session: Session, openid: str, account_no: str, now: datetime) -> list[str]:
+    """Bind the account to the person, ending an earlier binding of that person.
+
+    Returns: the openids that had this account bound before, to be told; empty when nothing changed.
+    """
+    person = ensure_person(session, openid, now)
+    if bound_account(session, openid) == account_no:
+        return []
+    others = list(
+        session.scalars(
+            select(Person.openid)
+            .join(Binding, Binding.person_id == Person.id)
+            .where(
+                Binding.account_no == account_no, Binding.unbound_at.is_(None), Binding.person_id != person.id
+            )
+        )
+    )
+    unbind(session, openid, now)
+    session.add(Binding(person_id=person.id, account_no=account_no, bound_at=now))
+    return others
+
+
+def unbind(session: Session, openid: str, now: datetime) -> str | None:
+    """End the person's binding. Returns: the account number that was bound, or None."""
+    account_no = bound_account(session, openid)
+    if account_no is None:
+        return None
+    person_id = select(Person.id).where(Person.openid == openid).scalar_subquery()
+    session.execute(
+        update(Binding)
+        .where(Binding.person_id == person_id, Binding.unbound_at.is_(None))
+        .values(unbound_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    return account_no

@@ -1,0 +1,54 @@
+"""What the site is called, where it lives and what it promises: values every layer may need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Where people find help; shown under 联系我们 and on every failure page."""
+
+    qq_group: str
+    hotline: str
+    office: str
+    office_hours: str
+    # Local hours between which 客服 forwards to a human, on working days.
+    service_from_hour: int
+    service_until_hour: int
+
+
+@dataclass(frozen=True)
+class Site:
+    """`base_url` without a slash at the end; `campus_networks` decide who is on campus."""
+
+    name: str
+    base_url: str
+    intranet_url: str
+    campus_networks: tuple[IPv4Network | IPv6Network, ...]
+    contact: Contact
+
+    def link(self, path: str) -> str:
+        """An absolute address on this site; `path` starts with a slash."""
+        return self.base_url + path
+
+    def on_campus(self, address: str) -> bool:
+        """Whether a client address belongs to the campus network; garbage is outside."""
+        try:
+            client = ip_address(address)
+        except ValueError:
+            return False
+        return any(client in network for network in self.campus_networks if network.version == client.version)
+
+
+@dataclass(frozen=True)
+class RechargeRules:
+    """Bounds of one recharge, in fen; `order_ttl_s` is how long an order can be paid."""
+
+    presets_fen: tuple[int, ...]
+    min_fen: int
+    max_fen: int
+    step_fen: int
+    daily_limit_fen: int
+    order_ttl_s: int

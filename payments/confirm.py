@@ -1,0 +1,149 @@
+"""The only way to PAID: a verified fact, matched with the order, recorded once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models.errors import Mismatch
+from models.order import (
+    Credit,
+    CreditStatus,
+    Order,
+    OrderAction,
+    OrderStatus,
+    PaymentAttempt,
+    PaymentFact,
+    advance,
+)
+from models.outbox import OutboxItem, OutboxStatus
+from payments import numbers, outbox
+
+WECHAT = "wechat"
+
+
+@dataclass(frozen=True)
+class PaidFact:
+    """What a provider vouches for: `amount_fen` is the payer's total before vouchers, `paid_at` aware UTC.
+
+    `openid` None skips that comparison (a provider that knows no payer, such as the counter).
+    """
+
+    provider: str
+    out_trade_no: str
+    transaction_id: str
+    amount_fen: int
+    currency: str
+    openid: str | None
+    paid_at: datetime
+
+
+def confirm_paid(session: Session, fact: PaidFact, *, cause: str, now: datetime) -> Order:
+    """Record that the money was taken, once, and queue the credit.
+
+    Args:
+        fact: from a verified notify, a signed query answer, a bill or the counter.
+        cause: which of those, for the history.
+    Returns: the order in PAID; a repeated fact changes nothing.
+    Raises: Mismatch - no such number, or amount, currency, payer or transaction differ.
+    Source: WeChat Pay v3, JSAPI payment notification, fields `trade_state`, `amount.total`, `payer.openid`.
+    """
+    order = _locked_order(session, fact.out_trade_no)
+    if _known(session, order, fact):
+        return order
+    _match(order, fact)
+    if order.status == OrderStatus.PAID:
+        _second_payment(session, order, fact, cause, now)
+        return order
+    order.late = order.status in (OrderStatus.CLOSED, OrderStatus.EXPIRED)
+    order.transaction_id, order.paid_at = fact.transaction_id, fact.paid_at
+    advance(session, order, OrderAction.PAY, cause=cause, now=now)
+    _record(session, order, fact, cause, now)
+    _promise_credit(session, order, now)
+    return order
+
+
+def _locked_order(session: Session, out_trade_no: str) -> Order:
+    order = session.scalar(
+        select(Order)
+        .join(PaymentAttempt, PaymentAttempt.order_id == Order.id)
+        .where(PaymentAttempt.out_trade_no == out_trade_no)
+        # Serialises two notices of one order on PostgreSQL; SQLite has one writer anyway.
+        .with_for_update(of=Order)
+        .execution_options(populate_existing=True)
+    )
+    if order is None:
+        raise Mismatch("out_trade_no", out_trade_no)
+    return order
+
+
+def _known(session: Session, order: Order, fact: PaidFact) -> bool:
+    known = session.scalar(
+        select(PaymentFact).where(
+            PaymentFact.provider == fact.provider, PaymentFact.out_trade_no == fact.out_trade_no
+        )
+    )
+    if known is None:
+        return False
+    if known.transaction_id != fact.transaction_id or known.amount_fen != fact.amount_fen:
+        raise Mismatch("transaction_id", order.order_no)
+    return True
+
+
+def _match(order: Order, fact: PaidFact) -> None:
+    if fact.amount_fen != order.amount_fen:
+        raise Mismatch("amount", order.order_no)
+    if fact.currency != "CNY":
+        raise Mismatch("currency", order.order_no)
+    if fact.openid is not None and fact.openid != order.payer_openid:
+        raise Mismatch("openid", order.order_no)
+
+
+def _record(session: Session, order: Order, fact: PaidFact, cause: str, now: datetime) -> None:
+    session.add(
+        PaymentFact(
+            order_id=order.id,
+            provider=fact.provider,
+            transaction_id=fact.transaction_id,
+            out_trade_no=fact.out_trade_no,
+            amount_fen=fact.amount_fen,
+            cause=cause,
+            paid_at=fact.paid_at,
+            recorded_at=now,
+        )
+    )
+
+
+def _promise_credit(session: Session, order: Order, now: datetime) -> None:
+    session.add(
+        Credit(
+            order_id=order.id,
+            credit_no=numbers.credit_no(order.order_no),
+            account_no=order.account_no,
+            amount_fen=order.amount_fen,
+            status=CreditStatus.PENDING,
+            created_at=now,
+            changed_at=now,
+        )
+    )
+    outbox.put(session, "credit", order.order_no, {"order_no": order.order_no}, now=now)
+
+
+def _second_payment(session: Session, order: Order, fact: PaidFact, cause: str, now: datetime) -> None:
+    """Two attempts of one order were both paid: keep the fact, leave the money to a person."""
+    _record(session, order, fact, cause, now)
+    session.add(
+        OutboxItem(
+            kind="review",
+            key=f"second:{fact.transaction_id}",
+            payload={"order_no": order.order_no, "transaction_id": fact.transaction_id},
+            status=OutboxStatus.PARKED,
+            attempts=0,
+            next_at=now,
+            last_error="order was paid twice",
+            created_at=now,
+        )
+    )

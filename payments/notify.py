@@ -1,0 +1,105 @@
+"""WeChat Pay's callback: verified on its raw bytes, kept, and acted on in one commit.
+
+The callback row stays even when acting on it fails; the worker then tries again from the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+from sqlalchemy.orm import Session
+
+from models.errors import Mismatch, ServiceError
+from models.order import NotifyInbox
+from models.outbox import OutboxItem, OutboxStatus
+from payments import outbox
+from payments.confirm import confirm_paid
+from payments.outcome import Done, Outcome, Park
+from payments.services import Services
+from payments.settle import fact_of
+from payments.wechatpay import Notification
+
+log = structlog.get_logger()
+
+PAID_EVENT = "TRANSACTION.SUCCESS"
+
+
+def receive(services: Services, headers: Mapping[str, str], body: bytes) -> None:
+    """Take one callback. Returns only after the commit: the caller may then answer 204.
+
+    Raises: Forged, Malformed - nothing was stored; anything else - WeChat must send it again.
+    """
+    notification = services.pay.verify_notify(headers, body)
+    now = services.clock()
+    with services.transaction() as session:
+        row = NotifyInbox(
+            event_id=notification.event_id[:64],
+            event_type=notification.event_type[:32],
+            serial=notification.serial[:64],
+            body=body,
+            received_at=now,
+        )
+        session.add(row)
+        session.flush()  # the id names the repair job, should acting on it fail
+        _act_guarded(services, session, row, notification)
+    services.wake()
+
+
+def deliver(services: Services, held: outbox.Claim) -> Outcome:
+    """The outbox job `inbox`: act on a kept callback whose first handling failed."""
+    with services.transaction() as session:
+        row = session.get_one(NotifyInbox, int(held.payload["inbox_id"]))
+        if row.verdict is not None and not row.verdict.startswith("failed"):
+            return Done(row.verdict)
+        notification = services.pay.reopen_notification(row.body)
+        try:
+            row.verdict = _act(services, session, notification)
+        except Mismatch as mismatch:
+            row.verdict = f"mismatch:{mismatch.field}"
+            return Park(row.verdict)
+        row.handled_at = services.clock()
+    services.wake()
+    return Done(row.verdict)
+
+
+def _act_guarded(services: Services, session: Session, row: NotifyInbox, notification: Notification) -> None:
+    """Act inside a savepoint, so that the row survives a failure of what follows it."""
+    now = services.clock()
+    try:
+        with session.begin_nested():
+            row.verdict = _act(services, session, notification)
+        row.handled_at = now
+    except Mismatch as mismatch:
+        row.verdict = f"mismatch:{mismatch.field}"
+        log.warning("notify_mismatch", inbox_id=row.id, field=mismatch.field, order_no=mismatch.order_no)
+        _review(session, row, reason=row.verdict)
+    except ServiceError as error:
+        row.verdict = f"failed:{type(error).__name__}"
+        outbox.put(session, "inbox", str(row.id), {"inbox_id": row.id}, now=now)
+
+
+def _act(services: Services, session: Session, notification: Notification) -> str:
+    if notification.event_type != PAID_EVENT:
+        return "ignored"
+    trade = services.pay.trade_from(notification.resource_plain)
+    fact = fact_of(trade, services.pay.app_id, services.pay.mch_id)
+    if fact is None:
+        return "not paid"
+    order = confirm_paid(session, fact, cause="notify", now=services.clock())
+    return f"paid:{order.order_no}"
+
+
+def _review(session: Session, row: NotifyInbox, *, reason: str) -> None:
+    session.add(
+        OutboxItem(
+            kind="review",
+            key=f"inbox:{row.id}",
+            payload={"inbox_id": row.id},
+            status=OutboxStatus.PARKED,
+            attempts=0,
+            next_at=row.received_at,
+            last_error=reason,
+            created_at=row.received_at,
+        )
+    )

@@ -1,0 +1,258 @@
+"""What a person does with an order: start it, look at it, ask where the money is, give it up.
+
+How an order gets paid is `payments.confirm`, how it is closed `payments.settle`, how the money
+reaches billing `payments.credit`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from models.clock import CAMPUS_ZONE
+from models.errors import AmountOutOfRange, Conflict, IllegalTransition, LimitReached, NoSuchOrder
+from models.money import yuan_short
+from models.order import (
+    Order,
+    OrderAction,
+    OrderEvent,
+    OrderStatus,
+    PaymentAttempt,
+    advance,
+    attempts_of,
+    credit_of,
+    credits_of,
+    find_order,
+    orders_of,
+)
+from models.site import RechargeRules
+from payments import numbers, outbox, settle
+from payments.services import Services
+from payments.views import OrderView, view_of
+from payments.wechatpay_errors import AlreadyPaid, OrderClosed
+
+# An open order with less time left than this is not offered again: nobody pays that fast.
+REUSE_MARGIN = timedelta(minutes=2)
+# WeChat keeps a prepay_id for two hours; ours is renewed a little earlier.
+PREPAY_LIFE = timedelta(minutes=110)
+DESCRIPTION = "校园网网费充值"
+
+
+def check_amount(amount_fen: int, rules: RechargeRules) -> None:
+    """Raises: AmountOutOfRange - below, above or beside the step."""
+    if amount_fen < rules.min_fen:
+        raise AmountOutOfRange(f"单次最少充值 {yuan_short(rules.min_fen)} 元")
+    if amount_fen > rules.max_fen:
+        raise AmountOutOfRange(f"单次最多充值 {yuan_short(rules.max_fen)} 元")
+    if amount_fen % rules.step_fen:
+        raise AmountOutOfRange(f"充值金额须为 {yuan_short(rules.step_fen)} 元的整数倍")
+
+
+def start_recharge(services: Services, *, openid: str, account_no: str, amount_fen: int) -> OrderView:
+    """Commit an order, or find the open one of the same person, account and amount.
+
+    Raises: AmountOutOfRange, NoSuchAccount, LimitReached; Unavailable - billing cannot be asked now.
+    """
+    check_amount(amount_fen, services.rules)
+    account = services.billing.find_account(account_no)
+    now = services.clock()
+    open_key = f"{openid}|{account.account_no}|{amount_fen}"
+    for _ in range(3):
+        try:
+            with services.transaction() as session:
+                order = _reusable(session, open_key, now)
+                if order is None:
+                    _check_daily_limit(session, openid, amount_fen, services.rules, now)
+                    order = _new_order(session, services.rules, open_key, account.masked_name, now)
+                return view_of(order, None)
+        except IntegrityError:
+            # A second tab was faster: its order is the open one now.
+            continue
+    raise Conflict("open order changes too fast")
+
+
+def pay_params(services: Services, *, order_no: str, openid: str) -> dict[str, str]:
+    """Prepare the order at WeChat and return what `getBrandWCPayRequest` needs.
+
+    Asked again it uses the same `out_trade_no`. Raises: NoSuchOrder, IllegalTransition - paid or
+    closed; Unknown, Unavailable - WeChat did not answer; the order stays payable.
+    """
+    order, attempt = _payable(services, order_no, openid)
+    if attempt.prepay_id and attempt.prepaid_at and services.clock() - attempt.prepaid_at < PREPAY_LIFE:
+        return services.pay.jsapi_params(attempt.prepay_id)
+    try:
+        prepay_id = _prepay(services, order, attempt)
+    except AlreadyPaid:
+        settle.ask(services, order_no)
+        raise IllegalTransition("这笔订单已经支付,请勿重复支付") from None
+    except OrderClosed:
+        attempt = _next_attempt(services, order, attempt)
+        prepay_id = _prepay(services, order, attempt)
+    _record_prepay(services, order_no, attempt.id, prepay_id)
+    return services.pay.jsapi_params(prepay_id)
+
+
+def look(services: Services, *, order_no: str, openid: str) -> OrderView:
+    """The payer's order. Raises: NoSuchOrder."""
+    with services.reading() as session:
+        order = _own(session, order_no, openid)
+        return view_of(order, credit_of(session, order.id))
+
+
+def history(
+    services: Services, *, openid: str, before_id: int | None = None, limit: int = 20
+) -> list[OrderView]:
+    """The payer's orders, newest first; `before_id` continues after the last `OrderView.id` seen."""
+    with services.reading() as session:
+        found = orders_of(session, openid, limit=limit, before_id=before_id)
+        credited = credits_of(session, [order.id for order in found])
+        return [view_of(order, credited.get(order.id)) for order in found]
+
+
+def check_now(services: Services, *, order_no: str, openid: str) -> OrderView:
+    """没到账: ask WeChat now, record a payment that we had missed, hurry the credit.
+
+    Raises: NoSuchOrder; Unknown, Unavailable - WeChat did not answer.
+    """
+    view = look(services, order_no=order_no, openid=openid)
+    if view.paid_at is None:
+        settle.ask(services, order_no)
+    now = services.clock()
+    with services.transaction() as session:
+        outbox.hasten(session, "credit", order_no, due_at=now)
+    services.wake()
+    return look(services, order_no=order_no, openid=openid)
+
+
+def check_latest(services: Services, *, openid: str) -> OrderView | None:
+    """`check_now` for the newest order that is not credited yet, else the newest; None without orders."""
+    found = history(services, openid=openid, limit=5)
+    if not found:
+        return None
+    open_ones = [view for view in found if not view.settled]
+    chosen = open_ones[0] if open_ones else found[0]
+    return check_now(services, order_no=chosen.order_no, openid=openid)
+
+
+def cancel(services: Services, *, order_no: str, openid: str) -> OrderView:
+    """Give an unpaid order up, by query-close-query; a payment that was faster wins."""
+    look(services, order_no=order_no, openid=openid)
+    settle.end(services, order_no, OrderAction.CLOSE, cause="payer")
+    return look(services, order_no=order_no, openid=openid)
+
+
+def _own(session: Session, order_no: str, openid: str) -> Order:
+    order = find_order(session, order_no)
+    if order is None or order.payer_openid != openid:
+        raise NoSuchOrder
+    return order
+
+
+def _reusable(session: Session, open_key: str, now: datetime) -> Order | None:
+    order = session.scalar(select(Order).where(Order.open_key == open_key))
+    if order is None or order.expires_at - now > REUSE_MARGIN:
+        return order
+    # About to expire: let the settle job end it, and free the key for a new order.
+    order.open_key = None
+    session.flush()  # the key must be free before the new order takes it
+    return None
+
+
+def _check_daily_limit(
+    session: Session, openid: str, amount_fen: int, rules: RechargeRules, now: datetime
+) -> None:
+    midnight = now.astimezone(CAMPUS_ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
+    paid_today = session.scalar(
+        select(func.coalesce(func.sum(Order.amount_fen), 0)).where(
+            Order.payer_openid == openid, Order.status == OrderStatus.PAID, Order.created_at >= midnight
+        )
+    )
+    if (paid_today or 0) + amount_fen > rules.daily_limit_fen:
+        raise LimitReached(f"今日累计充值不能超过 {yuan_short(rules.daily_limit_fen)} 元")
+
+
+def _new_order(
+    session: Session, rules: RechargeRules, open_key: str, masked_name: str, now: datetime
+) -> Order:
+    openid, account_no, amount = open_key.split("|")
+    order = Order(
+        order_no=numbers.new_order_no(now),
+        open_key=open_key,
+        source="wechat",
+        payer_openid=openid,
+        account_no=account_no,
+        masked_name=masked_name,
+        amount_fen=int(amount),
+        status=OrderStatus.CREATED,
+        late=False,
+        created_at=now,
+        expires_at=now + timedelta(seconds=rules.order_ttl_s),
+    )
+    session.add(order)
+    session.flush()  # the id is needed by the attempt and the event
+    session.add(
+        PaymentAttempt(
+            order_id=order.id, seq=1, out_trade_no=numbers.out_trade_no(order.order_no, 1), created_at=now
+        )
+    )
+    session.add(
+        OrderEvent(
+            order_id=order.id, status=OrderStatus.CREATED, action=OrderAction.CREATE, cause="payer", at=now
+        )
+    )
+    outbox.put(
+        session, "settle", order.order_no, {"order_no": order.order_no}, now=now, due_at=order.expires_at
+    )
+    return order
+
+
+def _payable(services: Services, order_no: str, openid: str) -> tuple[Order, PaymentAttempt]:
+    with services.reading() as session:
+        order = _own(session, order_no, openid)
+        if order.status not in (OrderStatus.CREATED, OrderStatus.PREPAID):
+            raise IllegalTransition(
+                "这笔订单已经支付,请勿重复支付"
+                if order.status == OrderStatus.PAID
+                else "这笔订单已关闭,请重新下单"
+            )
+        if order.expires_at <= services.clock():
+            raise IllegalTransition("这笔订单已过期,请重新下单")
+        return order, attempts_of(session, order.id)[-1]
+
+
+def _prepay(services: Services, order: Order, attempt: PaymentAttempt) -> str:
+    return services.pay.prepay(
+        out_trade_no=attempt.out_trade_no,
+        description=f"{services.site.name}-{DESCRIPTION}",
+        amount_fen=order.amount_fen,
+        openid=order.payer_openid,
+        expires_at=order.expires_at,
+    )
+
+
+def _next_attempt(services: Services, order: Order, last: PaymentAttempt) -> PaymentAttempt:
+    """A fresh number after WeChat closed the last one (somebody closed it in the merchant console)."""
+    seq = last.seq + 1
+    with services.transaction() as session:
+        attempt = PaymentAttempt(
+            order_id=order.id,
+            seq=seq,
+            out_trade_no=numbers.out_trade_no(order.order_no, seq),
+            created_at=services.clock(),
+        )
+        session.add(attempt)
+    return attempt
+
+
+def _record_prepay(services: Services, order_no: str, attempt_id: int, prepay_id: str) -> None:
+    now = services.clock()
+    with services.transaction() as session:
+        attempt = session.get_one(PaymentAttempt, attempt_id)
+        attempt.prepay_id, attempt.prepaid_at = prepay_id, now
+        order = session.scalars(select(Order).where(Order.order_no == order_no)).one()
+        if order.status == OrderStatus.CREATED:
+            advance(session, order, OrderAction.PREPAY, cause="payer", now=now)
+        outbox.hasten(session, "settle", order_no, due_at=now + settle.FIRST_ASK)

@@ -1,0 +1,107 @@
+"""An order as a person sees it: one value for pages, chat and command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from models.order import Credit, CreditStatus, Order, OrderStatus
+
+
+class Step(StrEnum):
+    """Where the money is, in five words."""
+
+    UNPAID = "unpaid"
+    CREDITING = "crediting"
+    CREDITED = "credited"
+    CLOSED = "closed"
+    ATTENTION = "attention"
+
+
+TITLES = {
+    Step.UNPAID: "待支付",
+    Step.CREDITING: "入账中",
+    Step.CREDITED: "已到账",
+    Step.CLOSED: "已关闭",
+    Step.ATTENTION: "人工处理中",
+}
+
+STEP_LABELS = ("提交订单", "支付完成", "正在入账", "充值成功")
+# How many of STEP_LABELS are behind an order in each step.
+STEPS_DONE = {Step.UNPAID: 1, Step.CREDITING: 2, Step.ATTENTION: 2, Step.CREDITED: 4, Step.CLOSED: 1}
+
+
+@dataclass(frozen=True)
+class OrderView:
+    """Amounts in fen, times aware UTC. `balance_after_fen` only where billing reported one."""
+
+    id: int
+    order_no: str
+    account_no: str
+    masked_name: str
+    amount_fen: int
+    source: str
+    step: Step
+    created_at: datetime
+    expires_at: datetime
+    paid_at: datetime | None
+    credited_at: datetime | None
+    balance_after_fen: int | None
+    transaction_id: str | None
+    late: bool
+
+    @property
+    def title(self) -> str:
+        """The step in Chinese."""
+        return TITLES[self.step]
+
+    @property
+    def payable(self) -> bool:
+        """Whether the pay button makes sense."""
+        return self.step is Step.UNPAID
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will happen by itself: a page may stop asking."""
+        return self.step in (Step.CREDITED, Step.CLOSED)
+
+
+def view_of(order: Order, credit: Credit | None) -> OrderView:
+    """Order and credit as one value."""
+    credited = credit is not None and credit.status == CreditStatus.CREDITED
+    return OrderView(
+        id=order.id,
+        order_no=order.order_no,
+        account_no=order.account_no,
+        masked_name=order.masked_name,
+        amount_fen=order.amount_fen,
+        source=order.source,
+        step=_step(order, credit),
+        created_at=order.created_at,
+        expires_at=order.expires_at,
+        paid_at=order.paid_at,
+        credited_at=credit.changed_at if credit is not None and credited else None,
+        balance_after_fen=credit.balance_after_fen if credit is not None and credited else None,
+        transaction_id=order.transaction_id,
+        late=order.late,
+    )
+
+
+def steps(view: OrderView) -> list[tuple[str, str]]:
+    """The progress bar: each label with `done`, `now` or `todo`."""
+    done = STEPS_DONE[view.step]
+    return [
+        (label, "done" if index < done else "now" if index == done else "todo")
+        for index, label in enumerate(STEP_LABELS)
+    ]
+
+
+def _step(order: Order, credit: Credit | None) -> Step:
+    if order.status in (OrderStatus.CREATED, OrderStatus.PREPAID):
+        return Step.UNPAID
+    if order.status in (OrderStatus.CLOSED, OrderStatus.EXPIRED):
+        return Step.CLOSED
+    if credit is None or credit.status in (CreditStatus.MANUAL, CreditStatus.REJECTED, CreditStatus.VOIDED):
+        return Step.ATTENTION
+    return Step.CREDITED if credit.status == CreditStatus.CREDITED else Step.CREDITING

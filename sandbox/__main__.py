@@ -1,0 +1,52 @@
+"""`python -m sandbox`: run the simulated platforms until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from sandbox import credentials
+from sandbox.engine import Site
+from sandbox.server import Sandbox
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; one line says where."""
+    options = _parser().parse_args(arguments)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    site = Site(options.site, options.site + options.push_path, options.mode)
+    keys = load_or_issue(options.dir / "credentials.json")
+    with Sandbox(keys, site, port=options.port, seed=options.seed, shared_clock=False) as sandbox:
+        sys.stdout.write(f"模拟环境 {sandbox.url} -> {options.site}\n")
+        sys.stdout.flush()
+        stopped.wait()
+    return 0
+
+
+def load_or_issue(path: Path) -> credentials.Credentials:
+    """The credentials of this folder; made on the first start."""
+    if path.exists():
+        return credentials.Credentials.load(path)
+    issued = credentials.issue()
+    issued.save(path)
+    return issued
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sandbox", description="WeChat, WeChat Pay and CAS, simulated.")
+    parser.add_argument("--dir", type=Path, required=True, help="folder of credentials.json")
+    parser.add_argument("--port", type=int, default=8001)
+    parser.add_argument("--site", default="http://127.0.0.1:8000", type=lambda text: text.rstrip("/"))
+    parser.add_argument("--push-path", default="/wechat", help="path of the site that receives pushes")
+    parser.add_argument("--mode", choices=("safe", "plain"), default="safe")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The official-account platform: tokens, menu, messages, users, mass sending, OAuth, pushes."""

@@ -1,0 +1,150 @@
+"""The endpoints of /v3: one table, one short function each; refunds and bills join the table."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from cryptography import x509
+
+from sandbox.faults import Fault
+from sandbox.pay import crypto, fields
+from sandbox.pay.auth import Call
+from sandbox.pay.errors import FieldError, PayError, system_error
+from sandbox.pay.keys import PUBLIC_KEY
+from sandbox.pay.orders import SUCCESS, Order, beijing
+from sandbox.pay.platform import MAGIC_AT_ONCE_FEN, MAGIC_ERROR_FEN, PayPlatform
+from sandbox.pay.transaction import tampered, transaction
+
+Json = dict[str, object]
+Handler = Callable[[PayPlatform, Call, Fault | None], tuple[int, Json | None]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One line of the table; `place` is where its faults are asked for and its kind in the log."""
+
+    method: str
+    pattern: re.Pattern[str]
+    place: str
+    handler: Handler
+
+
+def prepay(platform: PayPlatform, call: Call, fault: Fault | None) -> tuple[int, Json | None]:
+    """Serve `POST /v3/pay/transactions/jsapi`."""
+    credentials = platform.engine.credentials
+    request = fields.check_prepay(
+        fields.parse_body(call.body),
+        app_id=credentials.app_id,
+        mch_id=credentials.mch_id,
+        openid_exists=platform.openid_exists,
+    )
+    with platform.engine.lock:
+        prepay_id = platform.book.place(request)
+        first = len(platform.book.get(request.out_trade_no).prepay_ids) == 1
+    magic_fen = request.amount_fen if platform.magic else 0
+    if magic_fen == MAGIC_ERROR_FEN and first:
+        raise system_error()
+    if magic_fen in {MAGIC_AT_ONCE_FEN, MAGIC_ERROR_FEN} or (fault and fault.name == "before_answer"):
+        platform.pay(request.out_trade_no)
+    return 200, {"prepay_id": prepay_id}
+
+
+def query_by_number(platform: PayPlatform, call: Call, fault: Fault | None) -> tuple[int, Json | None]:
+    """Serve `GET /v3/pay/transactions/out-trade-no/{out_trade_no}?mchid=`."""
+    _check_query_mchid(platform, call)
+    with platform.engine.lock:
+        return 200, _shown(platform.book.get(call.path_args["out_trade_no"]), fault)
+
+
+def query_by_transaction(platform: PayPlatform, call: Call, fault: Fault | None) -> tuple[int, Json | None]:
+    """Serve `GET /v3/pay/transactions/id/{transaction_id}?mchid=`."""
+    _check_query_mchid(platform, call)
+    with platform.engine.lock:
+        return 200, _shown(platform.book.get_transaction(call.path_args["transaction_id"]), fault)
+
+
+def close(platform: PayPlatform, call: Call, fault: Fault | None) -> tuple[int, Json | None]:  # noqa: ARG001 - one signature for the table
+    """Serve `POST /v3/pay/transactions/out-trade-no/{out_trade_no}/close`."""
+    fields.check_mchid(fields.parse_body(call.body), platform.engine.credentials.mch_id)
+    out_trade_no = call.path_args["out_trade_no"]
+    if not fields.OUT_TRADE_NO.fullmatch(out_trade_no):
+        raise FieldError("/out_trade_no", out_trade_no, "6..32 of 0-9A-Za-z_-|*", location="path")
+    with platform.engine.lock:
+        platform.book.close(out_trade_no)
+    return 204, None
+
+
+def certificates(platform: PayPlatform, call: Call, fault: Fault | None) -> tuple[int, Json | None]:  # noqa: ARG001 - one signature for the table
+    """Serve `GET /v3/certificates`; a merchant in public-key mode has none."""
+    if platform.keys.mode == PUBLIC_KEY:
+        raise PayError(
+            404, "RESOURCE_NOT_EXISTS", "无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥。"
+        )
+    credentials = platform.engine.credentials
+    certificate = x509.load_pem_x509_certificate(credentials.platform_cert_pem.encode())
+    nonce = secrets.token_hex(6)
+    sealed = crypto.seal(
+        credentials.api_v3_key,
+        credentials.platform_cert_pem.encode(),
+        nonce=nonce,
+        associated_data="certificate",
+    )
+    entry: Json = {
+        "serial_no": credentials.platform_serial,
+        "effective_time": beijing(certificate.not_valid_before_utc),
+        "expire_time": beijing(certificate.not_valid_after_utc),
+        "encrypt_certificate": {
+            "algorithm": "AEAD_AES_256_GCM",
+            "nonce": nonce,
+            "associated_data": "certificate",
+            "ciphertext": sealed,
+        },
+    }
+    return 200, {"data": [entry]}
+
+
+_ORDER = "/v3/pay/transactions/out-trade-no/(?P<out_trade_no>[^/]+)"
+ENDPOINTS = (
+    Endpoint("POST", re.compile("/v3/pay/transactions/jsapi"), "pay.prepay", prepay),
+    Endpoint("GET", re.compile(_ORDER), "pay.query", query_by_number),
+    Endpoint(
+        "GET",
+        re.compile("/v3/pay/transactions/id/(?P<transaction_id>[^/]+)"),
+        "pay.query",
+        query_by_transaction,
+    ),
+    Endpoint("POST", re.compile(f"{_ORDER}/close"), "pay.close", close),
+    Endpoint("GET", re.compile("/v3/certificates"), "pay.certificates", certificates),
+)
+
+
+def find_endpoint(call: Call) -> Endpoint | int:
+    """The endpoint of this request, its path arguments put into the call; else 404 or 405."""
+    path = call.target.partition("?")[0]
+    status = 404
+    for endpoint in ENDPOINTS:
+        match = endpoint.pattern.fullmatch(path)
+        if match is None:
+            continue
+        if endpoint.method == call.method:
+            call.path_args = {name: unquote(value) for name, value in match.groupdict().items()}
+            return endpoint
+        status = 405
+    return status
+
+
+def _check_query_mchid(platform: PayPlatform, call: Call) -> None:
+    mch_id = call.query.get("mchid")
+    if mch_id != platform.engine.credentials.mch_id:
+        message = "请确认必填参数是否传递，且未包含未在API文档中定义的参数"
+        raise FieldError("mchid", mch_id, "required, the merchant's own", message=message, location="query")
+
+
+def _shown(order: Order, fault: Fault | None) -> Json:
+    name = fault.name if fault else ""
+    shown = transaction(order, pretend_unpaid=name == "query_notpay_first")
+    return tampered(shown, name) if order.state == SUCCESS else shown

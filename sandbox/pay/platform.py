@@ -1,0 +1,136 @@
+"""The pay platform of one merchant: orders, keys, notifications and the payer's side of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from sandbox.engine import Engine
+from sandbox.faults import Fault
+from sandbox.pay import crypto
+from sandbox.pay.keys import PlatformKeys
+from sandbox.pay.notify import Notifier, paid_event
+from sandbox.pay.orders import Order, OrderBook, PaidOrder, Unpayable
+
+MERCHANT = "模拟商户"
+PACKAGE = "prepay_id="
+MAGIC_AT_ONCE_FEN = 1
+MAGIC_CANCEL_FEN = 2
+MAGIC_ERROR_FEN = 6
+MAGIC_NOTIFY = {
+    3: Fault("lost", "pay.notify"),
+    4: Fault("duplicate", "pay.notify", args={"count": 3}),
+    5: Fault("before_answer", "pay.notify"),
+}
+
+
+class PayPlatform:
+    """WeChat Pay for one merchant; the views are thin entrances to it.
+
+    Args:
+        engine: clock, log, faults, credentials, lock.
+        openid_exists: whether a person of that openid exists under our app.
+        seed: where the turns of the `mixed` mode begin.
+    `on_paid` is called with (openid, order) after each payment, before the merchant is told.
+    """
+
+    def __init__(self, engine: Engine, openid_exists: Callable[[str], bool], *, seed: int = 0) -> None:
+        self.engine = engine
+        self.openid_exists = openid_exists
+        self.keys = PlatformKeys(engine.credentials, seed=seed)
+        self.notifier = Notifier(engine, self.keys)
+        self.book = OrderBook(engine)
+        self.magic = False
+        self.on_paid: Callable[[str, PaidOrder], None] | None = None
+        self._seed = seed
+        self._sheets: dict[str, tuple[str, str]] = {}
+
+    def reset(self) -> None:
+        """Forget all orders and pay sheets; mode and magic go back to their defaults."""
+        with self.engine.lock:
+            self.book = OrderBook(self.engine)
+            self.keys = PlatformKeys(self.engine.credentials, seed=self._seed)
+            self.notifier = Notifier(self.engine, self.keys)
+            self.magic = False
+            self._sheets.clear()
+
+    def open_sheet(self, openid: str, params: dict[str, object]) -> tuple[str, Order]:
+        """What `getBrandWCPayRequest` does first: check and show; the token of the sheet and its order.
+
+        Raises: Unpayable - signature, prepay_id, payer or state; the text says which.
+        """
+        package = self._check_params(params)
+        with self.engine.lock:
+            order = self.book.by_prepay(package.removeprefix(PACKAGE))
+            self.book.check_payable(order, openid)
+            token = secrets.token_hex(16)
+            self._sheets[token] = (order.request.out_trade_no, openid)
+        return token, order
+
+    def confirm_sheet(self, token: str) -> PaidOrder:
+        """The payer typed six digits.
+
+        Raises: Unpayable - the sheet is gone or the order cannot be paid any more.
+        """
+        with self.engine.lock:
+            out_trade_no, openid = self._sheets.pop(token, ("", ""))
+            if not out_trade_no:
+                raise Unpayable("支付页面已失效")
+        return self.pay(out_trade_no, openid)
+
+    def cancel_sheet(self, token: str) -> None:
+        """The payer closed the sheet; the order stays payable."""
+        with self.engine.lock:
+            self._sheets.pop(token, None)
+
+    def pay(self, out_trade_no: str, openid: str | None = None, *, force: bool = False) -> PaidOrder:
+        """Take the money and start telling the merchant.
+
+        Args:
+            openid: the payer; the order's own by default.
+            force: pay even though the order is closed or over, as a payment under way may.
+        Raises: Unpayable, or PayError when there is no such order.
+        """
+        with self.engine.lock:
+            order = self.book.get(out_trade_no)
+            if not force:
+                self.book.check_payable(order, openid or order.request.openid)
+            elif order.success_at is not None:
+                raise Unpayable("订单已支付")
+            self.book.pay(order)
+            paid = self._receipt(order)
+        if self.on_paid is not None:
+            self.on_paid(paid.openid, paid)
+        magic = MAGIC_NOTIFY.get(paid.amount_fen) if self.magic else None
+        self.notifier.announce(paid_event(order), magic)
+        return paid
+
+    def _receipt(self, order: Order) -> PaidOrder:
+        request = order.request
+        return PaidOrder(
+            out_trade_no=request.out_trade_no,
+            transaction_id=order.transaction_id,
+            openid=request.openid,
+            amount_fen=request.amount_fen,
+            description=request.description,
+            merchant=MERCHANT,
+            success_at=order.success_at or self.engine.clock.now(),
+        )
+
+    def _check_params(self, params: dict[str, object]) -> str:
+        names = ("appId", "timeStamp", "nonceStr", "package", "signType", "paySign")
+        values = {name: params.get(name) for name in names}
+        for name, value in values.items():
+            if not isinstance(value, str) or not value:
+                raise Unpayable(f"调用支付JSAPI缺少参数：{name}（必须是字符串）")
+        texts = {name: str(value) for name, value in values.items()}
+        if texts["appId"] != self.engine.credentials.app_id:
+            raise Unpayable("appId 与当前公众号不一致")
+        if texts["signType"] != "RSA":
+            raise Unpayable("signType 必须是 RSA")
+        if not texts["package"].startswith(PACKAGE):
+            raise Unpayable("package 应为 prepay_id=…")
+        message = crypto.pay_message(texts["appId"], texts["timeStamp"], texts["nonceStr"], texts["package"])
+        if not crypto.verify(self.keys.merchant, message, texts["paySign"]):
+            raise Unpayable("支付验证签名失败")
+        return texts["package"]

@@ -1,0 +1,176 @@
+"""The `/sim/pay` API: the payer's hands, and knobs for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+from flask import Blueprint, Response, jsonify, request
+
+from sandbox.pay.errors import PayError
+from sandbox.pay.keys import MODES
+from sandbox.pay.notify import paid_event
+from sandbox.pay.orders import SUCCESS, Order, Unpayable, beijing
+from sandbox.pay.platform import MAGIC_CANCEL_FEN, MERCHANT, PayPlatform
+
+P = ParamSpec("P")
+BRIDGE = "get_brand_wcpay_request"
+PASSWORD_DIGITS = 6
+RESEND_MAX = 50
+
+
+def add_sim_routes(blueprint: Blueprint, platform: PayPlatform) -> None:
+    """Hang the routes on the pay blueprint."""
+    _add_sheet(blueprint, platform)
+    _add_orders(blueprint, platform)
+    _add_switches(blueprint, platform)
+
+
+def _add_sheet(blueprint: Blueprint, platform: PayPlatform) -> None:
+    @blueprint.post("/sim/pay/invoke")
+    @_bridge
+    def invoke() -> dict[str, object]:
+        """What WeixinJSBridge does with getBrandWCPayRequest: a pay sheet or fail."""
+        body = _body()
+        params = body.get("params")
+        token, order = platform.open_sheet(
+            str(body.get("openid") or ""), params if isinstance(params, dict) else {}
+        )
+        if platform.magic and order.request.amount_fen == MAGIC_CANCEL_FEN:
+            platform.cancel_sheet(token)
+            return {"err_msg": f"{BRIDGE}:cancel"}
+        return {
+            "pay_token": token,
+            "amount_fen": order.request.amount_fen,
+            "description": order.request.description,
+            "merchant": MERCHANT,
+        }
+
+    @blueprint.post("/sim/pay/confirm")
+    @_bridge
+    def confirm() -> dict[str, object]:
+        """Six digits, any of them."""
+        body = _body()
+        password = str(body.get("password", "0" * PASSWORD_DIGITS))
+        if len(password) != PASSWORD_DIGITS or not password.isdecimal():
+            raise Unpayable("支付密码应为六位数字")
+        paid = platform.confirm_sheet(str(body.get("pay_token") or ""))
+        return {"err_msg": f"{BRIDGE}:ok", "transaction_id": paid.transaction_id}
+
+    @blueprint.post("/sim/pay/cancel")
+    @_bridge
+    def cancel() -> dict[str, object]:
+        """The payer closes the sheet."""
+        platform.cancel_sheet(str(_body().get("pay_token") or ""))
+        return {"err_msg": f"{BRIDGE}:cancel"}
+
+
+def _add_orders(blueprint: Blueprint, platform: PayPlatform) -> None:
+    @blueprint.get("/sim/pay/orders")
+    @_plain
+    def orders() -> dict[str, object]:
+        with platform.engine.lock:
+            return {"orders": [describe(order) for order in platform.book.all()]}
+
+    @blueprint.get("/sim/pay/orders/<out_trade_no>")
+    @_plain
+    def order(out_trade_no: str) -> dict[str, object]:
+        with platform.engine.lock:
+            return describe(platform.book.get(out_trade_no))
+
+    @blueprint.post("/sim/pay/orders/<out_trade_no>/pay")
+    @_plain
+    def pay(out_trade_no: str) -> dict[str, object]:
+        """Pay without a phone; `force` pays a closed or expired order, too."""
+        body = _body()
+        openid = body.get("openid")
+        platform.pay(out_trade_no, str(openid) if openid else None, force=body.get("force") is True)
+        return describe(platform.book.get(out_trade_no))
+
+    @blueprint.post("/sim/pay/orders/<out_trade_no>/notify")
+    @_plain
+    def notify(out_trade_no: str) -> dict[str, object]:
+        """Tell the merchant again, `times` times, `parallel` or one after the other."""
+        body = _body()
+        with platform.engine.lock:
+            found = platform.book.get(out_trade_no)
+            if found.state != SUCCESS:
+                raise Unpayable("订单未支付，没有通知可发")
+            event = paid_event(found)
+        times = min(max(int(str(body.get("times", 1))), 1), RESEND_MAX)
+        return {"statuses": platform.notifier.resend(event, times, parallel=body.get("parallel") is True)}
+
+
+def _add_switches(blueprint: Blueprint, platform: PayPlatform) -> None:
+    @blueprint.route("/sim/pay/mode", methods=["GET", "POST"])
+    @_plain
+    def mode() -> dict[str, object]:
+        """Which key signs notifications: public_key, certificate or mixed."""
+        if request.method == "POST":
+            asked = str(_body().get("mode"))
+            if asked not in MODES:
+                raise Unpayable(f"mode 应为 {'、'.join(MODES)} 之一")
+            platform.keys.mode = asked
+        return {"mode": platform.keys.mode}
+
+    @blueprint.route("/sim/pay/magic", methods=["GET", "POST"])
+    @_plain
+    def magic() -> dict[str, object]:
+        """Whether amounts of 1 to 6 fen have their special meaning."""
+        if request.method == "POST":
+            platform.magic = _body().get("on") is True
+        return {"on": platform.magic}
+
+
+def describe(order: Order) -> dict[str, object]:
+    """An order for the phone page and for tests."""
+    asked = order.request
+    return {
+        "out_trade_no": asked.out_trade_no,
+        "state": order.state,
+        "amount_fen": asked.amount_fen,
+        "description": asked.description,
+        "openid": asked.openid,
+        "attach": asked.attach,
+        "notify_url": asked.notify_url,
+        "transaction_id": order.transaction_id,
+        "prepay_ids": list(order.prepay_ids),
+        "created_at": beijing(order.created_at),
+        "expires_at": beijing(order.expires_at),
+        "success_at": beijing(order.success_at) if order.success_at else None,
+    }
+
+
+def _body() -> dict[str, object]:
+    value = request.get_json(force=True, silent=True)
+    return value if isinstance(value, dict) else {}
+
+
+def _bridge(view: Callable[P, dict[str, object]]) -> Callable[P, Response]:
+    """Answer as WeixinJSBridge would: `fail` with the reason instead of a status."""
+
+    @wraps(view)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Response:
+        try:
+            return jsonify(view(*args, **kwargs))
+        except Unpayable as error:
+            return jsonify(err_msg=f"{BRIDGE}:fail", reason=str(error))
+
+    return wrapped
+
+
+def _plain(view: Callable[P, dict[str, object]]) -> Callable[P, Response]:
+    """JSON, with 404 or 409 and the reason when it cannot be done."""
+
+    @wraps(view)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Response:
+        try:
+            return jsonify(view(*args, **kwargs))
+        except PayError as error:
+            response, response.status_code = jsonify(error=error.message), error.status
+        except Unpayable as error:
+            response, response.status_code = jsonify(error=str(error)), 409
+        return response
+
+    return wrapped

@@ -1,0 +1,55 @@
+"""An order as the API shows it: the same object in query answers and notifications."""
+
+from __future__ import annotations
+
+from sandbox.pay.orders import CLOSED, NOTPAY, SUCCESS, Order, beijing
+
+DESCRIPTIONS = {SUCCESS: "支付成功", NOTPAY: "订单未支付", CLOSED: "订单已关闭"}
+TAMPERED = frozenset({"tamper_amount", "tamper_openid", "tamper_mchid", "tamper_appid"})
+
+
+def transaction(order: Order, *, pretend_unpaid: bool = False) -> dict[str, object]:
+    """The transaction object; the payment's own fields only once it is paid."""
+    request = order.request
+    state = NOTPAY if pretend_unpaid else order.state
+    shown: dict[str, object] = {
+        "appid": request.app_id,
+        "mchid": request.mch_id,
+        "out_trade_no": request.out_trade_no,
+        "trade_state": state,
+        "trade_state_desc": DESCRIPTIONS[state],
+    }
+    if state != SUCCESS or order.success_at is None:
+        return shown
+    return {
+        **shown,
+        "transaction_id": order.transaction_id,
+        "trade_type": "JSAPI",
+        "bank_type": "OTHERS",
+        "attach": request.attach,
+        "success_time": beijing(order.success_at),
+        "payer": {"openid": request.openid},
+        "amount": {
+            "total": request.amount_fen,
+            "payer_total": request.amount_fen,
+            "currency": "CNY",
+            "payer_currency": "CNY",
+        },
+        "promotion_detail": [],
+    }
+
+
+def tampered(shown: dict[str, object], how: str) -> dict[str, object]:
+    """The same object with one lie in it; unchanged for any other word than the four of TAMPERED."""
+    if how == "tamper_amount" and isinstance(amount := shown.get("amount"), dict):
+        return {
+            **shown,
+            "amount": {**amount, "total": amount["total"] + 1, "payer_total": amount["total"] + 1},
+        }
+    if how == "tamper_openid":
+        return {**shown, "payer": {"openid": "oSomebodyElse000000000000000"}}
+    if how == "tamper_mchid":
+        return {**shown, "mchid": "1900000001"}
+    if how == "tamper_appid":
+        return {**shown, "appid": "wx0000000000000000"}
+    return shown

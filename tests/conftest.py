@@ -1,0 +1,62 @@
+"""Shared by all tests: real engines on loopback, nothing beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from pytest_socket import socket_allow_hosts
+
+from app.redis_server import RedisServer
+from sandbox.credentials import Credentials, issue
+from tests.rig import Rig
+
+pytest_plugins = ["tests.postgres"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loopback_only() -> None:
+    socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
+
+
+@pytest.fixture(scope="session")
+def credentials() -> Credentials:
+    return issue()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+def fresh_redis_url(server: RedisServer) -> str:
+    """The server's only database, emptied: tests run one after the other."""
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+    return server.url
+
+
+@pytest.fixture
+def make_rig(tmp_path: Path, credentials: Credentials, redis_server: RedisServer) -> Iterator[Callable[..., Rig]]:
+    """Build a rig; SQLite unless `database_url` says otherwise. Each has a Redis database of its own."""
+    rigs: list[Rig] = []
+
+    def make(**options: Any) -> Rig:
+        options.setdefault("database_url", f"sqlite:///{tmp_path / 'campusnet.db'}")
+        options.setdefault("redis_url", fresh_redis_url(redis_server))
+        rigs.append(Rig(tmp_path, credentials, **options))
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        rig.close()
+
+
+@pytest.fixture
+def rig(make_rig: Callable[..., Rig]) -> Rig:
+    return make_rig()

@@ -1,0 +1,208 @@
+"""What every billing back end promises; a new one joins by adding one factory to `SUBJECTS`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from billing.interface import BillingBackend, CreditOutcome, CreditReceipt
+from billing.registry import DemoAccount, build, seed_demo
+from models.db import Database
+from models.errors import NoSuchAccount, Refused
+from tests.billing.fixed_clock import FixedClock
+
+LI = DemoAccount("2400101001", "李小明", balance_fen=1234, daily_gb=(1, 0, 2))
+WANG = DemoAccount("2400101002", "王芳")
+NOBODY = "2499999999"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A back end that knows LI and WANG and nobody else, and the clock it lives by."""
+
+    backend: BillingBackend
+    clock: FixedClock
+
+
+def embedded_on_sqlite(request: pytest.FixtureRequest) -> Subject:
+    return _embedded(request.getfixturevalue("sqlite_database"))
+
+
+def embedded_on_postgresql(request: pytest.FixtureRequest) -> Subject:
+    return _embedded(request.getfixturevalue("postgres_database"))
+
+
+def _embedded(database: Database) -> Subject:
+    clock = FixedClock()
+    seed_demo(database, [LI, WANG], now=clock())
+    return Subject(build("embedded", database=database, clock=clock), clock)
+
+
+Factory = Callable[[pytest.FixtureRequest], Subject]
+SUBJECTS = [
+    pytest.param(embedded_on_sqlite, id="embedded-sqlite"),
+    pytest.param(embedded_on_postgresql, id="embedded-postgresql", marks=pytest.mark.postgres),
+]
+
+
+@pytest.fixture(params=SUBJECTS)
+def subject(request: pytest.FixtureRequest) -> Subject:
+    factory: Factory = request.param
+    return factory(request)
+
+
+@pytest.fixture
+def backend(subject: Subject) -> BillingBackend:
+    return subject.backend
+
+
+def test_a_stranger_sees_the_masked_name_only(backend: BillingBackend) -> None:
+    found = backend.find_account(LI.account_no)
+    assert (found.account_no, found.masked_name) == (LI.account_no, "*明")
+
+
+@pytest.mark.parametrize(
+    "account_no", [NOBODY, "", "a' OR 1=1", "2400101001\x00", "\ud800", "明" * 8, "9" * 5000]
+)
+def test_what_is_no_account_is_refused_everywhere(backend: BillingBackend, account_no: str) -> None:
+    with pytest.raises(NoSuchAccount):
+        backend.find_account(account_no)
+    with pytest.raises(NoSuchAccount):
+        backend.balance(account_no)
+    with pytest.raises(NoSuchAccount):
+        backend.credit(account_no, 500, key="C1")
+    assert backend.find_credit("C1") is None
+
+
+def test_the_owner_sees_money_and_traffic_at_the_clock_s_time(subject: Subject) -> None:
+    balance = subject.backend.balance(LI.account_no)
+    assert (balance.account_no, balance.masked_name) == (LI.account_no, "*明")
+    assert balance.balance_fen == LI.balance_fen
+    assert balance.as_of == subject.clock.now
+    for lot in balance.lots:
+        assert lot.starts_at <= balance.as_of < lot.ends_at
+        assert 0 <= lot.used_bytes <= lot.total_bytes
+
+
+def test_a_credit_raises_the_balance_by_its_amount(backend: BillingBackend) -> None:
+    receipt = backend.credit(LI.account_no, 500, key="C1")
+    assert receipt.outcome is CreditOutcome.APPLIED
+    assert (receipt.key, receipt.account_no, receipt.amount_fen) == ("C1", LI.account_no, 500)
+    assert receipt.balance_fen in (None, LI.balance_fen + 500)
+    assert backend.balance(LI.account_no).balance_fen == LI.balance_fen + 500
+    assert backend.balance(WANG.account_no).balance_fen == 0
+
+
+def test_the_same_key_credits_once_and_gets_the_first_receipt_again(subject: Subject) -> None:
+    backend = subject.backend
+    first = backend.credit(LI.account_no, 500, key="C1")
+    backend.credit(LI.account_no, 700, key="C2")
+    subject.clock.now += timedelta(hours=5)
+    again = backend.credit(LI.account_no, 500, key="C1")
+    assert again.outcome is CreditOutcome.ALREADY_APPLIED
+    assert (again.balance_fen, again.at) == (first.balance_fen, first.at)
+    assert backend.balance(LI.account_no).balance_fen == LI.balance_fen + 1200
+
+
+@pytest.mark.parametrize(("account_no", "amount_fen"), [(LI.account_no, 501), (WANG.account_no, 500)])
+def test_a_known_key_with_other_facts_is_refused_and_changes_nothing(
+    backend: BillingBackend, account_no: str, amount_fen: int
+) -> None:
+    backend.credit(LI.account_no, 500, key="C1")
+    with pytest.raises(Refused):
+        backend.credit(account_no, amount_fen, key="C1")
+    assert backend.balance(LI.account_no).balance_fen == LI.balance_fen + 500
+    assert backend.balance(WANG.account_no).balance_fen == 0
+
+
+@pytest.mark.parametrize("amount_fen", [0, -1, -500, 10**30])
+def test_an_amount_that_is_no_recharge_is_refused(backend: BillingBackend, amount_fen: int) -> None:
+    with pytest.raises(Refused):
+        backend.credit(LI.account_no, amount_fen, key="C1")
+    assert backend.find_credit("C1") is None
+    assert backend.balance(LI.account_no).balance_fen == LI.balance_fen
+
+
+def test_a_credit_can_be_asked_about_by_its_key(backend: BillingBackend) -> None:
+    if not backend.capabilities().find_credit:
+        pytest.skip("this back end cannot be asked; unknown credits wait for a person")
+    assert backend.find_credit("C1") is None
+    given = backend.credit(LI.account_no, 500, key="C1")
+    found = backend.find_credit("C1")
+    assert found is not None
+    assert (found.account_no, found.amount_fen, found.at) == (LI.account_no, 500, given.at)
+    assert found.outcome is CreditOutcome.ALREADY_APPLIED
+
+
+def test_the_same_credit_from_eight_sides_at_once_is_applied_once(backend: BillingBackend) -> None:
+    receipts = at_once([lambda: backend.credit(LI.account_no, 500, key="C1")] * 8)
+    outcomes = [receipt.outcome for receipt in receipts]
+    assert outcomes.count(CreditOutcome.APPLIED) == 1
+    assert outcomes.count(CreditOutcome.ALREADY_APPLIED) == 7
+    assert backend.balance(LI.account_no).balance_fen == LI.balance_fen + 500
+
+
+def test_different_credits_at_once_all_count(backend: BillingBackend) -> None:
+    keys = [f"C{number}" for number in range(8)]
+    receipts = at_once([_credit(backend, key) for key in keys])
+    assert [receipt.outcome for receipt in receipts] == [CreditOutcome.APPLIED] * 8
+    assert backend.balance(LI.account_no).balance_fen == LI.balance_fen + 8 * 500
+
+
+def test_packages_on_sale_come_specials_first_then_by_price(backend: BillingBackend) -> None:
+    offers = backend.catalogue()
+    assert [(offer.price_fen, offer.quota_bytes, offer.validity_months) for offer in offers] == [
+        (500, 8 * 10**9, 1),
+        (1000, 20 * 10**9, 1),
+        (2000, 60 * 10**9, 1),
+        (3000, 120 * 10**9, 1),
+    ]
+    assert len({offer.code for offer in offers}) == 4
+
+
+def test_an_account_that_never_swapped_has_an_empty_log(backend: BillingBackend) -> None:
+    assert backend.exchange_log(LI.account_no) == []
+
+
+def test_usage_lists_days_with_traffic_oldest_first(subject: Subject) -> None:
+    if not subject.backend.capabilities().usage:
+        pytest.skip("this back end knows no usage")
+    days = subject.backend.usage(LI.account_no)
+    assert [(day.on.day, day.used_bytes) for day in days] == [(8, 2 * 10**9), (10, 10**9)]
+    assert subject.backend.usage(WANG.account_no) == []
+    assert [day.on.day for day in subject.backend.usage(LI.account_no, days=2)] == [10]
+
+
+def test_capabilities_never_change(backend: BillingBackend) -> None:
+    assert backend.capabilities() == backend.capabilities()
+
+
+def _credit(backend: BillingBackend, key: str) -> Callable[[], CreditReceipt]:
+    return lambda: backend.credit(LI.account_no, 500, key=key)
+
+
+def at_once(calls: list[Callable[[], CreditReceipt]]) -> list[CreditReceipt]:
+    """Run all calls in threads that start together; the first failure is raised here."""
+    start = threading.Barrier(len(calls))
+    done: list[CreditReceipt] = []
+    failures: list[BaseException] = []
+
+    def run(call: Callable[[], CreditReceipt]) -> None:
+        start.wait()
+        try:
+            done.append(call())
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the test's thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return done

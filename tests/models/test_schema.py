@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import IntegrityError
+
+import models
+from models import schema
+from models.base import Base
+from models.db import Database
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without any table."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'empty 空.db'}"
+    else:
+        url = request.getfixturevalue("postgres_url")
+    database = Database(url)
+    yield database
+    database.dispose()
+
+
+def tables(database: Database) -> set[str]:
+    with database.connection() as connection:
+        return set(inspect(connection).get_table_names()) - {"alembic_version"}
+
+
+def definitions(database: Database) -> list[tuple[object, ...]]:
+    query = {
+        "sqlite": "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY 1, 2",
+        "postgresql": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
+    }
+    with database.connection() as connection:
+        return [tuple(row) for row in connection.execute(text(query[database.dialect]))]
+
+
+def test_up_down_up_ends_where_the_first_up_ended(empty: Database) -> None:
+    schema.upgrade(empty)
+    first = definitions(empty)
+    schema.downgrade(empty, "base")
+    assert tables(empty) == set()
+    schema.upgrade(empty)
+    assert definitions(empty) == first
+
+
+def test_the_history_makes_exactly_the_tables_of_the_models(empty: Database) -> None:
+    schema.upgrade(empty)
+    with empty.connection() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, schema.METADATA) == []
+
+
+def test_checks_and_partial_indexes_are_the_same_as_in_the_models(empty: Database) -> None:
+    # compare_metadata looks at neither of them.
+    schema.upgrade(empty)
+    migrated = _walls(empty)
+    schema.downgrade(empty, "base")
+    with empty.engine.begin() as connection:
+        Base.metadata.create_all(connection)
+    assert migrated == _walls(empty)
+    assert any("unbound_at IS NULL" in str(wall) for wall in migrated)
+
+
+def _walls(database: Database) -> list[str]:
+    with database.connection() as connection:
+        inspector = inspect(connection)
+        return sorted(
+            [
+                f"{table} {check['name']} {check['sqltext']}"
+                for table in inspector.get_table_names()
+                for check in inspector.get_check_constraints(table)
+            ]
+            + [
+                f"{table} {index['name']} {index['unique']} {_condition(connection, index)}"
+                for table in inspector.get_table_names()
+                for index in inspector.get_indexes(table)
+            ]
+        )
+
+
+def _condition(connection: Connection, index: object) -> str:
+    options = index["dialect_options"] if isinstance(index, dict) and "dialect_options" in index else {}
+    return str(options.get(f"{connection.dialect.name}_where", ""))
+
+
+def test_a_second_upgrade_changes_nothing(empty: Database) -> None:
+    schema.upgrade(empty)
+    schema.upgrade(empty)
+    schema.check(empty)
+
+
+def test_two_processes_may_upgrade_at_the_same_time(empty: Database) -> None:
+    failures: list[BaseException] = []
+    others = [Database(empty.url) for _ in range(3)]
+
+    def run(database: Database) -> None:
+        try:
+            schema.upgrade(database)
+        except BaseException as error:  # noqa: BLE001 - shown by the assertion below
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(database,)) for database in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for database in others:
+        database.dispose()
+    assert failures == []
+    schema.check(empty)
+
+
+def test_a_failing_migration_leaves_nothing_behind(empty: Database) -> None:
+    with empty.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE daily_usage (id INTEGER)"))
+    with pytest.raises(Exception, match="daily_usage"):
+        schema.upgrade(empty)
+    assert tables(empty) == {"daily_usage"}
+    assert schema.current(empty) is None
+
+
+def test_check_names_the_revision_found_and_the_one_wanted(empty: Database) -> None:
+    with pytest.raises(schema.SchemaMismatch) as caught:
+        schema.check(empty)
+    assert (caught.value.found, caught.value.wanted) == (None, schema.newest())
+
+
+def test_foreign_keys_are_checked_again_after_an_upgrade(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'keys.db'}", pool_size=1)
+    schema.upgrade(database)
+    with pytest.raises(IntegrityError), database.engine.begin() as connection:
+        connection.execute(text("INSERT INTO daily_usage VALUES ('nobody', '2026-01-01', 1)"))
+    database.dispose()
+
+
+def test_the_history_runs_from_a_folder_with_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "校园 50%s net"
+    shutil.copytree(
+        Path(schema.__file__).parent, odd / "models", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    monkeypatch.setattr(schema, "__file__", str(odd / "models" / "schema.py"))
+    database = Database(f"sqlite:///{tmp_path / 'odd.db'}")
+    schema.upgrade(database)
+    schema.check(database)
+    database.dispose()
+
+
+def test_every_module_with_tables_is_known_to_the_schema() -> None:
+    # Modules are imported here to see their tables; the schema alone must have named all of them.
+    known = {module.__name__ for module in schema.TABLE_MODULES}
+    for found in pkgutil.iter_modules(models.__path__, "models."):
+        importlib.import_module(found.name)
+    with_tables = {mapper.class_.__module__ for mapper in Base.registry.mappers}
+    assert with_tables == known
+
+
+def test_the_ledger_cannot_be_changed_behind_our_back(any_database: Database) -> None:
+    with any_database.engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO ledger_entry (id, key, kind, memo, at) VALUES (1, 'k', 'x', '', '2026-01-01')")
+        )
+        connection.execute(
+            text("INSERT INTO ledger_posting (id, entry_id, book, amount_fen) VALUES (1, 1, 'b', 5)")
+        )
+    for statement in (
+        "UPDATE ledger_posting SET amount_fen = 6",
+        "DELETE FROM ledger_posting",
+        "UPDATE ledger_entry SET memo = 'other'",
+        "DELETE FROM ledger_entry",
+    ):
+        with pytest.raises(IntegrityError, match="append-only"), any_database.engine.begin() as connection:
+            connection.execute(text(statement))

@@ -1,0 +1,147 @@
+"""The whole house on loopback for a test: sandbox, web side, worker; built by the production wiring."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from app import wiring
+from app.config import Config
+from app.factory import create_app
+from app.phone import Phone, until
+from app.redis_server import free_port
+from app.server import web_settings
+from billing.embedded import seed
+from models import schema
+from models.clock import Clock, utc_now
+from models.db import Database
+from sandbox.credentials import Credentials
+from sandbox.engine import Site
+from sandbox.server import Sandbox
+
+DEMO_BALANCE_FEN = 1234
+
+
+def write_keys(folder: Path, credentials: Credentials) -> None:
+    for name in ("merchant_key_pem", "public_key_pem", "platform_cert_pem"):
+        (folder / f"{name}.pem").write_text(getattr(credentials, name), encoding="utf-8")
+
+
+def make_config(
+    folder: Path, credentials: Credentials, *, site: str, wechat: str, database_url: str, redis_url: str,
+    **changes: dict[str, Any],
+) -> Config:
+    """A demo configuration; `changes` are whole or partial sections."""
+    write_keys(folder, credentials)
+    sections: dict[str, dict[str, Any]] = {
+        "site": {"base_url": site, "secret_key": "test" * 16, "trusted_proxies": 1},
+        "wechat": {
+            "app_id": credentials.app_id,
+            "app_secret": credentials.app_secret,
+            "token": credentials.token,
+            "encoding_aes_key": credentials.encoding_aes_key,
+            "original_id": credentials.original_id,
+            "api_base": wechat,
+            "oauth_base": wechat,
+        },
+        "pay": {
+            "mch_id": credentials.mch_id,
+            "api_v3_key": credentials.api_v3_key,
+            "merchant_serial": credentials.merchant_serial,
+            "merchant_key_file": folder / "merchant_key_pem.pem",
+            "public_key_id": credentials.public_key_id,
+            "public_key_file": folder / "public_key_pem.pem",
+            "platform_cert_files": (folder / "platform_cert_pem.pem",),
+            "api_base": wechat,
+        },
+        "database": {"url": database_url},
+        "redis": {"url": redis_url},
+        "identity": {"base_url": f"{wechat}/cas"},
+        "worker": {"mode": "external"},
+    }
+    for name, values in changes.items():
+        sections.setdefault(name, {}).update(values)
+    return Config(mode="demo", **sections)  # type: ignore[arg-type]
+
+
+def prepare(database_url: str, students: list[Any]) -> None:
+    """Tables, catalogue, an account for every student with 12.34 yuan on it."""
+    database = Database(database_url)
+    schema.upgrade(database)
+    now = utc_now()
+    with database.transaction() as session:
+        seed.seed_catalogue(session)
+        seed.seed_grant_policy(session)
+        rows = [seed.DemoAccount(s.account_no, s.name, balance_fen=DEMO_BALANCE_FEN) for s in students]
+        seed.seed_demo_accounts(session, rows, now)
+    database.dispose()
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Keep-alive, no access log."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        del code, size
+
+
+class Rig:
+    """Everything started; `house` is the production wiring, `phone(...)` a student's phone."""
+
+    def __init__(
+        self,
+        folder: Path,
+        credentials: Credentials,
+        *,
+        database_url: str,
+        redis_url: str,
+        workers: int = 1,
+        clock: Clock = utc_now,
+        **changes: dict[str, Any],
+    ) -> None:
+        self.port = free_port()
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self.sandbox = Sandbox(credentials, Site(self.origin, f"{self.origin}/wechat"))
+        self.sandbox.start()
+        prepare(database_url, [s.identity for s in self.sandbox.students])
+        self.config = make_config(
+            folder, credentials, site=self.origin, wechat=self.sandbox.url,
+            database_url=database_url, redis_url=redis_url, **changes,
+        )
+        self.house = wiring.build(self.config, clock=clock)
+        self._server: BaseWSGIServer = make_server(
+            "127.0.0.1",
+            self.port,
+            create_app(self.house.web, web_settings(self.config)),
+            threaded=True,
+            request_handler=QuietHandler,
+        )
+        self._threads = [threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)]
+        self._stopped = threading.Event()
+        self._threads += [
+            threading.Thread(target=self.house.worker().run, args=(self._stopped,), daemon=True)
+            for _ in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def phone(self, student: str = "xiaoming") -> Phone:
+        return Phone(self.sandbox.url, student)
+
+    def close(self) -> None:
+        self._stopped.set()
+        self._server.shutdown()
+        self._server.server_close()
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self.house.close()
+        self.sandbox.stop()
+
+
+def eventually(probe: Callable[[], Any], what: str, timeout_s: float = 15.0) -> Any:
+    return until(probe, timeout_s=timeout_s, what=what)

@@ -1,0 +1,72 @@
+"""What is written stays true: configuration keys, commands, links."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+from pydantic import BaseModel
+
+from app.cli import main
+from app.config import Config
+
+ROOT = Path(__file__).parent.parent
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> set[str]:
+    found = set()
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found |= keys_of(kind, f"{prefix}{name}.")
+        else:
+            found.add(f"{prefix}{name}")
+    return found
+
+
+def flat(table: dict[str, object], prefix: str = "") -> set[str]:
+    found = set()
+    for name, value in table.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}"}
+    return found
+
+
+def test_the_example_names_every_setting_and_no_other() -> None:
+    example = tomllib.loads((ROOT / "config.example.toml").read_text(encoding="utf-8"))
+    assert flat(example) == keys_of(Config)
+
+
+def test_every_setting_of_the_example_is_explained() -> None:
+    lines = (ROOT / "config.example.toml").read_text(encoding="utf-8").splitlines()
+    commented = False
+    for line in lines:
+        if line.startswith("#"):
+            commented = True
+        elif line.startswith("[") or not line.strip():
+            commented = commented and bool(line.strip())
+        else:
+            assert commented or re.match(r"(site|contact|office|service|hotline|qq|min|max|step|app|timeout|api|oauth|merchant|public)", line), line
+
+
+def commands(group: click.Group, prefix: str = "") -> set[str]:
+    found = set()
+    for name, command in group.commands.items():
+        found |= commands(command, f"{prefix}{name} ") if isinstance(command, click.Group) else {f"{prefix}{name}"}
+    return found
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_readme_names_only_commands_that_exist(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    known = commands(main)
+    for mentioned in re.findall(r"`campusnet ([a-z]+(?: [a-z]+)?)", text):
+        assert any(mentioned == k or mentioned.startswith(k) or k.startswith(f"{mentioned} ") for k in known), mentioned
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md")))
+def test_links_between_documents_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), f"{path.name} -> {target}"

@@ -1,0 +1,173 @@
+"""The rules of the house that a machine can check: who imports whom, sizes, hygiene."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OURS = {"app", "models", "billing", "payments", "bot", "handlers", "web", "sandbox", "bench"}
+
+MAY_IMPORT = {
+    "models": set[str](),
+    "billing": {"models"},
+    "payments": {"models", "billing.interface"},
+    "bot": {"models"},
+    "handlers": {"bot", "payments", "models", "billing.interface"},
+    "web": {"bot", "payments", "models", "billing.interface"},
+    "app": OURS - {"sandbox", "bench"},
+    "sandbox": set[str](),
+}
+
+# library -> folders or files that may import it
+ONLY = {
+    "cryptography": {"payments", "bot", "sandbox"},
+    "werobot": {"bot"},
+    "wechatpy": {"bot"},
+    "flask": {"web", "app", "sandbox"},
+    "pydantic_settings": {"app"},
+    "click": {"app"},
+    "requests": {"payments/wechatpay.py", "bot/client.py", "billing/vendors", "web/identity.py", "sandbox"},
+    "unittest.mock": {"tests"},
+}
+
+FILE_LINES = 400
+FUNCTION_LINES = 70
+
+
+def modules(*folders: str) -> list[Path]:
+    return sorted(p for f in folders for p in (ROOT / f).rglob("*.py") if "versions" not in p.parts)
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imports(path: Path) -> list[tuple[str, int]]:
+    found: list[tuple[str, int]] = []
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found += [(f"{node.module}.{alias.name}", node.lineno) for alias in node.names]
+    return found
+
+
+def where(path: Path, line: int) -> str:
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
+@pytest.mark.parametrize("folder", sorted(MAY_IMPORT))
+def test_folders_import_only_what_lies_below_them(folder: str) -> None:
+    allowed = MAY_IMPORT[folder] | {folder}
+    wrong = [
+        f"{where(path, line)} imports {name}"
+        for path in modules(folder)
+        for name, line in imports(path)
+        if name.split(".")[0] in OURS and not any(f"{name}.".startswith(f"{ok}.") for ok in allowed)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("library", sorted(ONLY))
+def test_libraries_stay_in_their_rooms(library: str) -> None:
+    wrong = [
+        where(path, line)
+        for path in modules(*OURS - {"bench"})
+        for name, line in imports(path)
+        if f"{name}.".startswith(f"{library}.")
+        and not any(str(path.relative_to(ROOT)).startswith(room) for room in ONLY[library])
+    ]
+    assert wrong == []
+
+
+def test_no_import_hides_in_a_function() -> None:
+    wrong = [
+        where(path, node.lineno)
+        for path in modules(*OURS)
+        for outer in ast.walk(parsed(path))
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(outer)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert wrong == []
+
+
+def test_entrances_hold_no_queries() -> None:
+    wrong = [
+        f"{where(path, line)} {name}"
+        for path in modules("handlers", "web")
+        for name, line in imports(path)
+        if name.split(".")[0] == "sqlalchemy"
+    ]
+    assert wrong == []
+
+
+def test_one_place_writes_each_status() -> None:
+    """`status=` in an UPDATE of an order or credit stands in models/order.py only."""
+    wrong = []
+    for path in modules("payments", "bot", "handlers", "web", "app", "billing"):
+        for node in ast.walk(parsed(path)):
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.targets[0], ast.Attribute)
+                and node.targets[0].attr == "status"
+                and isinstance(node.targets[0].value, ast.Name)
+                and node.targets[0].value.id in {"order", "credit", "refund"}
+            ):
+                wrong.append(where(path, node.lineno))
+    assert wrong == []
+
+
+def test_files_and_functions_stay_short() -> None:
+    wrong = []
+    for path in modules(*OURS, "tests"):
+        if len(path.read_text(encoding="utf-8").splitlines()) > FILE_LINES:
+            wrong.append(f"{path.relative_to(ROOT)} is over {FILE_LINES} lines")
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno > FUNCTION_LINES:
+                wrong.append(f"{where(path, node.lineno)} {node.name} is over {FUNCTION_LINES} lines")
+    assert wrong == []
+
+
+def test_money_is_never_a_float() -> None:
+    wrong = [
+        where(path, node.lineno)
+        for path in modules("models", "billing", "payments", "handlers", "web")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and node.target.id.endswith("_fen")
+        and "float" in ast.unparse(node.annotation)
+    ]
+    assert wrong == []
+
+
+def test_nothing_is_created_at_import() -> None:
+    """No engine, client or application stands at module level."""
+    makers = {"create_engine", "Redis", "from_url", "Flask", "Session", "Database", "WechatPay"}
+    wrong = []
+    for path in modules(*OURS - {"bench"}):
+        for node in parsed(path).body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
+                called = node.value.func
+                name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+                if name in makers:
+                    wrong.append(where(path, node.lineno))
+    assert wrong == []
+
+
+def test_tracked_files_name_no_registry_and_no_machine() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    for name in filter(None, listed.stdout.split("\0")):
+        path = ROOT / name
+        if path.suffix in {".lock", ".in", ".toml", ".cfg", ".ini"} and path.exists() and "vendor" not in name:
+            text = path.read_text(encoding="utf-8")
+            assert "index-url" not in text, name
+            assert "--find-links" not in text, name
+            assert " @ http" not in text, name

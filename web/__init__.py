@@ -1,0 +1,1 @@
+"""Pages and machine entrances: read the request, call one use-case, render the answer."""

@@ -1,0 +1,81 @@
+"""Who may see a page: decorators that ask for a login, the campus network, or patience."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from flask import redirect, render_template, request
+from flask.typing import ResponseReturnValue
+
+from models.errors import LoginNeeded, OutsideCampus
+from web import qr, signin
+from web.current import services
+
+P = ParamSpec("P")
+View = Callable[P, ResponseReturnValue]
+OwnView = Callable[Concatenate[str, P], ResponseReturnValue]
+
+CONNECT_FIRST = "请先连接 GUET-WiFi"
+
+
+def in_wechat() -> bool:
+    """Whether the page is open inside WeChat."""
+    return "MicroMessenger" in request.user_agent.string
+
+
+def wants_json() -> bool:
+    """Whether the caller is a script of ours rather than a person."""
+    return request.accept_mimetypes.best == "application/json"
+
+
+def openid_first(view: OwnView[P]) -> View[P]:
+    """Hand the openid to the view as its first argument, after OAuth where needed.
+
+    Outside WeChat a page shows its QR code instead; scripts and forms get LoginNeeded.
+    """
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+        openid = signin.known_openid()
+        return ask_wechat() if openid is None else view(openid, *args, **kwargs)
+
+    return guarded
+
+
+def ask_wechat() -> ResponseReturnValue:
+    """Send the browser to WeChat for its openid and back to this very page."""
+    if request.method != "GET" or wants_json():
+        raise LoginNeeded("登录已过期,请刷新页面后重试")
+    if not in_wechat():
+        return render_template("outside_wechat.html", code=qr.page_code(), url=qr.page_url())
+    here = services()
+    state = signin.begin("wechat", request.full_path.rstrip("?"))
+    return redirect(here.oauth.authorize_url(here.site.link("/h5/oauth/callback"), state))
+
+
+def account_first(view: OwnView[P]) -> View[P]:
+    """Hand the portal's account to the view as its first argument, after a CAS login where needed."""
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+        account_no = signin.portal_account()
+        if account_no is not None:
+            return view(account_no, *args, **kwargs)
+        if request.method != "GET" or wants_json():
+            raise LoginNeeded("登录已过期,请重新登录")
+        return redirect(f"/self/login?next={request.path}")
+
+    return guarded
+
+
+def require_campus() -> None:
+    """Raises: OutsideCampus - the client's address is not one of the campus networks."""
+    if not services().site.on_campus(request.remote_addr or ""):
+        raise OutsideCampus(CONNECT_FIRST)
+
+
+def slow_down(what: str, who: str, *, limit: int, window_s: int) -> None:
+    """Count one more `what` by `who`. Raises: LimitReached."""
+    services().limiter.hit(f"web:{what}:{who}", limit=limit, window_s=window_s)

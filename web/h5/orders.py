@@ -1,0 +1,66 @@
+"""A person's orders: the list, one order with its live steps, and 没到账."""
+
+from __future__ import annotations
+
+from flask import Blueprint, jsonify, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+
+from payments import binding, orders
+from payments.views import OrderView, steps
+from web.current import services
+from web.guards import openid_first, slow_down
+from web.h5.polling import watch
+
+blueprint = Blueprint("h5_orders", __name__, url_prefix="/h5/orders")
+
+PAGE = 20
+
+
+@blueprint.get("")
+@openid_first
+def history(openid: str) -> ResponseReturnValue:
+    """The newest orders; `before` continues the list."""
+    before = request.args.get("before", type=int)
+    found = orders.history(services(), openid=openid, before_id=before, limit=PAGE + 1)
+    return render_template(
+        "h5/orders.html", orders=found[:PAGE], more=len(found) > PAGE, first=before is None
+    )
+
+
+@blueprint.get("/<order_no>")
+@openid_first
+def detail(openid: str, order_no: str) -> ResponseReturnValue:
+    """One order; `paid=1` says that WeChat's pay sheet has just reported success."""
+    order = orders.look(services(), order_no=order_no, openid=openid)
+    return render_template("h5/order.html", **_shown(openid, order))
+
+
+@blueprint.get("/<order_no>/state")
+@openid_first
+def state(openid: str, order_no: str) -> ResponseReturnValue:
+    """The same part of the page as JSON, for the script that keeps it fresh."""
+    order = watch(services(), openid, order_no, request.args.get("waited_s", type=int))
+    html = render_template("h5/_order_live.html", **_shown(openid, order))
+    return jsonify(step=order.step, title=order.title, settled=order.settled, html=html)
+
+
+@blueprint.post("/<order_no>/check")
+@openid_first
+def check(openid: str, order_no: str) -> ResponseReturnValue:
+    """没到账: ask WeChat now and credit what was paid."""
+    slow_down("check", openid, limit=6, window_s=60)
+    orders.check_now(services(), order_no=order_no, openid=openid)
+    return redirect(f"/h5/orders/{order_no}?checked=1", 303)
+
+
+def _shown(openid: str, order: OrderView) -> dict[str, object]:
+    return {
+        "order": order,
+        "steps": steps(order),
+        # A balance is its owner's business, also when somebody else has paid.
+        "own": binding.bound_account(services(), openid) == order.account_no,
+        # Until WeChat confirms, the pay sheet's word is shown as what it is: probably paid.
+        "just_paid": order.payable and request.args.get("paid") == "1",
+        "checked": request.args.get("checked") == "1",
+        "expired": order.payable and order.expires_at <= services().clock(),
+    }

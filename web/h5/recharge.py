@@ -1,0 +1,58 @@
+"""The recharge page: an account, an amount, one button."""
+
+from __future__ import annotations
+
+from flask import Blueprint, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+
+from models.errors import Refused
+from payments import binding, orders
+from web.current import services
+from web.guards import openid_first, slow_down
+from web.h5.recharge_form import RechargeForm, field_of
+from web.h5.recharge_page import recharge_page
+
+blueprint = Blueprint("h5_recharge", __name__, url_prefix="/h5")
+
+ORDERS = 30
+ORDERS_WINDOW_S = 600
+
+
+@blueprint.get("/recharge")
+@openid_first
+def form(openid: str) -> ResponseReturnValue:
+    """The form; `account` and `amount` in the address fill it in."""
+    return _render(openid, _from_link())
+
+
+@blueprint.post("/recharge")
+@openid_first
+def create(openid: str) -> ResponseReturnValue:
+    """Make the order, or find the same open one, and go on to the page that pays it."""
+    filled = RechargeForm.of(request.form)
+    here = services()
+    try:
+        slow_down("order", openid, limit=ORDERS, window_s=ORDERS_WINDOW_S)
+        account_no = filled.account_no(binding.bound_account(here, openid))
+        order = orders.start_recharge(
+            here, openid=openid, account_no=account_no, amount_fen=filled.amount_fen(here.rules)
+        )
+    except Refused as error:
+        return _render(openid, filled, error), error.status
+    return redirect(f"/h5/pay/{order.order_no}", 303)
+
+
+def _from_link() -> RechargeForm:
+    wish = RechargeForm.of(request.args)
+    # The number came by a link, not by hand, so it is not typed twice; the name is still to be confirmed.
+    return RechargeForm(wish.account, wish.account, "", wish.amount, wish.amount_other)
+
+
+def _render(openid: str, filled: RechargeForm, error: Refused | None = None) -> str:
+    return render_template(
+        "h5/recharge.html",
+        page=recharge_page(services(), openid=openid, form=filled),
+        rules=services().rules,
+        error=error,
+        error_field=field_of(error) if error else "",
+    )

@@ -1,0 +1,112 @@
+"""What the recharge page shows, gathered from the journeys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from billing.interface import AccountName, Balance, Offer
+from models.errors import NoSuchAccount, Refused, ServiceError
+from models.money import yuan_short
+from models.site import RechargeRules
+from payments import binding, orders
+from payments.services import Services
+from payments.views import OrderView
+from web.h5 import accounts
+from web.h5.recharge_form import OTHER, RechargeForm
+
+PAYEES = 3
+DEFAULT_AMOUNT = "20"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One amount of the grid; `buys` says what it pays for, empty where nothing fits."""
+
+    yuan: str
+    buys: str
+
+
+@dataclass(frozen=True)
+class RechargePage:
+    """`balance` is None when nothing is bound or billing does not answer (`billing_ok` tells which)."""
+
+    bound: str | None
+    balance: Balance | None
+    billing_ok: bool
+    payee: AccountName | None
+    payees: list[OrderView]
+    choices: list[Choice]
+    chosen: str
+    form: RechargeForm
+
+
+def recharge_page(services: Services, *, openid: str, form: RechargeForm) -> RechargePage:
+    """The page for this reader with what was filled in so far."""
+    bound = binding.bound_account(services, openid)
+    past = orders.history(services, openid=openid, limit=20)
+    balance, offers, billing_ok = _billing(services, bound)
+    choices = _choices(services.rules, offers)
+    return RechargePage(
+        bound=bound,
+        balance=balance,
+        billing_ok=billing_ok,
+        payee=_payee(openid, form, bound),
+        payees=_payees(past, bound),
+        choices=choices,
+        chosen=_chosen(form, choices, past),
+        form=form,
+    )
+
+
+def _billing(services: Services, bound: str | None) -> tuple[Balance | None, list[Offer], bool]:
+    """The page must open, and warn, even when billing is away."""
+    try:
+        balance = services.billing.balance(bound) if bound else None
+        return balance, services.billing.catalogue(), True
+    except NoSuchAccount:
+        return None, [], True
+    except ServiceError:
+        return None, [], False
+
+
+def _choices(rules: RechargeRules, offers: list[Offer]) -> list[Choice]:
+    """The presets, and the cheapest package for those who need just that."""
+    cheapest = [min(offer.price_fen for offer in offers)] if offers else []
+    amounts = sorted({*rules.presets_fen, *cheapest})
+    by_price = {offer.price_fen: offer for offer in reversed(offers)}
+    return [
+        Choice(yuan_short(fen), by_price[fen].name if fen in by_price else "")
+        for fen in amounts
+        if rules.min_fen <= fen <= rules.max_fen
+    ]
+
+
+def _chosen(form: RechargeForm, choices: list[Choice], past: list[OrderView]) -> str:
+    """What was filled in, else the amount of last time, else a usual one."""
+    offered = [choice.yuan for choice in choices]
+    if form.amount in (*offered, OTHER):
+        return form.amount
+    if form.amount_other:
+        return OTHER
+    last = [yuan_short(order.amount_fen) for order in past[:1]]
+    return next((wish for wish in (*last, DEFAULT_AMOUNT) if wish in offered), OTHER)
+
+
+def _payee(openid: str, form: RechargeForm, bound: str | None) -> AccountName | None:
+    """The name behind a typed account, to be confirmed by eye; None while there is nothing to confirm."""
+    try:
+        account_no = accounts.typed(form.account)
+        if not account_no or account_no == bound:
+            return None
+        return accounts.named(openid, account_no)
+    except (Refused, ServiceError):
+        return None
+
+
+def _payees(past: list[OrderView], bound: str | None) -> list[OrderView]:
+    """The last accounts that this reader paid for, without the own one."""
+    latest: dict[str, OrderView] = {}
+    for order in past:
+        if order.account_no != bound:
+            latest.setdefault(order.account_no, order)
+    return list(latest.values())[:PAYEES]

@@ -1,0 +1,58 @@
+"""Machine entrances: WeChat's pushes and WeChat Pay's callbacks. Raw body, signature, no cookie, no CSRF."""
+
+from __future__ import annotations
+
+import structlog
+from flask import Blueprint, Response, jsonify, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from models.errors import Forged, Malformed, ServiceError
+from web.current import services
+
+log = structlog.get_logger()
+blueprint = Blueprint("hooks", __name__)
+
+BODY_LIMIT_BYTES = 64 * 1024
+
+
+@blueprint.get("/wechat")
+def verify() -> ResponseReturnValue:
+    """WeChat checks that this address is ours: the echo string comes back only for a true signature."""
+    try:
+        return Response(services().callback.verify(request.args), content_type="text/plain; charset=utf-8")
+    except (Forged, Malformed) as error:
+        return Response("", error.status, content_type="text/plain; charset=utf-8")
+
+
+@blueprint.post("/wechat")
+def push() -> ResponseReturnValue:
+    """One push: the callback answers with status, body and content type, whatever happens."""
+    request.max_content_length = BODY_LIMIT_BYTES
+    status, body, content_type = services().callback.handle(request.args, request.get_data(cache=False))
+    return Response(body, status, content_type=content_type)
+
+
+@blueprint.post("/wechatpay/notify")
+def pay_notify() -> ResponseReturnValue:
+    """204 after the commit, or FAIL so that WeChat Pay sends it again."""
+    request.max_content_length = BODY_LIMIT_BYTES
+    services().notify(dict(request.headers), request.get_data(cache=False))
+    return Response(status=204)
+
+
+@blueprint.errorhandler(ServiceError)
+def _refuse(error: ServiceError) -> ResponseReturnValue:
+    log.warning("hook_refused", hook=request.endpoint, error=type(error).__name__, reason=str(error))
+    return jsonify(code="FAIL", message=type(error).__name__), error.status
+
+
+@blueprint.errorhandler(HTTPException)
+def _http_error(error: HTTPException) -> ResponseReturnValue:
+    return jsonify(code="FAIL", message=error.name), error.code or 500
+
+
+@blueprint.errorhandler(Exception)
+def _bug(error: Exception) -> ResponseReturnValue:
+    log.error("hook_bug", hook=request.endpoint, exc_info=error)
+    return jsonify(code="FAIL", message="internal error"), 500

@@ -1,0 +1,121 @@
+"""Unified identity by CAS: send the browser there, ask the server what its ticket is worth.
+
+A campus password is never typed on a page of ours. Protocol: CAS 3.0, `/p3/serviceValidate`;
+`docs/decisions/0004-cas-validator.md` says why these lines are our own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlencode, urlsplit
+from xml.etree.ElementTree import Element, ParseError
+
+import requests
+from defusedxml import ElementTree
+from defusedxml.common import DefusedXmlException
+
+from models.errors import Malformed, Refused, Unavailable
+
+NAMESPACE = "{http://www.yale.edu/tp/cas}"
+ANSWER_LIMIT_BYTES = 64 * 1024
+TICKET = re.compile(r"ST-[\x21-\x7e]{1,250}")
+ACCOUNT = re.compile(r"[0-9A-Za-z._-]{1,32}")
+# Failures that mean "this ticket is worth nothing"; any other is the two servers' disagreement.
+TICKET_FAILURES = ("INVALID_TICKET", "INVALID_TICKET_SPEC")
+
+
+class TicketRefused(Refused):
+    """The identity server does not honour this ticket: forged, used before, or too old."""
+
+    status = 403
+    code = "E-TICKET"
+
+    def __init__(self, text: str = "登录已失效,请重新登录") -> None:
+        super().__init__(text)
+
+
+@dataclass(frozen=True)
+class IdentityConfig:
+    """`base_url` without a slash at the end, e.g. `https://ids.example.edu.cn/authserver`.
+
+    `account_attribute` names the attribute that carries the network account; empty: `cas:user`.
+    """
+
+    base_url: str
+    account_attribute: str = ""
+    timeout_s: float = 5.0
+
+
+class Identity:
+    """One CAS server. Keeps nothing between calls, so all threads may share it."""
+
+    def __init__(self, config: IdentityConfig) -> None:
+        self._config = config
+
+    @property
+    def origin(self) -> str:
+        """Scheme and host of the server: forms may lead there (content security policy)."""
+        parts = urlsplit(self._config.base_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def login_url(self, service: str) -> str:
+        """Where the browser logs in; it comes back to `service` with a `ticket`."""
+        return f"{self._config.base_url}/login?{urlencode({'service': service})}"
+
+    def logout_url(self, service: str) -> str:
+        """Where the browser ends the single sign-on as well."""
+        return f"{self._config.base_url}/logout?{urlencode({'service': service})}"
+
+    def account_of(self, service: str, ticket: str) -> str:
+        """The network account that a ticket proves, once. `service` is byte for byte that of `login_url`.
+
+        Raises: TicketRefused; Unavailable - no usable answer in time; Malformed - the answer is no CAS answer.
+        """
+        if not TICKET.fullmatch(ticket):
+            raise TicketRefused
+        return self._account_in(self._ask(service, ticket))
+
+    def _ask(self, service: str, ticket: str) -> bytes:
+        try:
+            with requests.get(
+                f"{self._config.base_url}/p3/serviceValidate",
+                params={"service": service, "ticket": ticket},
+                timeout=(min(3.0, self._config.timeout_s), self._config.timeout_s),
+                # A redirect here could only lead the ticket to a stranger.
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                if answer.status_code != requests.codes.ok:
+                    raise Unavailable(f"identity server answered {answer.status_code}")
+                body: bytes = answer.raw.read(ANSWER_LIMIT_BYTES + 1, decode_content=True)
+        except requests.RequestException as error:
+            raise Unavailable("identity server does not answer") from error
+        if len(body) > ANSWER_LIMIT_BYTES:
+            raise Malformed("identity answer is too long")
+        return body
+
+    def _account_in(self, body: bytes) -> str:
+        try:
+            root = ElementTree.fromstring(body, forbid_dtd=True)
+        except (ParseError, DefusedXmlException, ValueError) as error:
+            raise Malformed("identity answer is no XML we accept") from error
+        if root.tag != f"{NAMESPACE}serviceResponse" or len(root) != 1:
+            raise Malformed("identity answer is no CAS answer")
+        outcome = root[0]
+        if outcome.tag == f"{NAMESPACE}authenticationFailure":
+            if outcome.get("code") in TICKET_FAILURES:
+                raise TicketRefused
+            raise Unavailable(f"identity server refused: {outcome.get('code', '')[:40]}")
+        if outcome.tag != f"{NAMESPACE}authenticationSuccess":
+            raise Malformed("identity answer has no outcome")
+        return self._account_text(outcome)
+
+    def _account_text(self, success: Element) -> str:
+        name = self._config.account_attribute
+        path = f"{NAMESPACE}attributes/{NAMESPACE}{name}" if name else f"{NAMESPACE}user"
+        found = success.findall(path)
+        account = (found[0].text or "").strip() if len(found) == 1 else ""
+        if not ACCOUNT.fullmatch(account):
+            raise Malformed("identity answer names no account")
+        return account

@@ -1,0 +1,45 @@
+"""Into and out of the portal."""
+
+from __future__ import annotations
+
+from flask import Blueprint, redirect, request
+from flask.typing import ResponseReturnValue
+
+from web import signin, targets
+from web.current import services
+from web.guards import slow_down
+
+blueprint = Blueprint("login", __name__)
+
+HOME = "/self/"
+
+
+@blueprint.get("/login")
+def login() -> ResponseReturnValue:
+    """Off to the unified identity; `next` is where to go on afterwards."""
+    state = signin.begin("portal", targets.local(request.args.get("next"), HOME))
+    return redirect(services().identity.login_url(_service(state)))
+
+
+@blueprint.get("/callback")
+def callback() -> ResponseReturnValue:
+    """Back with a ticket: the account that it proves is logged in here."""
+    slow_down("portal", request.remote_addr or "", limit=60, window_s=600)
+    state = request.args.get("state", "")
+    target = signin.finish("portal", state)
+    account_no = services().identity.account_of(_service(state), request.args.get("ticket", ""))
+    # Known to the university, unknown to billing: say so instead of showing an empty portal.
+    services().billing.find_account(account_no)
+    signin.remember_portal(account_no)
+    return redirect(target)
+
+
+@blueprint.post("/logout")
+def logout() -> ResponseReturnValue:
+    """Forget the login here, then end the single sign-on."""
+    signin.forget_portal()
+    return redirect(services().identity.logout_url(services().site.link(HOME)), 303)
+
+
+def _service(state: str) -> str:
+    return services().site.link(f"/self/callback?state={state}")

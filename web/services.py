@@ -1,0 +1,23 @@
+"""What the pages need beyond the journeys' services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bot.callback import Callback
+from bot.limits import RateLimiter
+from bot.oauth import OAuth
+from payments.services import Services
+from web.identity import Identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebServices(Services):
+    """`notify` takes the headers and the raw body of a WeChat Pay callback and returns after the commit."""
+
+    callback: Callback
+    oauth: OAuth
+    identity: Identity
+    limiter: RateLimiter
+    notify: Callable[[Mapping[str, str], bytes], None]
