@@ -11,32 +11,17 @@ from pathlib import Path
 from types import FrameType
 
 import click
-import pydantic
 
-from app import config as configuration
 from app import demo as demonstration
 from app import doctor as diagnosis
-from app import logs, setup_file, wiring
+from app import setup_file, wiring
 from app.broadcasting import broadcast_group
-from app.config import Config
 from app.listing import describe_order, list_orders
+from app.opening import DEFAULT_CONFIG, config_option, open_config
 from app.server import Server
 from billing.embedded import seed
 from models import schema
 from models.db import Database
-
-DEFAULT_CONFIG = "config.toml"
-
-config_option = click.option(
-    "--config",
-    "config_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=DEFAULT_CONFIG,
-    envvar="CAMPUSNET_CONFIG",
-    show_default=True,
-    help="The configuration file.",
-)
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="campusnet")
@@ -155,19 +140,6 @@ def doctor(config_path: Path) -> None:
 
 
 main.add_command(broadcast_group)
-
-
-def open_config(path: Path) -> Config:
-    """The configuration, or one line a mistake on standard error."""
-    try:
-        config = configuration.load(path)
-    except FileNotFoundError as error:
-        raise click.ClickException(f"{error.filename} is missing; `campusnet init` writes one") from None
-    except pydantic.ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors()]
-        raise click.ClickException(f"{path} is not usable:\n  " + "\n  ".join(lines)) from None
-    logs.configure(json=config.mode == "production")
-    return config
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def describe_order(database: Database, number: str) -> dict[str, Any] | None:
         jobs = session.scalars(
             select(OutboxItem).where(OutboxItem.key.in_([order.order_no, f"credited:{order.order_no}"]))
         )
-        entry = session.scalar(select(Entry).where(Entry.key == credit_no(order.order_no)))
+        entry = session.scalar(select(Entry).where(Entry.key == f"credit:{credit_no(order.order_no)}"))
         return {
             "order_no": order.order_no,
             "status": order.status,

@@ -55,7 +55,9 @@ def _fill(scene: Scene) -> None:
     with database.transaction() as session:
         policy = session.scalars(select(GrantPolicy.id)).first()
         session.add_all(_account(number, now) for number in range(PEOPLE))
-        session.add_all(Person(id=number + 1, openid=openid(number), created_at=now) for number in range(PEOPLE))
+        session.add_all(
+            Person(id=number + 1, openid=openid(number), created_at=now) for number in range(PEOPLE)
+        )
         session.flush()  # what follows refers to both
         for number in range(PEOPLE):
             account = account_no(number)

@@ -1,4 +1,4 @@
-"""The load generator, a process of its own: `python -m bench.load PORT FILE CONNECTIONS WARM_UP`.
+"""The load generator, a process of its own: `python -m bench.load PORT FILE CONNECTIONS WARM_UP SECONDS`.
 
 Sends prepared requests over kept-alive connections, one at a time on each, and prints what it saw
 as JSON. Standard library only, and no work per message beyond sending, receiving and two clocks.
@@ -6,6 +6,7 @@ as JSON. Standard library only, and no work per message beyond sending, receivin
 
 from __future__ import annotations
 
+import itertools
 import json
 import selectors
 import socket
@@ -74,39 +75,45 @@ def unpack(data: bytes) -> Iterator[bytes]:
         place += LENGTH.size + size
 
 
-def drive(port: int, requests: list[bytes], connections: int) -> tuple[float, Seen]:
-    """Send everything. Returns: seconds from the first request to the last answer, and what came back."""
+def drive(port: int, requests: Iterator[bytes], connections: int, seconds: float) -> tuple[float, Seen]:
+    """Send until the requests or the seconds are used up, and wait for what is on its way.
+
+    Returns: seconds from the first request to the last answer, and what came back.
+    """
     seen = Seen()
-    waiting = iter(requests)
     with selectors.DefaultSelector() as selector:
         lines = [_Line(port) for _ in range(connections)]
         began_s = time.perf_counter()
-        for line in lines:
-            line.send(next(waiting))
+        until_ns = time.perf_counter_ns() + int(seconds * 1e9)
+        for line, request in zip(lines, requests, strict=False):
+            line.send(request)
             selector.register(line.socket, selectors.EVENT_READ, line)
-        while len(seen.latencies_ns) < len(requests):
+        while selector.get_map():
             ready = selector.select(SILENCE_S)
             if not ready:
                 raise TimeoutError("no answer")
             for key, _ in ready:
-                _serve(key.data, waiting, seen)
+                if not _serve(key.data, requests, seen, until_ns):
+                    selector.unregister(key.fileobj)
         took_s = time.perf_counter() - began_s
     for line in lines:
         line.socket.close()
     return took_s, seen
 
 
-def _serve(line: _Line, waiting: Iterator[bytes], seen: Seen) -> None:
+def _serve(line: _Line, waiting: Iterator[bytes], seen: Seen, until_ns: int) -> bool:
+    """Whether something is still on its way on this connection."""
     answered = line.receive()
     if answered is None:
-        return
-    following = next(waiting, None)
+        return True
+    following = next(waiting, None) if time.perf_counter_ns() < until_ns else None
     if following is not None:
         line.send(following)
     latency_ns, body = answered
     seen.latencies_ns.append(latency_ns)
     if len(seen.bodies) < SAMPLES:
         seen.bodies.append(body)
+    return following is not None
 
 
 def _length(head: bytes) -> int:
@@ -118,11 +125,11 @@ def _length(head: bytes) -> int:
 
 
 def main(arguments: list[str]) -> None:
+    """Warm up, measure, print."""
     port, connections, warm_up = int(arguments[0]), int(arguments[2]), int(arguments[3])
-    requests = list(unpack(Path(arguments[1]).read_bytes()))
-    if warm_up:
-        drive(port, requests[:warm_up], connections)
-    took_s, seen = drive(port, requests[warm_up:], connections)
+    requests = unpack(Path(arguments[1]).read_bytes())
+    drive(port, itertools.islice(requests, warm_up), connections, SILENCE_S)
+    took_s, seen = drive(port, requests, connections, float(arguments[4]))
     print(
         json.dumps(
             {

@@ -12,10 +12,10 @@ from typing import Any
 
 import redis
 
-from bench import load, pushes
+from bench import cpu, load, pushes
 from bench.contestants import campusnet, minimal, stock
 from bench.scene import BALANCE, KEYWORDS, PEOPLE, Scene, openid
-from bench.servers import ROOT
+from bench.servers import ROOT, Served
 
 CONNECTIONS = 8
 LEG_TIMEOUT_S = 120
@@ -31,47 +31,61 @@ class Contestant:
     module: str
     path: str
     words: tuple[str, ...]
-    share: float
 
 
-# The second answers several times slower; a smaller share keeps its legs as short as the others'.
 CONTESTANTS = (
-    Contestant("campusnet", "campusnet", campusnet.PATH, (BALANCE,), 1.0),
-    Contestant("werobot", "stock", stock.PATH, KEYWORDS, 0.25),
-    Contestant("minimal", "minimal", minimal.PATH, (BALANCE,), 1.0),
+    Contestant("campusnet", "campusnet", campusnet.PATH, (BALANCE,)),
+    Contestant("werobot", "stock", stock.PATH, KEYWORDS),
+    Contestant("minimal", "minimal", minimal.PATH, (BALANCE,)),
 )
 
 
 @dataclass(frozen=True)
 class Leg:
-    """What one leg showed. `commands` and `round_trips` are Redis', for each message."""
+    """What one leg showed. `commands` and `round_trips` are Redis', for each message.
+
+    `cpu_ms` is the server's processor time for a message, 0 where the system does not tell.
+    """
 
     per_s: float
     p50_ms: float
     p99_ms: float
+    cpu_ms: float
     commands: dict[str, float]
     round_trips: float
 
 
-def run_leg(contestant: Contestant, port: int, scene: Scene, messages: int, warm_up: int) -> Leg:
-    """Send `messages` after `warm_up`. Raises: ValueError - an answer was wrong."""
-    count = messages + warm_up
+@dataclass(frozen=True)
+class Length:
+    """At most `messages` and at most `seconds`, after `warm_up` messages that do not count."""
+
+    messages: int
+    seconds: float
+    warm_up: int
+
+
+def run_leg(contestant: Contestant, served: Served, scene: Scene, length: Length) -> Leg:
+    """Measure once. Raises: ValueError - an answer was wrong."""
     openids = [openid(number) for number in range(PEOPLE)]
-    requests = (push.request(contestant.path) for push in pushes.pushes(count, openids, contestant.words))
+    fresh = pushes.pushes(length.messages + length.warm_up, openids, contestant.words)
     prepared = scene.folder / "requests.bin"
-    prepared.write_bytes(load.pack(requests))
+    prepared.write_bytes(load.pack(push.request(contestant.path) for push in fresh))
     with redis.Redis.from_url(scene.redis_url) as store:
         store.flushall()
         store.config_resetstat()
-        seen = _drive(port, prepared, warm_up)
+        before_s = cpu.used_s(served.pid)
+        seen = _drive(served.port, prepared, length)
+        after_s = cpu.used_s(served.pid)
         commands, reads = _counted(store)
     for body in seen["bodies"]:
         pushes.said(body.encode())
     latencies_ms = sorted(value / 1e6 for value in seen["latencies_ns"])
+    count = len(latencies_ms) + length.warm_up
     return Leg(
-        per_s=messages / seen["took_s"],
+        per_s=len(latencies_ms) / seen["took_s"],
         p50_ms=percentile(latencies_ms, 0.5),
         p99_ms=percentile(latencies_ms, 0.99),
+        cpu_ms=((after_s or 0.0) - (before_s or 0.0)) / count * 1000,
         commands={name: calls / count for name, calls in commands.items()},
         round_trips=reads / count,
     )
@@ -82,8 +96,8 @@ def percentile(ordered: list[float], part: float) -> float:
     return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
 
 
-def _drive(port: int, prepared: Path, warm_up: int) -> dict[str, Any]:
-    arguments = [str(port), str(prepared), str(CONNECTIONS), str(warm_up)]
+def _drive(port: int, prepared: Path, length: Length) -> dict[str, Any]:
+    arguments = [str(port), str(prepared), str(CONNECTIONS), str(length.warm_up), str(length.seconds)]
     finished = subprocess.run(
         [sys.executable, "-m", "bench.load", *arguments],
         cwd=ROOT,
@@ -93,8 +107,10 @@ def _drive(port: int, prepared: Path, warm_up: int) -> dict[str, Any]:
     )
     if finished.returncode:
         raise ValueError(finished.stderr.decode(errors="replace"))
-    answer: dict[str, Any] = json.loads(finished.stdout)
-    return answer
+    seen: dict[str, Any] = json.loads(finished.stdout)
+    if not seen["latencies_ns"]:
+        raise ValueError(f"no message was measured: {length}")
+    return seen
 
 
 def _counted(store: redis.Redis) -> tuple[dict[str, int], int]:

@@ -14,12 +14,15 @@ OURS = "campusnet"
 
 def table(legs: Mapping[str, Sequence[Leg]]) -> list[str]:
     """A person's view: one line for each contestant, then what each asks of Redis."""
-    lines = [f"{'':12}{'messages/s':>12}{'(lowest':>11}{'highest)':>11}{'p50 ms':>9}{'p99 ms':>9}"]
+    lines = [
+        f"{'':12}{'messages/s':>12}{'(lowest':>11}{'highest)':>11}{'p50 ms':>9}{'p99 ms':>9}{'cpu ms':>9}"
+    ]
     for name, runs in legs.items():
         rates = [leg.per_s for leg in runs]
         lines.append(
             f"{name:12}{median(rates):12.0f}{min(rates):11.0f}{max(rates):11.0f}"
             f"{median(leg.p50_ms for leg in runs):9.2f}{median(leg.p99_ms for leg in runs):9.2f}"
+            f"{median(leg.cpu_ms for leg in runs):9.2f}"
         )
     lines.append("")
     lines.append("Redis for each message (commands inside a script count as well):")
@@ -35,6 +38,7 @@ def rows(legs: Mapping[str, Sequence[Leg]]) -> list[str]:
     for name, runs in legs.items():
         made.append(f"messages_{name}_per_s: {median(leg.per_s for leg in runs):.0f}")
         made.append(f"messages_{name}_p99_ms: {median(leg.p99_ms for leg in runs):.2f}")
+        made.append(f"messages_{name}_cpu_ms: {median(leg.cpu_ms for leg in runs):.2f}")
         made.append(f"messages_{name}_redis_round_trips: {runs[-1].round_trips:.2f}")
     for name, runs in legs.items():
         if name != OURS and OURS in legs:
@@ -45,4 +49,5 @@ def rows(legs: Mapping[str, Sequence[Leg]]) -> list[str]:
 
 def machine() -> str:
     """Where this was measured, in one line."""
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.machine()}"
+    return f"{os.cpu_count()} cores, {system}, Python {platform.python_version()}"

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.redis_server import free_port
@@ -21,9 +22,17 @@ POLL_S = 0.05
 SERVERS = ("gunicorn", "granian")
 
 
+@dataclass(frozen=True)
+class Served:
+    """A contestant that listens."""
+
+    port: int
+    pid: int
+
+
 @contextmanager
-def serving(contestant: str, scene: Scene, server: str = "gunicorn") -> Iterator[int]:
-    """A contestant that listens; gives its port, ends the process it started and no other."""
+def serving(contestant: str, scene: Scene, server: str = "gunicorn") -> Iterator[Served]:
+    """A contestant that listens; the process started here ends with the block, and no other."""
     port = free_port()
     log = scene.folder / f"{contestant}-{server}.log"
     with log.open("wb") as output:
@@ -36,7 +45,7 @@ def serving(contestant: str, scene: Scene, server: str = "gunicorn") -> Iterator
         )
     try:
         _wait_until_up(port, process, log)
-        yield port
+        yield Served(port, process.pid)
     finally:
         process.terminate()
         try:
@@ -49,13 +58,15 @@ def serving(contestant: str, scene: Scene, server: str = "gunicorn") -> Iterator
 def _command(contestant: str, port: int, server: str) -> list[str]:
     target = f"bench.contestants.{contestant}:create_app"
     if server == "granian":
-        options = f"--interface wsgi --factory --workers 1 --blocking-threads {THREADS} --no-ws --log-level warning"
+        options = (
+            f"--interface wsgi --factory --workers 1 --blocking-threads {THREADS} --no-ws --log-level warning"
+        )
         return [sys.executable, "-m", "granian", *options.split(), "--port", str(port), target]
-    options = f"--worker-class gthread --workers 1 --threads {THREADS} --keep-alive 75 --log-level warning"
-    quiet = "--no-control-socket"
-    return [
-        sys.executable, "-m", "gunicorn", *options.split(), quiet, "--bind", f"127.0.0.1:{port}", f"{target}()",
-    ]  # fmt: skip
+    options = (
+        f"--worker-class gthread --workers 1 --threads {THREADS} --keep-alive 75 --log-level warning "
+        f"--no-control-socket --bind 127.0.0.1:{port}"
+    )
+    return [sys.executable, "-m", "gunicorn", *options.split(), f"{target}()"]
 
 
 def _wait_until_up(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

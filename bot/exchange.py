@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import structlog
 
-from bot.context import Answer, Push, Text, ToHuman
+from bot.context import Answer, ChatState, Push, Text, ToHuman
 from bot.log import pseudonym
 from bot.render import as_message, content, envelope
 from bot.replies import Claim, ReplyStore
@@ -94,16 +95,23 @@ class Exchange:
         for _ in range(MAX_ATTEMPTS):
             now = self._desk.clock()
             state = read_state(chat, now.timestamp())
-            answer = self._desk.robot.answer(self._push, state, now)
+            answer, rendered = self._answer(state, now)
             change = change_of(state, chat, now.timestamp())
-            in_time = self.take("handler")
-            reply = self.render(answer) if in_time else None
+            reply = rendered if self.take("handler") else None
             crossed = self._desk.store.finish(self._claim, self._push.openid, reply, change)
             if crossed is None:
                 return self._deliver(answer, reply)
             chat = crossed.chat
             self._give_back()
         return self._deliver(Text(CROSSED), self.render(Text(CROSSED)) if self.take("handler") else None)
+
+    def _answer(self, state: ChatState, now: datetime) -> tuple[Answer | ForeignReply, str]:
+        answer = self._desk.robot.answer(self._push, state, now)
+        try:
+            return answer, self.render(answer)
+        except Exception as error:  # noqa: BLE001 - what a handler answered is part of the handler
+            words = Text(apology(error, self._push))
+            return words, self.render(words)
 
     def _give_back(self) -> None:
         with self._lock:

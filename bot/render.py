@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from bot.context import Answer, Article, Silence, Text, ToHuman, link
 
 MAX_TEXT_BYTES = 2048
@@ -37,6 +39,8 @@ def content(answer: Answer) -> str:
             return transfer()
         case Silence():
             return ""
+        case _:
+            assert_never(answer)
 
 
 def as_message(answer: Answer) -> str:
@@ -50,6 +54,8 @@ def as_message(answer: Answer) -> str:
             return answer.notice
         case Silence():
             return ""
+        case _:
+            assert_never(answer)
 
 
 def articles(items: list[tuple[str, str, str, str]]) -> str:

@@ -44,6 +44,10 @@ class HttpServer(socketserver.ThreadingTCPServer):
         """The port in use."""
         return int(self.server_address[1])
 
+    def run(self) -> None:
+        """Serve until `shutdown`, which it notices within 20 ms."""
+        self.serve_forever(poll_interval=0.02)
+
     def close(self) -> None:
         """Stop listening and cut every connection, idle ones too."""
         self.server_close()

@@ -59,7 +59,7 @@ class Sandbox:
         self.webview = WebView(self.engine, self.students)
         self.app = create_app(self)
         self._server = HttpServer(host, port, self.app)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="sandbox-http", daemon=True)
+        self._thread = threading.Thread(target=self._server.run, name="sandbox-http", daemon=True)
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._server.port}"
 
     def start(self) -> Self:

@@ -102,7 +102,7 @@ def webview_blueprint(webview: WebView) -> Blueprint:
         if student is None:
             return page("没有这位同学", "<p>student 参数不对。</p>", status=404)
         target = inside(request.args.get("url", "/"), webview.engine.site.origin, request.host_url)
-        if not target.startswith("/"):
+        if not target.startswith("/") or target.startswith("//"):
             return page("站外链接", "<p>这个地址不属于被测站点，模拟器不打开外部网页。</p>", status=400)
         response = Response(status=302, headers={"Location": target, "Cache-Control": "no-store"})
         response.set_cookie(COOKIE, student.identity.id, samesite="Lax", httponly=True)

@@ -191,8 +191,12 @@ def _reachable(programs: Path, folder: Path) -> Path:
         path.stat().st_mode & 0o005 == 0o005 for path in (programs / "postgres", programs, *programs.parents)
     ):
         return programs
+    # The programs find their libraries by a path relative to themselves, beside the package.
+    installed, package = programs.parent, programs.parents[1]
     copy = folder / "programs"
-    shutil.copytree(programs.parent, copy)
+    for source in (installed, package.with_name(f"{package.name}.libs")):
+        if source.is_dir():
+            shutil.copytree(source, copy / source.relative_to(package.parent))
     for path in (copy, *copy.rglob("*")):
         path.chmod(0o755)
-    return copy / "bin"
+    return copy / programs.relative_to(package.parent)

@@ -135,6 +135,8 @@ class Rig:
 
     def close(self) -> None:
         self._stopped.set()
+        for _ in self._threads:
+            self.house.web.wake()
         self._server.shutdown()
         self._server.server_close()
         for thread in self._threads:

@@ -23,18 +23,20 @@ from models.errors import (
     Unavailable,
     Unknown,
 )
+from payments.wechatpay_errors import PayRefused
 from web.guards import wants_json
 
 log = structlog.get_logger()
 
 # What a person reads where the error itself carries no words for them: code and text.
 TEXTS: dict[type[ServiceError], tuple[str, str]] = {
-    Unknown: ("E-UNKNOWN", "结果还在确认中,请稍后在充值记录里查看,不要重复支付"),
-    Unavailable: ("E-BUSY", "系统正忙,请稍后再试"),
-    Conflict: ("E-AGAIN", "订单刚刚有了新的变化,请刷新页面"),
-    Mismatch: ("E-CHECK", "这笔订单需要人工核对,请联系我们"),
+    Unknown: ("E-UNKNOWN", "结果还在确认中，请稍后在充值记录里查看，不要重复支付"),
+    Unavailable: ("E-BUSY", "系统正忙，请稍后再试"),
+    Conflict: ("E-AGAIN", "订单刚刚有了新的变化，请刷新页面"),
+    Mismatch: ("E-CHECK", "这笔订单需要人工核对，请联系我们"),
     Forged: ("E-SIGN", "请求未通过校验"),
     Malformed: ("E-FORM", "请求内容有误"),
+    PayRefused: ("E-PAY", "微信支付暂时无法受理，没有扣款，请稍后再试"),
 }
 HTTP_TEXTS = {
     404: "没有这个页面",
@@ -69,7 +71,7 @@ def failure_of(error: ServiceError) -> Failure:
     for kind, (code, text) in TEXTS.items():
         if isinstance(error, kind):
             return Failure(error.status, code, text)
-    return Failure(error.status, "E-OTHER", "出了点问题,请稍后再试")
+    return Failure(error.status, "E-OTHER", "出了点问题，请稍后再试")
 
 
 def _service_error(error: ServiceError) -> ResponseReturnValue:
@@ -91,7 +93,7 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 def _bug(error: Exception) -> ResponseReturnValue:
     code = f"E-{secrets.token_hex(2).upper()}"
     log.error("page_bug", code=code, endpoint=request.endpoint, exc_info=error)
-    return _show(Failure(500, code, "抱歉,页面出错了。我们已经记录,请稍后再试"))
+    return _show(Failure(500, code, "抱歉，页面出错了。我们已经记录，请稍后再试"))
 
 
 def _show(failure: Failure) -> ResponseReturnValue:

@@ -47,7 +47,7 @@ def openid_first(view: OwnView[P]) -> View[P]:
 def ask_wechat() -> ResponseReturnValue:
     """Send the browser to WeChat for its openid and back to this very page."""
     if request.method != "GET" or wants_json():
-        raise LoginNeeded("登录已过期,请刷新页面后重试")
+        raise LoginNeeded("登录已过期，请刷新页面后重试")
     if not in_wechat():
         return render_template("outside_wechat.html", code=qr.page_code(), url=qr.page_url())
     here = services()
@@ -64,7 +64,7 @@ def account_first(view: OwnView[P]) -> View[P]:
         if account_no is not None:
             return view(account_no, *args, **kwargs)
         if request.method != "GET" or wants_json():
-            raise LoginNeeded("登录已过期,请重新登录")
+            raise LoginNeeded("登录已过期，请重新登录")
         return redirect(f"/self/login?next={request.path}")
 
     return guarded

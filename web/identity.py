@@ -31,7 +31,7 @@ class TicketRefused(Refused):
     status = 403
     code = "E-TICKET"
 
-    def __init__(self, text: str = "登录已失效,请重新登录") -> None:
+    def __init__(self, text: str = "登录已失效，请重新登录") -> None:
         super().__init__(text)
 
 
@@ -70,7 +70,7 @@ class Identity:
     def account_of(self, service: str, ticket: str) -> str:
         """The network account that a ticket proves, once. `service` is byte for byte that of `login_url`.
 
-        Raises: TicketRefused; Unavailable - no usable answer in time; Malformed - the answer is no CAS answer.
+        Raises: TicketRefused; Unavailable - no usable answer in time; Malformed - this is no CAS answer.
         """
         if not TICKET.fullmatch(ticket):
             raise TicketRefused

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, request, url_for
+from flask import request, url_for
+from flask.sansio.app import App
 
 from models.clock import CAMPUS_ZONE
 from models.money import gigabytes, yuan, yuan_short
@@ -25,7 +26,7 @@ LOOKS = {
 }
 
 
-def register(app: Flask) -> None:
+def register(app: App) -> None:
     """Give the application's templates their words."""
     app.jinja_env.filters.update(
         yuan=yuan, yuan_short=yuan_short, gigabytes=gigabytes, hhmm=hhmm, day_time=day_time, day=day

@@ -11,7 +11,7 @@ TARGET_LIMIT_CHARS = 500
 def local(target: str | None, default: str) -> str:
     """The target when it is a plain path of our pages, else the default.
 
-    Refuses other hosts in every spelling that browsers accept: `//host`, `/\\host`, control characters.
+    Refuses other hosts in every spelling that browsers accept: two slashes, backslashes, control characters.
     """
     if not target or len(target) > TARGET_LIMIT_CHARS or not target.startswith(PREFIXES):
         return default

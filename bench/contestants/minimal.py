@@ -80,7 +80,7 @@ def words(rows: list[tuple[str, str, int, str, int, int, str, str | None]], now:
     )
 
 
-def create_app() -> Flask:  # noqa: C901, PLR0915 - one flat view is what is compared
+def create_app() -> Flask:
     """Everything in one closure, as a script would have it."""
     scene = Scene.from_environment()
     app = Flask(__name__)
@@ -105,9 +105,10 @@ def create_app() -> Flask:  # noqa: C901, PLR0915 - one flat view is what is com
         query = request.args
         timestamp, nonce = query["timestamp"], query["nonce"]
         encrypted = ENCRYPTED.search(request.get_data(cache=False)).group(1)  # type: ignore[union-attr]
-        if not hmac.compare_digest(
-            sign(TOKEN, timestamp, nonce, encrypted.decode()), query["msg_signature"]
-        ) or abs(time.time() - int(timestamp)) > 300:
+        if (
+            not hmac.compare_digest(sign(TOKEN, timestamp, nonce, encrypted.decode()), query["msg_signature"])
+            or abs(time.time() - int(timestamp)) > 300
+        ):
             return "forbidden", 403
         decryptor = cipher.decryptor()
         plain = decryptor.update(base64.b64decode(encrypted)) + decryptor.finalize()
@@ -115,7 +116,8 @@ def create_app() -> Flask:  # noqa: C901, PLR0915 - one flat view is what is com
         if plain[end : -plain[-1]] != app_id:
             return "forbidden", 403
         to, sender, text, number = (
-            part.decode() for part in FIELDS.search(plain[20:end]).groups()  # type: ignore[union-attr]
+            part.decode()
+            for part in FIELDS.search(plain[20:end]).groups()  # type: ignore[union-attr]
         )
         name = f"m:{number}"
         ours, stored = store.evalsha(claim_sha, 2, name, f"c:{sender}")  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.context import link, tap
 from models.clock import CAMPUS_ZONE
@@ -36,6 +36,11 @@ def day(at: datetime) -> str:
     """Campus date, 9月1日."""
     local = at.astimezone(CAMPUS_ZONE)
     return f"{local.month}月{local.day}日"
+
+
+def last_day(end: datetime) -> str:
+    """The last campus date before an instant at which something ends: midnight of April 1st is 3月31日."""
+    return day(end - timedelta(microseconds=1))
 
 
 def moment(at: datetime) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from billing.interface import Balance, ExchangeRecord, Lot, Offer
 from bot.context import link, tap
-from handlers.wording.common import ONE_AT_A_TIME, day, hhmm, lines, moment, short
+from handlers.wording.common import ONE_AT_A_TIME, hhmm, last_day, lines, moment, short
 from models.money import gigabytes, yuan, yuan_short
 from models.site import Site
 
@@ -17,7 +17,7 @@ LOTS_SHOWN = 6
 
 def _lot(lot: Lot) -> str:
     left, total = gigabytes(lot.left_bytes), gigabytes(lot.total_bytes)
-    return f"{short(lot.name)}：剩 {left} / {total} GB，{day(lot.ends_at)}到期"
+    return f"{short(lot.name)}：剩 {left} / {total} GB，有效至{last_day(lot.ends_at)}"
 
 
 def _speed(balance: Balance) -> str:
@@ -60,7 +60,7 @@ def _offer(offer: Offer) -> str:
     if offer.validity_months != 1:
         facts.append(f"有效期{offer.validity_months}个月")
     if offer.special and offer.sale_until:
-        facts.append(f"{day(offer.sale_until)}截止")
+        facts.append(f"售至{last_day(offer.sale_until)}")
     mark = "【特惠】" if offer.special else "· "
     return f"{mark}{short(offer.name)}" + (f"（{'，'.join(facts)}）" if facts else "")
 

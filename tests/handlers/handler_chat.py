@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -24,7 +24,7 @@ from models.db import Database
 from models.errors import Refused, ServiceError
 from models.site import Contact, RechargeRules, Site
 from payments.binding import bind_account
-from payments.wechatpay import Trade
+from payments.wechatpay import Trade, WechatPay
 from payments.wechatpay_errors import TradeNotFound
 
 # A Tuesday, noon on campus.
@@ -151,26 +151,34 @@ def text_of(answer: Answer) -> str:
     return answer.content if isinstance(answer, Text) else answer.notice
 
 
-def open_chat(folder: Path, **changes: Any) -> Chat:
-    """A conversation on a fresh database with two accounts; close `services.database` afterwards."""
-    clock, wechat = Clock(), WordOfWechat()
-    database = Database(f"sqlite:///{folder / 'chat.db'}")
+def prepare(file: Path) -> Path:
+    """A database file with the published packages and two accounts, to be copied for each test."""
+    database = Database(f"sqlite:///{file}")
     Base.metadata.create_all(database.engine)
     accounts = [
         DemoAccount(MY_ACCOUNT, "李小明", balance_fen=1234, daily_gb=(1, 0, 2)),
         DemoAccount(ROOMMATE, "王芳", balance_fen=98765),
     ]
-    seed_demo(database, accounts, now=clock())
+    seed_demo(database, accounts, now=NOON)
+    # Closing the last connection brings everything into the one file.
+    database.dispose()
+    return file
+
+
+def open_chat(file: Path) -> Chat:
+    """A conversation on this database; close `services.database` afterwards."""
+    clock, wechat = Clock(), WordOfWechat()
+    database = Database(f"sqlite:///{file}")
     # Nothing listens there: the limiter counts in this process.
     nowhere = Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2, retry=Retry(NoBackoff(), 0))
-    parts: dict[str, Any] = {
-        "database": database,
-        "clock": clock,
-        "billing": build("embedded", database=database, clock=clock),
-        "pay": wechat,
-        "rules": RULES,
-        "site": SITE,
-        "wake": lambda: None,
-        "limiter": RateLimiter(nowhere),
-    }
-    return Chat(HandlerServices(**{**parts, **changes}), clock, wechat)
+    services = HandlerServices(
+        database=database,
+        clock=clock,
+        billing=build("embedded", database=database, clock=clock),
+        pay=cast("WechatPay", wechat),
+        rules=RULES,
+        site=SITE,
+        wake=lambda: None,
+        limiter=RateLimiter(nowhere),
+    )
+    return Chat(services, clock, wechat)

@@ -11,6 +11,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
+from requests.structures import CaseInsensitiveDict
 from wechatpy.crypto import WeChatCrypto
 
 from sandbox.credentials import Credentials
@@ -42,6 +43,7 @@ class RecordingSite:
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.respond: Callable[[Received], Answer] = lambda _received: Answer()
+        self.trickle_s = 0.0
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -51,7 +53,9 @@ class RecordingSite:
                 parts = urlsplit(self.path)
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 query = dict(parse_qsl(parts.query, keep_blank_values=True))
-                got = Received(self.command, parts.path, query, dict(self.headers.items()), body)
+                got = Received(
+                    self.command, parts.path, query, CaseInsensitiveDict(self.headers.items()), body
+                )
                 site.received.append(got)
                 answer = site.respond(got)
                 self.send_response(answer.status)
@@ -59,7 +63,11 @@ class RecordingSite:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
-                self.wfile.write(answer.body)
+                for number in range(len(answer.body)) if site.trickle_s else ():
+                    time.sleep(site.trickle_s)
+                    self.wfile.write(answer.body[number : number + 1])
+                if not site.trickle_s:
+                    self.wfile.write(answer.body)
 
             do_GET = do_POST = do_PUT = serve  # noqa: N815 - the standard library's names
 
@@ -73,7 +81,7 @@ class RecordingSite:
         self._server = Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._server.block_on_close = False
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def start(self) -> None:
@@ -86,12 +94,12 @@ class RecordingSite:
 
 
 class OaRig:
-    """Use with `with`; `mode` is the message mode, tries are cut after 0.3 s instead of 5."""
+    """Use with `with`; tries are cut after 0.3 s instead of 5."""
 
-    def __init__(self, credentials: Credentials, mode: str = "safe") -> None:
+    def __init__(self, credentials: Credentials) -> None:
         self.credentials = credentials
         self.site = RecordingSite()
-        self.sandbox = Sandbox(credentials, Site(self.site.origin, f"{self.site.origin}/wechat", mode))
+        self.sandbox = Sandbox(credentials, Site(self.site.origin, f"{self.site.origin}/wechat"))
         self.sandbox.oa.pusher.timeout_s = TRY_TIMEOUT_S
         self.http = requests.Session()
         self.http.trust_env = False
@@ -108,6 +116,16 @@ class OaRig:
         self.http.close()
         self.sandbox.stop()
         self.site.stop()
+
+    def renew(self, mode: str) -> None:
+        """A new world with messages in `mode`; only the clock remembers the one before."""
+        self.sandbox.reset()
+        self.sandbox.set_message_mode(mode)
+        self.site.respond = lambda _received: Answer()
+        self.site.trickle_s = 0.0
+        self.site.received.clear()
+        self.http.cookies.clear()
+        self._token = ""
 
     def sim(self, path: str, body: dict[str, Any] | None = None) -> Any:
         response = self.http.post(f"{self.url}/sim/{path}", json=body or {})
@@ -128,6 +146,11 @@ class OaRig:
 
     def fault(self, place: str, name: str, **fields: Any) -> None:
         self.sim("faults", {"place": place, "name": name, **fields})
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock; the next call takes a new token."""
+        self.sim("clock/advance", {"seconds": seconds})
+        self._token = ""
 
     def token(self) -> str:
         return str(self.ask_token()["access_token"])

@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from flask import Flask
-from werkzeug.serving import make_server
 
 from sandbox.credentials import Credentials, issue
 from sandbox.engine import Engine, Site
+from sandbox.http import HttpServer
 from sandbox.pay import PayPlatform, pay_blueprint
 
 OPENID = "oXiaoMing0000000000000000001"
@@ -81,50 +81,25 @@ class RecordingSite:
         self._thread.join()
 
 
-class PayRig:
-    """Everything started; use as a context manager."""
+class Merchant:
+    """A merchant's side, written against the vendor's document and `cryptography` alone."""
 
-    def __init__(self, seed: int = 0, *, shared_clock: bool = True) -> None:
+    def __init__(self, url: str, notify_url: str, stamp: Callable[[], float] = time.time) -> None:
         self.credentials = credentials()
-        self.site = RecordingSite()
-        self.engine = Engine(self.credentials, Site("http://127.0.0.1", "http://127.0.0.1/wechat"), shared_clock=shared_clock)
-        self.platform = PayPlatform(self.engine, lambda openid: openid in {OPENID, OTHER_OPENID}, seed=seed)
-        app = Flask(__name__)
-        app.register_blueprint(pay_blueprint(self.platform))
-        self._server = make_server("127.0.0.1", 0, app, threaded=True)
-        self._server.log_startup = lambda: None  # type: ignore[method-assign]
-        self._server.daemon_threads = True  # type: ignore[attr-defined]
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self.url = url
+        self.notify_url = notify_url
+        self.stamp = stamp
         self.http = requests.Session()
         self.http.trust_env = False
-        self.key = cast(
-            "RSAPrivateKey", load_pem_private_key(self.credentials.merchant_key_pem.encode(), None)
-        )
-
-    def __enter__(self) -> Self:
-        self.engine.scheduler.start()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.http.close()
-        self.engine.scheduler.stop()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-        self.site.stop()
-
-    # The merchant's side, written against the vendor's document and `cryptography` alone.
+        pem = self.credentials.merchant_key_pem.encode()
+        self.key = cast("RSAPrivateKey", load_pem_private_key(pem, None))
 
     def authorization(self, method: str, target: str, body: bytes, **changed: str) -> str:
         values = {
             "mchid": self.credentials.mch_id,
             "serial_no": self.credentials.merchant_serial,
             "nonce_str": secrets.token_hex(16),
-            "timestamp": str(int(self.engine.stamp())),
+            "timestamp": str(int(self.stamp())),
         } | changed
         head = f"{method}\n{target}\n{values['timestamp']}\n{values['nonce_str']}\n".encode()
         values.setdefault("signature", self.sign(head + body + b"\n"))
@@ -165,7 +140,7 @@ class PayRig:
             "mchid": self.credentials.mch_id,
             "description": "校园网充值",
             "out_trade_no": out_trade_no,
-            "notify_url": self.site.url,
+            "notify_url": self.notify_url,
             "amount": {"total": 500, "currency": "CNY"},
             "payer": {"openid": OPENID},
         } | changed
@@ -184,7 +159,7 @@ class PayRig:
     def pay_params(self, prepay_id: str, **changed: str) -> dict[str, str]:
         params = {
             "appId": self.credentials.app_id,
-            "timeStamp": str(int(self.engine.stamp())),
+            "timeStamp": str(int(self.stamp())),
             "nonceStr": secrets.token_hex(16),
             "package": f"prepay_id={prepay_id}",
             "signType": "RSA",
@@ -220,6 +195,36 @@ class PayRig:
         aead = AESGCM(self.credentials.api_v3_key.encode())
         plain = aead.decrypt(resource["nonce"].encode(), box, resource["associated_data"].encode())
         return cast("dict[str, Any]", json.loads(plain))
+
+
+class PayRig(Merchant):
+    """A platform that serves, a site that records, and their merchant; use as a context manager."""
+
+    def __init__(self, seed: int = 0, *, shared_clock: bool = True) -> None:
+        site = Site("http://127.0.0.1", "http://127.0.0.1/wechat")
+        self.engine = Engine(credentials(), site, shared_clock=shared_clock)
+        self.platform = PayPlatform(self.engine, lambda openid: openid in {OPENID, OTHER_OPENID}, seed=seed)
+        self.site = RecordingSite()
+        app = Flask(__name__)
+        app.register_blueprint(pay_blueprint(self.platform))
+        self._server = HttpServer("127.0.0.1", 0, app)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        super().__init__(f"http://127.0.0.1:{self._server.port}", self.site.url, self.engine.stamp)
+
+    def __enter__(self) -> Self:
+        self.engine.scheduler.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.http.close()
+        self.engine.scheduler.stop()
+        self._server.close()
+        self._thread.join()
+        self.engine.outbound.close()
+        self.site.stop()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.oa.crypto import signature
 from sandbox.oa.platform import FAULT_TEXT
-from tests.sandbox.oa_rig import Answer, OaRig, Received
+from tests.sandbox.oa_rig import TRY_TIMEOUT_S, Answer, OaRig, Received
 
 
 def test_url_verification_wants_the_echo_back_verbatim(oa: OaRig) -> None:
@@ -139,6 +139,15 @@ def test_slow_site_gets_three_requests_with_one_msgid_then_the_person_sees_the_f
     assert "<MsgId>" in plains[0]
     assert len({got.query["nonce"] for got in oa.site.received}) == 3
     assert oa.bubbles()[-1]["text"] == FAULT_TEXT
+
+
+def test_an_answer_that_trickles_past_the_deadline_is_no_answer(plain_oa: OaRig) -> None:
+    plain_oa.act("follow")
+    plain_oa.site.trickle_s = TRY_TIMEOUT_S * 0.7
+    plain_oa.site.respond = lambda _got: Answer(b"abc")
+    delivery = plain_oa.act("text", {"text": "hi"})
+    assert delivery["status"] == "failed"
+    assert [entry["status"] for entry in delivery["tries"]] == [0, 0, 0]
 
 
 def test_an_answer_on_the_third_try_is_shown(oa: OaRig) -> None:

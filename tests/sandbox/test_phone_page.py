@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
-from pay_rig import PayRig, credentials, wait_until
+from pay_rig import Merchant, credentials, wait_until
 from phone_site import PhoneSite
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
@@ -45,8 +45,9 @@ class World:
         self.site = PhoneSite()
         target = Site(self.site.origin, f"{self.site.origin}/wechat", message_mode="plain")
         self.sandbox = Sandbox(credentials(), target).start()
-        self.merchant = PayRig()
-        self.merchant.url = self.sandbox.url
+        self.merchant = Merchant(
+            self.sandbox.url, f"{self.site.origin}/wechatpay/notify", self.sandbox.engine.stamp
+        )
         self.xiaoming = self.sandbox.students.get("xiaoming")
         self.site.params = self.params
 
@@ -56,7 +57,6 @@ class World:
             f"P{secrets.token_hex(8)}",
             amount={"total": 2000},
             payer={"openid": self.xiaoming.openid},
-            notify_url=f"{self.site.origin}/wechatpay/notify",
         )
         return self.merchant.pay_params(answer.json()["prepay_id"])
 
@@ -89,7 +89,7 @@ class World:
         assert answer.json()["errcode"] == 0
 
     def stop(self) -> None:
-        self.merchant.close_quietly()
+        self.merchant.http.close()
         self.sandbox.stop()
         self.site.stop()
 
@@ -106,7 +106,12 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
             executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"],
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+            ],
         )
         yield launched
         launched.close()
@@ -116,7 +121,9 @@ def browser() -> Iterator[Browser]:
 def opened(world: World, browser: Browser, **options: Any) -> Iterator[tuple[BrowserContext, Page]]:
     """A fresh world on a fresh page; fails when the page logged an error."""
     world.fresh()
-    context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}, "locale": "zh-CN"} | options))
+    context = browser.new_context(
+        **({"viewport": {"width": 1280, "height": 900}, "locale": "zh-CN"} | options)
+    )
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -172,7 +179,7 @@ def test_following_and_talking(page: Page) -> None:
 def test_only_two_kinds_of_link_pass_and_nothing_else_of_html(page: Page, world: World) -> None:
     follow(page)
     welcome = page.get_by_test_id("chat").locator('[data-from="oa"]').first
-    expect(welcome).to_contain_text('坏链接 <b>粗</b> <img src=x onerror=alert(1)>')
+    expect(welcome).to_contain_text("坏链接 <b>粗</b> <img src=x onerror=alert(1)>")
     expect(welcome.locator("img, b, a, script")).to_have_count(0)
     expect(welcome.locator("button.word")).to_have_count(2)
     welcome.get_by_role("button", name="查余额").click()

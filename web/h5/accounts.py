@@ -24,6 +24,9 @@ def typed(text: str) -> str:
 
 
 def named(openid: str, account_no: str) -> AccountName:
-    """The masked name of any account, for 20 questions in ten minutes. Raises: NoSuchAccount, LimitReached."""
+    """The masked name of any account, for 20 questions in ten minutes.
+
+    Raises: NoSuchAccount, LimitReached.
+    """
     slow_down("name", openid, limit=LOOKUPS, window_s=LOOKUP_WINDOW_S)
     return services().billing.find_account(account_no)

@@ -30,7 +30,7 @@ class AccountsDiffer(Refused):
     code = "E-TWICE"
 
     def __init__(self) -> None:
-        super().__init__("两次输入的账号不一致,请重新核对")
+        super().__init__("两次输入的账号不一致，请重新核对")
 
 
 class NameUnconfirmed(Refused):
@@ -40,7 +40,7 @@ class NameUnconfirmed(Refused):
     code = "E-NAME"
 
     def __init__(self) -> None:
-        super().__init__("请核对姓名,并勾选确认")
+        super().__init__("请核对姓名，并勾选确认")
 
 
 @dataclass(frozen=True)

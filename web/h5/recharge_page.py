@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from billing.interface import AccountName, Balance, Offer
 from models.errors import NoSuchAccount, Refused, ServiceError
-from models.money import yuan_short
+from models.money import BYTES_PER_GB, yuan_short
 from models.site import RechargeRules
 from payments import binding, orders
 from payments.services import Services
@@ -75,10 +75,14 @@ def _choices(rules: RechargeRules, offers: list[Offer]) -> list[Choice]:
     amounts = sorted({*rules.presets_fen, *cheapest})
     by_price = {offer.price_fen: offer for offer in reversed(offers)}
     return [
-        Choice(yuan_short(fen), by_price[fen].name if fen in by_price else "")
+        Choice(yuan_short(fen), _buys(by_price.get(fen)))
         for fen in amounts
         if rules.min_fen <= fen <= rules.max_fen
     ]
+
+
+def _buys(offer: Offer | None) -> str:
+    return "" if offer is None else f"可换 {offer.quota_bytes // BYTES_PER_GB} GB"
 
 
 def _chosen(form: RechargeForm, choices: list[Choice], past: list[OrderView]) -> str:

@@ -37,8 +37,8 @@ async function pay() {
       }
       busy(button, false);
       say(result.err_msg === "get_brand_wcpay_request:cancel"
-        ? "未支付,可继续支付"
-        : "微信支付没有完成,可以再试一次");
+        ? "未支付，可继续支付"
+        : "微信支付没有完成，可以再试一次");
     });
   } catch (error) {
     busy(button, false);

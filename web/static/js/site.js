@@ -6,7 +6,7 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     toast("已复制");
   } catch {
-    toast(`请长按复制:${text}`);
+    toast(`请长按复制：${text}`);
   }
 }
 

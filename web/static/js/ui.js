@@ -12,11 +12,11 @@ export async function ask(path, options = {}) {
       headers: { Accept: "application/json", "X-CSRFToken": token },
     });
   } catch {
-    throw new Error("网络不通,请检查后重试");
+    throw new Error("网络不通，请检查后重试");
   }
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) {
-    throw new Error(body.message ? `${body.message}(${body.code})` : "系统正忙,请稍后再试");
+    throw new Error(body.message ? `${body.message}（${body.code}）` : "系统正忙，请稍后再试");
   }
   return body;
 }

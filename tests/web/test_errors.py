@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from models import errors
+from payments.wechatpay_errors import PayRefused
+from tests.web.world import World
+from web.errors import failure_of
+
+SAMPLES: list[errors.ServiceError] = [
+    errors.NotBound(), errors.NoSuchAccount(), errors.AmountInvalid("x"), errors.AmountOutOfRange("x"),
+    errors.LimitReached("x"), errors.NoSuchOrder(), errors.IllegalTransition("x"), errors.OutsideCampus("x"),
+    errors.LoginNeeded(), errors.PageExpired(), errors.Refused("x"), errors.Forged("x"), errors.Malformed("x"),
+    errors.Unknown("x"), errors.Unavailable("x"), errors.Conflict("x"), errors.Mismatch("amount", "r1"),
+    PayRefused("SIGNERROR", "secret detail", "req"),
+]  # fmt: skip
+
+
+def test_the_table_knows_every_named_error() -> None:
+    named = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.ServiceError)}
+    sampled = {type(sample) for sample in SAMPLES}
+    assert named - {errors.ServiceError} <= sampled
+    for sample in SAMPLES:
+        failure = failure_of(sample)
+        assert failure.status == sample.status
+        assert failure.code != "E-OTHER", type(sample)
+        assert failure.text
+
+
+def failing(world: World, error: Exception) -> FlaskClient:
+    """A site with one more page, which fails."""
+    app: Flask = world.app
+
+    @app.get("/fails")
+    def fails() -> str:
+        raise error
+
+    return world.reader()
+
+
+@pytest.mark.parametrize("error", SAMPLES, ids=lambda error: type(error).__name__)
+def test_a_failure_page_gives_code_and_contact(world: World, error: errors.ServiceError) -> None:
+    answer = failing(world, error).get("/fails")
+    assert answer.status_code == error.status
+    if not isinstance(error, errors.OutsideCampus):
+        assert failure_of(error).code in answer.text
+    assert "0773-2290739" in answer.text
+    assert "466522933" in answer.text
+    assert "secret detail" not in answer.text
+
+
+def test_scripts_get_the_same_as_json(world: World) -> None:
+    answer = failing(world, errors.LimitReached("慢一点")).get("/fails", headers={"Accept": "application/json"})
+    assert answer.status_code == 429
+    assert answer.json == {"code": "E-LIMIT", "message": "慢一点"}
+
+
+def test_a_bug_is_a_plain_apology_with_a_code(world: World) -> None:
+    answer = failing(world, ZeroDivisionError("secret detail")).get("/fails")
+    assert answer.status_code == 500
+    assert "抱歉" in answer.text
+    assert "secret detail" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_an_unknown_address_is_a_friendly_page(reader: FlaskClient) -> None:
+    answer = reader.get("/nowhere")
+    assert answer.status_code == 404
+    assert "没有这个页面" in answer.text
+
+
+def test_what_came_in_the_address_is_never_markup(reader: FlaskClient) -> None:
+    assert "<script>" not in reader.get("/h5/recharge?account=%3Cscript%3E&amount=%22%3E%3Cscript%3E").text
+    assert "<script>" not in reader.get("/h5/orders/%3Cscript%3E").text
