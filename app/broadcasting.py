@@ -44,19 +44,23 @@ def preview(config_path: Path, notice_id: int, openid: str) -> None:
 @broadcast_group.command()
 @config_option
 @click.argument("notice_id", type=int)
-@click.option("--key", help="Name of this sending; the same name goes on where it stopped. Default: notice-<id>.")
+@click.option(
+    "--key", help="Name of this sending; the same name goes on where it stopped. Default: notice-<id>."
+)
 @click.option("--all", "everybody", is_flag=True, help="All followers.")
 @click.option("--tag", "tag_id", type=int, help="The followers with this tag.")
-@click.option("--list", "list_file", type=click.Path(exists=True, path_type=Path), help="A file, one openid a line.")
+@click.option(
+    "--list", "list_file", type=click.Path(exists=True, path_type=Path), help="A file, one openid a line."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before sending.")
-def send(
+def send(  # noqa: PLR0917 - click passes options by name
     config_path: Path,
     notice_id: int,
     key: str | None,
-    everybody: bool,
+    everybody: bool,  # noqa: FBT001 - a flag of the command line
     tag_id: int | None,
     list_file: Path | None,
-    yes: bool,
+    yes: bool,  # noqa: FBT001 - a flag of the command line
 ) -> None:
     """Send a notice; stopped at any point, the same command goes on without sending anything twice."""
     if sum((everybody, tag_id is not None, list_file is not None)) != 1:
@@ -68,7 +72,9 @@ def send(
         plan = broadcaster.plan(name, notice_id, audience, tag_id=tag_id, openids=openids)
         quota = broadcaster.quota(audience)
         who = f"{plan.recipients} people" if audience == "list" else audience
-        click.echo(f"{name}: {who}, {plan.total} calls, {plan.planned} to go; quota today: {quota.remain} left")
+        click.echo(
+            f"{name}: {who}, {plan.total} calls, {plan.planned} to go; quota today: {quota.remain} left"
+        )
         if plan.planned and not yes:
             click.confirm("send?", abort=True)
         _send(broadcaster, name, plan)

@@ -23,6 +23,7 @@ from billing.embedded import seed
 from models import schema
 from models.db import Database
 
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="campusnet")
 def main() -> None:

@@ -36,7 +36,7 @@ ROOT = Path(__file__).parent.parent
 START_TIMEOUT_S = 30.0
 WELCOME_NOTICE = (
     "校园网服务上线公众号",
-    "现在可以在公众号里查余额、充网费、看流量。充值后几秒到账,随时回复“记录”查看每一笔。",
+    "现在可以在公众号里查余额、充网费、看流量。充值后几秒到账，随时回复“记录”查看每一笔。",
 )
 
 
@@ -104,7 +104,17 @@ def _run_parts(options: Options, redis_server: RedisServer, started: list[subpro
     _wait_for(f"{wechat}/sim/health", started[-1], folder / "sandbox.log")
     config = write_config(folder, site=site, wechat=wechat, redis_url=redis_server.url)
     _prepare_database(folder, wechat)
-    serve = ["-m", "app.cli", "serve", "--config", str(config), "--bind", f"127.0.0.1:{port}", "--processes", "1"]
+    serve = [
+        "-m",
+        "app.cli",
+        "serve",
+        "--config",
+        str(config),
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--processes",
+        "1",
+    ]
     started.append(_start(serve, folder / "web.log"))
     _wait_for(f"{site}/readyz", started[-1], folder / "web.log")
     _call([sys.executable, "-m", "app.cli", "menu", "push", "--config", str(config)])
@@ -124,7 +134,7 @@ def _run_parts(options: Options, redis_server: RedisServer, started: list[subpro
 
 
 def write_config(folder: Path, *, site: str, wechat: str, redis_url: str) -> Path:
-    """The configuration that joins our side to the simulated platform; only addresses and keys are special."""
+    """The configuration that joins our side to the simulated platform: addresses and keys, nothing else."""
     console = json.loads((folder / "sandbox" / "credentials.json").read_text(encoding="utf-8"))
     for name in ("merchant_key_pem", "public_key_pem", "platform_cert_pem"):
         _write_private(folder / f"{name.removesuffix('_pem')}.pem", console[name])
@@ -229,14 +239,20 @@ def _watch(started: list[subprocess.Popen[bytes]], seconds: float | None) -> Non
     while deadline is None or time.monotonic() < deadline:
         for process in started:
             if process.poll() is not None:
-                raise click.ClickException(f"a part stopped by itself (exit {process.returncode}); see var/demo/*.log")
+                raise click.ClickException(
+                    f"a part stopped by itself (exit {process.returncode}); see var/demo/*.log"
+                )
         time.sleep(0.2)
 
 
 def _start(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
         return subprocess.Popen(  # noqa: S603 - our own argument list, no shell
-            [sys.executable, *arguments], cwd=ROOT, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
 

@@ -47,7 +47,9 @@ def examine(path: Path) -> Iterator[Finding]:
     try:
         config = configuration.load(path)
     except (OSError, ValueError) as error:
-        yield Finding("configuration", well=False, detail=_short(error), mend="compare with config.example.toml")
+        yield Finding(
+            "configuration", well=False, detail=_short(error), mend="compare with config.example.toml"
+        )
         return
     yield Finding("configuration", well=True, detail=f"{path} ({config.mode})")
     try:
@@ -70,7 +72,7 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
         return f"{house.database.dialect}, tables are up to date"
 
     def store() -> str:
-        return f"Redis {house.redis.info('server')['redis_version']}"  # type: ignore[index]
+        return f"Redis {house.redis.info('server')['redis_version']}"
 
     def wechat() -> str:
         house.wechat.tokens.get()

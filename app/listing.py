@@ -54,18 +54,23 @@ def describe_order(database: Database, number: str) -> dict[str, Any] | None:
             "amount": yuan(order.amount_fen),
             "account_no": order.account_no,
             "late": order.late,
-            "events": [f"{e.at:%Y-%m-%dT%H:%M:%S.%fZ} {e.status} ({e.cause})" for e in events_of(session, order.id)],
+            "events": [
+                f"{e.at:%Y-%m-%dT%H:%M:%S.%fZ} {e.status} ({e.cause})" for e in events_of(session, order.id)
+            ],
             "attempts": [
-                {"out_trade_no": a.out_trade_no, "prepay_id": a.prepay_id} for a in attempts_of(session, order.id)
+                {"out_trade_no": a.out_trade_no, "prepay_id": a.prepay_id}
+                for a in attempts_of(session, order.id)
             ],
             "facts": [
-                {"transaction_id": f.transaction_id, "amount": yuan(f.amount_fen), "cause": f.cause} for f in facts
+                {"transaction_id": f.transaction_id, "amount": yuan(f.amount_fen), "cause": f.cause}
+                for f in facts
             ],
             "credit": None
             if credit is None
             else {"credit_no": credit.credit_no, "status": credit.status, "reason": credit.reason},
             "ledger_entry": None if entry is None else {"id": entry.id, "at": entry.at.isoformat()},
             "jobs": [
-                {"kind": j.kind, "status": j.status, "attempts": j.attempts, "last_error": j.last_error} for j in jobs
+                {"kind": j.kind, "status": j.status, "attempts": j.attempts, "last_error": j.last_error}
+                for j in jobs
             ],
         }

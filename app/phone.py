@@ -14,10 +14,11 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 TIMEOUT_S = 20.0
-ANY_STATUS = range(100, 600)
 
 
 class PhoneError(Exception):
@@ -116,10 +117,15 @@ class Phone:
         return found
 
     def wait_for(self, *words: str, timeout_s: float = 15.0) -> str:
-        """The first chat message from the account that contains all `words`. Raises: PhoneError in the end."""
+        """The first chat message from the account with all `words`. Raises: PhoneError in the end."""
         return until(
             lambda: next(
-                (str(b["text"]) for b in self.messages() if b["from"] == "oa" and all(w in str(b.get("text")) for w in words)), None
+                (
+                    str(b["text"])
+                    for b in self.messages()
+                    if b["from"] == "oa" and all(w in str(b.get("text")) for w in words)
+                ),
+                None,
             ),
             timeout_s=timeout_s,
             what=f"a message with {words!r}",
@@ -200,7 +206,7 @@ def link_in(text: str, part: str = "") -> str:
     raise PhoneError(f"no link with {part!r} in {text!r}")
 
 
-def until(probe: Callable[[], Any], *, timeout_s: float, what: str) -> Any:
+def until(probe: Callable[[], T | None], *, timeout_s: float, what: str) -> T:
     """What `probe` returns once it is neither None nor false. Raises: PhoneError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

@@ -12,7 +12,7 @@ AMOUNT_FEN = 500
 
 
 def run(wechat: str) -> str | None:
-    """Walk once through follow, bind, 余额, 充值5, 确认, pay, 到账, 余额. Returns: what went wrong, or None."""
+    """Follow, bind, 余额, 充值5, 确认, pay, 到账, 余额. Returns: what went wrong, or None."""
     phone = Phone(wechat, STUDENT)
     try:
         _walk(phone)

@@ -95,7 +95,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
     limiter = RateLimiter(store)
     web = WebServices(
         **shallow(base),
-        callback=_callback(config, base, wechat, store, limiter, clock),
+        callback=_callback(config, HandlerServices(**shallow(base), limiter=limiter), wechat, store),
         oauth=OAuth(wechat, config.wechat.oauth_base, clock),
         identity=Identity(
             IdentityConfig(
@@ -174,14 +174,8 @@ class Waiter:
 
 
 def _callback(
-    config: Config,
-    base: Services,
-    wechat: WechatClient,
-    store: redis.Redis,
-    limiter: RateLimiter,
-    clock: Clock,
+    config: Config, services: HandlerServices, wechat: WechatClient, store: redis.Redis
 ) -> Callback:
-    robot = build_robot(ROUTES, HandlerServices(**shallow(base), limiter=limiter))
     return Callback(
         CallbackConfig(
             token=config.wechat.token.get_secret_value(),
@@ -191,8 +185,8 @@ def _callback(
             original_id=config.wechat.original_id,
         ),
         ReplyStore(store),
-        robot,
-        clock,
+        build_robot(ROUTES, services),
+        services.clock,
         partial(customer.send_text, wechat),
     )
 

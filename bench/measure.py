@@ -74,7 +74,7 @@ def run_leg(contestant: Contestant, served: Served, scene: Scene, length: Length
         store.flushall()
         store.config_resetstat()
         before_s = cpu.used_s(served.pid)
-        seen = _drive(served.port, prepared, length)
+        seen = _drive(contestant, served.port, prepared, length)
         after_s = cpu.used_s(served.pid)
         commands, reads = _counted(store)
     for body in seen["bodies"]:
@@ -96,7 +96,7 @@ def percentile(ordered: list[float], part: float) -> float:
     return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
 
 
-def _drive(port: int, prepared: Path, length: Length) -> dict[str, Any]:
+def _drive(contestant: Contestant, port: int, prepared: Path, length: Length) -> dict[str, Any]:
     arguments = [str(port), str(prepared), str(CONNECTIONS), str(length.warm_up), str(length.seconds)]
     finished = subprocess.run(
         [sys.executable, "-m", "bench.load", *arguments],
@@ -106,10 +106,10 @@ def _drive(port: int, prepared: Path, length: Length) -> dict[str, Any]:
         check=False,
     )
     if finished.returncode:
-        raise ValueError(finished.stderr.decode(errors="replace"))
+        raise ValueError(f"{contestant.name}: {finished.stderr.decode(errors='replace')}")
     seen: dict[str, Any] = json.loads(finished.stdout)
     if not seen["latencies_ns"]:
-        raise ValueError(f"no message was measured: {length}")
+        raise ValueError(f"{contestant.name}: no message was measured in {length}")
     return seen
 
 

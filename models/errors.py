@@ -60,7 +60,7 @@ class NoSuchAccount(Refused):
     status = 404
     code = "E-ACCT"
 
-    def __init__(self, text: str = "没有找到这个校园网账号,请核对后重新输入") -> None:
+    def __init__(self, text: str = "没有找到这个校园网账号，请核对后重新输入") -> None:
         super().__init__(text)
 
 
@@ -122,7 +122,7 @@ class PageExpired(Refused):
 
     code = "E-PAGE"
 
-    def __init__(self, text: str = "页面已过期,请返回重试") -> None:
+    def __init__(self, text: str = "页面已过期，请返回重试") -> None:
         super().__init__(text)
 
 

@@ -32,17 +32,22 @@ def parse_amount(text: str, rules: RechargeRules) -> int:
         Both carry a sentence for the person.
     """
     amount_fen = _fen(_bare_number(text))
-    if amount_fen < rules.min_fen:
-        raise AmountOutOfRange(f"单次充值最少 {yuan_short(rules.min_fen)} 元,请重新输入")
-    if amount_fen > rules.max_fen:
-        raise AmountOutOfRange(f"单次充值最多 {yuan_short(rules.max_fen)} 元,请重新输入")
-    if amount_fen % rules.step_fen:
-        raise AmountOutOfRange(f"充值金额须是 {yuan_short(rules.step_fen)} 元的整数倍,请重新输入")
+    check_amount(amount_fen, rules)
     return amount_fen
 
 
+def check_amount(amount_fen: int, rules: RechargeRules) -> None:
+    """Raises: AmountOutOfRange - below, above or beside the step; with a sentence for the person."""
+    if amount_fen < rules.min_fen:
+        raise AmountOutOfRange(f"单次充值最少 {yuan_short(rules.min_fen)} 元，请重新输入")
+    if amount_fen > rules.max_fen:
+        raise AmountOutOfRange(f"单次充值最多 {yuan_short(rules.max_fen)} 元，请重新输入")
+    if amount_fen % rules.step_fen:
+        raise AmountOutOfRange(f"充值金额须是 {yuan_short(rules.step_fen)} 元的整数倍，请重新输入")
+
+
 def _not_a_number() -> AmountInvalid:
-    return AmountInvalid("没有看懂这个金额,请输入数字,例如 20")
+    return AmountInvalid("没有看懂这个金额，请输入数字，例如 20")
 
 
 def _bare_number(text: str) -> str:
@@ -59,7 +64,7 @@ def _fen(number: str) -> int:
         raise _not_a_number()
     whole, rest = match[1], match[2] or ""
     if len(rest) > FEN_DIGITS:
-        raise AmountInvalid("金额最多精确到分,也就是两位小数,例如 5.50")
+        raise AmountInvalid("金额最多精确到分，也就是两位小数，例如 5.50")
     return int(whole) * FEN_PER_YUAN + int(rest.ljust(FEN_DIGITS, "0"))
 
 

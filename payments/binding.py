@@ -9,7 +9,7 @@ from payments.services import Services
 
 BOUND_ELSEWHERE = (
     "您绑定的校园网账号 {account} 刚刚也被另一个微信绑定。"
-    "如果不是您本人操作,请修改统一身份认证密码并联系我们。"
+    "如果不是您本人操作，请修改统一身份认证密码并联系我们。"
 )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models.clock import CAMPUS_ZONE
-from models.errors import AmountOutOfRange, Conflict, IllegalTransition, LimitReached, NoSuchOrder
+from models.errors import Conflict, IllegalTransition, LimitReached, NoSuchOrder
 from models.money import yuan_short
 from models.order import (
     Order,
@@ -30,6 +30,7 @@ from models.order import (
 )
 from models.site import RechargeRules
 from payments import numbers, outbox, settle
+from payments.amount import check_amount
 from payments.services import Services
 from payments.views import OrderView, view_of
 from payments.wechatpay_errors import AlreadyPaid, OrderClosed
@@ -39,16 +40,6 @@ REUSE_MARGIN = timedelta(minutes=2)
 # WeChat keeps a prepay_id for two hours; ours is renewed a little earlier.
 PREPAY_LIFE = timedelta(minutes=110)
 DESCRIPTION = "校园网网费充值"
-
-
-def check_amount(amount_fen: int, rules: RechargeRules) -> None:
-    """Raises: AmountOutOfRange - below, above or beside the step."""
-    if amount_fen < rules.min_fen:
-        raise AmountOutOfRange(f"单次最少充值 {yuan_short(rules.min_fen)} 元")
-    if amount_fen > rules.max_fen:
-        raise AmountOutOfRange(f"单次最多充值 {yuan_short(rules.max_fen)} 元")
-    if amount_fen % rules.step_fen:
-        raise AmountOutOfRange(f"充值金额须为 {yuan_short(rules.step_fen)} 元的整数倍")
 
 
 def start_recharge(services: Services, *, openid: str, account_no: str, amount_fen: int) -> OrderView:
@@ -87,7 +78,7 @@ def pay_params(services: Services, *, order_no: str, openid: str) -> dict[str, s
         prepay_id = _prepay(services, order, attempt)
     except AlreadyPaid:
         settle.ask(services, order_no)
-        raise IllegalTransition("这笔订单已经支付,请勿重复支付") from None
+        raise IllegalTransition("这笔订单已经支付，请勿重复支付") from None
     except OrderClosed:
         attempt = _next_attempt(services, order, attempt)
         prepay_id = _prepay(services, order, attempt)
@@ -214,12 +205,12 @@ def _payable(services: Services, order_no: str, openid: str) -> tuple[Order, Pay
         order = _own(session, order_no, openid)
         if order.status not in (OrderStatus.CREATED, OrderStatus.PREPAID):
             raise IllegalTransition(
-                "这笔订单已经支付,请勿重复支付"
+                "这笔订单已经支付，请勿重复支付"
                 if order.status == OrderStatus.PAID
-                else "这笔订单已关闭,请重新下单"
+                else "这笔订单已关闭，请重新下单"
             )
         if order.expires_at <= services.clock():
-            raise IllegalTransition("这笔订单已过期,请重新下单")
+            raise IllegalTransition("这笔订单已过期，请重新下单")
         return order, attempts_of(session, order.id)[-1]
 
 

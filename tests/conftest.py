@@ -42,7 +42,9 @@ def fresh_redis_url(server: RedisServer) -> str:
 
 
 @pytest.fixture
-def make_rig(tmp_path: Path, credentials: Credentials, redis_server: RedisServer) -> Iterator[Callable[..., Rig]]:
+def make_rig(
+    tmp_path: Path, credentials: Credentials, redis_server: RedisServer
+) -> Iterator[Callable[..., Rig]]:
     """Build a rig; SQLite unless `database_url` says otherwise. Each has a Redis database of its own."""
     rigs: list[Rig] = []
 

@@ -32,7 +32,13 @@ def write_keys(folder: Path, credentials: Credentials) -> None:
 
 
 def make_config(
-    folder: Path, credentials: Credentials, *, site: str, wechat: str, database_url: str, redis_url: str,
+    folder: Path,
+    credentials: Credentials,
+    *,
+    site: str,
+    wechat: str,
+    database_url: str,
+    redis_url: str,
     **changes: dict[str, Any],
 ) -> Config:
     """A demo configuration; `changes` are whole or partial sections."""
@@ -110,8 +116,13 @@ class Rig:
         self.sandbox.start()
         prepare(database_url, [s.identity for s in self.sandbox.students])
         self.config = make_config(
-            folder, credentials, site=self.origin, wechat=self.sandbox.url,
-            database_url=database_url, redis_url=redis_url, **changes,
+            folder,
+            credentials,
+            site=self.origin,
+            wechat=self.sandbox.url,
+            database_url=database_url,
+            redis_url=redis_url,
+            **changes,
         )
         self.house = wiring.build(self.config, clock=clock)
         self._server: BaseWSGIServer = make_server(

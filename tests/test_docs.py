@@ -48,13 +48,18 @@ def test_every_setting_of_the_example_is_explained() -> None:
         elif line.startswith("[") or not line.strip():
             commented = commented and bool(line.strip())
         else:
-            assert commented or re.match(r"(site|contact|office|service|hotline|qq|min|max|step|app|timeout|api|oauth|merchant|public)", line), line
+            assert commented or re.match(
+                r"(site|contact|office|service|hotline|qq|min|max|step|app|timeout|api|oauth|merchant|public)",
+                line,
+            ), line
 
 
 def commands(group: click.Group, prefix: str = "") -> set[str]:
     found = set()
     for name, command in group.commands.items():
-        found |= commands(command, f"{prefix}{name} ") if isinstance(command, click.Group) else {f"{prefix}{name}"}
+        found |= (
+            commands(command, f"{prefix}{name} ") if isinstance(command, click.Group) else {f"{prefix}{name}"}
+        )
     return found
 
 
@@ -63,7 +68,9 @@ def test_the_readme_names_only_commands_that_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     known = commands(main)
     for mentioned in re.findall(r"`campusnet ([a-z]+(?: [a-z]+)?)", text):
-        assert any(mentioned == k or mentioned.startswith(k) or k.startswith(f"{mentioned} ") for k in known), mentioned
+        assert any(
+            mentioned == k or mentioned.startswith(k) or k.startswith(f"{mentioned} ") for k in known
+        ), mentioned
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md")))

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import pytest
-from pushes import (
+from bot_pushes import (
     APP_ID,
     KEY,
     NOW,
@@ -135,7 +135,8 @@ def _hostile() -> dict[str, str | bytes]:
         "half": good[: len(good) // 2],
         "json": '{"ToUserName":"gh_campus"}',
         "not utf-8": good.encode("gbk"),
-        "another encoding": '<?xml version="1.0" encoding="utf-16"?>'.encode("utf-16") + good.encode("utf-16"),
+        "another encoding": '<?xml version="1.0" encoding="utf-16"?>'.encode("utf-16")
+        + good.encode("utf-16"),
         "five megabytes": text_xml("你" * 1_700_000),
     }
 
@@ -163,7 +164,9 @@ def test_unknown_fields_reach_no_handler(redis: Redis) -> None:
         seen.append(dict(ctx.push.fields))
         return Text("看到")
 
-    make_phone(redis, otherwise(look)).send(text_xml("你好").replace("</xml>", "<NewField>1</NewField></xml>"))
+    make_phone(redis, otherwise(look)).send(
+        text_xml("你好").replace("</xml>", "<NewField>1</NewField></xml>")
+    )
     assert set(seen[0]) == {"ToUserName", "FromUserName", "CreateTime", "MsgType", "Content", "MsgId"}
 
 
@@ -178,7 +181,9 @@ def test_markup_typed_by_a_person_stays_text(redis: Redis) -> None:
     assert phone.send(broken_out) == (200, "听到:a]]></Content><X>")
 
 
-@pytest.mark.parametrize("query", [{}, {"timestamp": "１"}, {"signature": "签", "timestamp": "1", "nonce": "\ud800"}])
+@pytest.mark.parametrize(
+    "query", [{}, {"timestamp": "１"}, {"signature": "签", "timestamp": "1", "nonce": "\ud800"}]
+)
 def test_odd_queries_are_forged(redis: Redis, query: dict[str, str]) -> None:
     for mode in ("safe", "plain"):
         assert make_phone(redis, mode=mode).callback.handle(query, b"<xml/>")[0] == 403  # type: ignore[arg-type]
@@ -213,7 +218,7 @@ def test_an_empty_token_or_key_stops_the_start() -> None:
 
 
 def test_a_refusal_is_said_and_a_bug_is_confessed(redis: Redis) -> None:
-    def refuse(ctx: Ctx) -> Answer:
+    def refuse(_: Ctx) -> Answer:
         raise NotBound
 
     def break_down(ctx: Ctx) -> Answer:

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from conftest import RedisServer
-from pushes import NOW, OPENID, Ctx, event_xml, make_phone, quiet, signed, text_xml
+from bot_servers import RedisServer
+from bot_pushes import NOW, OPENID, Ctx, event_xml, make_phone, quiet, signed, text_xml
 from redis import Redis
 
 from bot.callback import LATE
@@ -160,8 +160,8 @@ def test_the_reply_is_kept_for_a_minute_and_unencrypted(redis: Redis) -> None:
     phone = make_phone(redis)
     phone.send(text_xml("余额", msg_id=78))
     key = f"campusnet:push:{{{OPENID}}}:78"
-    assert 0 < redis.ttl(key) <= 60  # type: ignore[operator]
-    assert "听到:余额" in redis.get(key).decode()  # type: ignore[union-attr]
+    assert 0 < redis.ttl(key) <= 60
+    assert "听到:余额" in redis.get(key).decode()
 
 
 def test_without_redis_everything_is_answered_once(no_redis: Redis) -> None:

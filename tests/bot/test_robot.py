@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from pushes import NOW, Ctx, Phone, echo, event_xml, make_phone, opened, signed, text_xml, xml_of
+from bot_pushes import NOW, Ctx, Phone, echo, event_xml, make_phone, opened, signed, text_xml, xml_of
 from redis import Redis
 from werobot.replies import Article as WerobotArticle
 from werobot.replies import ArticlesReply, ImageReply, MusicReply, SuccessReply, TransferCustomerServiceReply
@@ -57,7 +57,9 @@ TABLE: tuple[Route[Any], ...] = (
         ("5\n6", "没听懂"),
     ],
 )
-def test_words_come_before_patterns_and_patterns_in_their_order(redis: Redis, typed: str, answer: str) -> None:
+def test_words_come_before_patterns_and_patterns_in_their_order(
+    redis: Redis, typed: str, answer: str
+) -> None:
     assert make_phone(redis, *TABLE).say(typed) == answer
 
 
@@ -72,7 +74,13 @@ def test_taps_and_events_have_their_own_tables(redis: Redis) -> None:
 
 def test_pictures_are_no_silence(redis: Redis) -> None:
     picture = xml_of(
-        ToUserName="gh_campus", FromUserName="oA", CreateTime="1", MsgType="image", PicUrl="u", MediaId="m", MsgId="5"
+        ToUserName="gh_campus",
+        FromUserName="oA",
+        CreateTime="1",
+        MsgType="image",
+        PicUrl="u",
+        MediaId="m",
+        MsgId="5",
     )
     assert make_phone(redis, *TABLE).send(picture) == (200, "没听懂")
 
@@ -88,7 +96,15 @@ def test_pictures_are_no_silence(redis: Redis) -> None:
         (otherwise(echo), event(echo, "SCAN"), event(echo, "scan")),
         (otherwise(echo), pattern(echo, r"(a)\1")),
     ],
-    ids=["none", "two otherwise", "word twice", "click twice", "state twice", "event twice", "back reference"],
+    ids=[
+        "none",
+        "two otherwise",
+        "word twice",
+        "click twice",
+        "state twice",
+        "event twice",
+        "back reference",
+    ],
 )
 def test_a_table_that_contradicts_itself_stops_the_start(routes: tuple[Route[Any], ...]) -> None:
     with pytest.raises(ValueError, match=r"twice|exactly one|references"):
@@ -99,15 +115,15 @@ def test_decorated_handlers_answer_what_the_table_does_not(redis: Redis) -> None
     phone = make_phone(redis, *TABLE)
     robot = robot_of(phone)
 
-    @robot.filter(re.compile("^天气"))
+    @robot.filter(re.compile("^天气"))  # type: ignore[untyped-decorator]
     def weather(message: Any) -> str:
         return f"晴 {message.source}"
 
-    @robot.key_click("MORE")
+    @robot.key_click("MORE")  # type: ignore[untyped-decorator]
     def more(message: Any) -> str:
         return f"更多 {message.key}"
 
-    @robot.text
+    @robot.text  # type: ignore[untyped-decorator]
     def shadowed(message: Any, session: Any) -> str | None:
         assert session is None
         return "文字" if message.content == "余额" else None
@@ -153,7 +169,7 @@ def _articles(message: Any) -> ArticlesReply:
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        (lambda m: _articles(m), {"MsgType": "news", "ArticleCount": "1"}),
+        (_articles, {"MsgType": "news", "ArticleCount": "1"}),
         (lambda _: [["t", "d", "i", "u"]], {"MsgType": "news", "ArticleCount": "1"}),
         (lambda m: ImageReply(message=m, media_id="m"), {"MsgType": "image", "Image": {"MediaId": "m"}}),
         (

@@ -110,8 +110,12 @@ def test_each_payment_is_credited_once_while_processes_are_killed(
         identities = [student.identity for student in sandbox.students]
         prepare(postgres_url, identities)
         config = make_config(
-            tmp_path, credentials, site=origin, wechat=sandbox.url,
-            database_url=postgres_url, redis_url=redis_server.url,
+            tmp_path,
+            credentials,
+            site=origin,
+            wechat=sandbox.url,
+            database_url=postgres_url,
+            redis_url=redis_server.url,
             recharge={"daily_limit_fen": 10**9},
         )
         house = wiring.build(config)
@@ -123,7 +127,9 @@ def test_each_payment_is_credited_once_while_processes_are_killed(
             killer = threading.Thread(target=kill_now_and_then, args=(web, workers))
             killer.start()
             for number in range(ORDERS):
-                pay_one(sandbox, house, openids[number % len(openids)], identities[number % 5].account_no, number)
+                pay_one(
+                    sandbox, house, openids[number % len(openids)], identities[number % 5].account_no, number
+                )
             killer.join()
             eventually(lambda: everything_credited(house), "every credit", timeout_s=90)
         check_books(house)

@@ -25,7 +25,7 @@ def order_link(phone: Phone, amount: str = "5") -> str:
     return link_in(phone.say("确认"), "/h5/pay/")
 
 
-def credits(rig: Rig) -> list[str]:
+def credit_states(rig: Rig) -> list[str]:
     with rig.house.database.reading() as session:
         return [str(status) for status in session.scalars(select(Credit.status))]
 
@@ -40,7 +40,11 @@ def test_a_student_recharges_5_yuan_from_follow_to_arrival(rig: Rig) -> None:
     assert balance_fen(phone.say("余额")) == before + 500
     with rig.house.database.reading() as session:
         order = session.scalars(select(Order).where(Order.order_no == order_no)).one()
-        path = list(session.scalars(select(OrderEvent.status).where(OrderEvent.order_id == order.id).order_by(OrderEvent.id)))
+        path = list(
+            session.scalars(
+                select(OrderEvent.status).where(OrderEvent.order_id == order.id).order_by(OrderEvent.id)
+            )
+        )
     assert path == [OrderStatus.CREATED, OrderStatus.PREPAID, OrderStatus.PAID]
 
 
@@ -49,7 +53,7 @@ def test_a_payment_whose_notice_is_lost_is_credited_by_the_query(rig: Rig) -> No
     phone.api("POST", "/sim/faults", {"name": "lost", "place": "pay.notify"})
     order_no = phone.pay(order_link(phone))
     phone.wait_for("充值到账", order_no, timeout_s=30)
-    assert credits(rig) == [CreditStatus.CREDITED]
+    assert credit_states(rig) == [CreditStatus.CREDITED]
     with rig.house.database.reading() as session:
         assert session.scalar(select(func.count()).select_from(NotifyInbox)) == 0
 
@@ -60,7 +64,7 @@ def test_asking_for_it_credits_a_payment_whose_notice_is_lost(rig: Rig) -> None:
     order_no = phone.pay(order_link(phone))
     assert order_no in phone.say("没到账")
     phone.wait_for("充值到账", order_no)
-    assert credits(rig) == [CreditStatus.CREDITED]
+    assert credit_states(rig) == [CreditStatus.CREDITED]
 
 
 def test_a_notice_delivered_five_times_credits_once(rig: Rig) -> None:
@@ -75,7 +79,7 @@ def test_a_notice_delivered_five_times_credits_once(rig: Rig) -> None:
             return (session.scalar(select(func.count()).select_from(NotifyInbox)) or 0) >= 5
 
     eventually(notices, "five notices")
-    assert credits(rig) == [CreditStatus.CREDITED]
+    assert credit_states(rig) == [CreditStatus.CREDITED]
     assert balance_fen(phone.say("余额")) == before + 500
     assert sum("充值到账" in str(bubble.get("text")) for bubble in phone.messages()) == 1
 
@@ -121,7 +125,7 @@ def test_a_payment_after_the_order_was_closed_still_counts(make_rig: Callable[..
     phone.api("POST", "/sim/pay/confirm", {"pay_token": sheet["pay_token"], "password": "123456"})
     phone.api("POST", f"/sim/pay/orders/{order_no}01/notify", {"times": 1})
     worker = rig.house.worker()
-    eventually(lambda: worker.run_once() == 0 and credits(rig) == [CreditStatus.CREDITED], "the credit")
+    eventually(lambda: worker.run_once() == 0 and credit_states(rig) == [CreditStatus.CREDITED], "the credit")
     with rig.house.database.reading() as session:
         assert session.scalars(select(Order.late).where(Order.order_no == order_no)).one() is True
 

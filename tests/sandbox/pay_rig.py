@@ -208,7 +208,7 @@ class PayRig(Merchant):
         app = Flask(__name__)
         app.register_blueprint(pay_blueprint(self.platform))
         self._server = HttpServer("127.0.0.1", 0, app)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
         super().__init__(f"http://127.0.0.1:{self._server.port}", self.site.url, self.engine.stamp)
 
     def __enter__(self) -> Self:
@@ -221,6 +221,7 @@ class PayRig(Merchant):
     ) -> None:
         self.http.close()
         self.engine.scheduler.stop()
+        self._server.shutdown()
         self._server.close()
         self._thread.join()
         self.engine.outbound.close()

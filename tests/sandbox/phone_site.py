@@ -83,6 +83,7 @@ class PhoneSite:
             "/": ("text/html", PAGE.replace("网费充值", "首页")),
             "/h5/pay": ("text/html", PAGE),
             "/h5/app.js": ("text/javascript", SCRIPT),
+            "/favicon.ico": ("image/x-icon", ""),
         }
         if path == "/h5/params":
             return 200, "application/json", json.dumps(self.params())

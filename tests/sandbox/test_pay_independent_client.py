@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pay_rig import OPENID, PayRig, wait_until
 from wechatpayv3 import WeChatPay, WeChatPayType
+
+from tests.sandbox.pay_rig import OPENID, PayRig, wait_until
 
 NUMBER = "LIB2025010100001"
 

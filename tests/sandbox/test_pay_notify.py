@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 from cryptography.exceptions import InvalidSignature
-from pay_rig import OPENID, PayRig, wait_until
 
 from sandbox.faults import Fault
 from sandbox.pay.notify import RETRY_AFTER_S
+from tests.sandbox.pay_rig import OPENID, PayRig, wait_until
 
 NUMBER = "R202501010001"
 
@@ -27,9 +27,14 @@ def pay(rig: PayRig, number: str = NUMBER) -> None:
 
 
 def idle(rig: PayRig, waiting: int) -> None:
-    """Until no notification runs and `waiting` jobs are on the clock."""
+    """Until no notification runs or is due and `waiting` jobs are on the clock."""
     scheduler = rig.engine.scheduler
-    wait_until(lambda: scheduler._running == 0 and len(scheduler._heap) == waiting)
+
+    def reached() -> bool:
+        with scheduler._wake:
+            return scheduler._running == 0 and not scheduler._due() and len(scheduler._heap) == waiting
+
+    wait_until(reached)
 
 
 def test_a_payment_is_told_once_signed_and_sealed(rig: PayRig) -> None:

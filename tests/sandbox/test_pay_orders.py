@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import requests
-from pay_rig import OPENID, OTHER_OPENID, PayRig
 
 from sandbox.faults import Fault
 from sandbox.pay import PaidOrder
 from sandbox.pay.orders import beijing
+from tests.sandbox.pay_rig import OPENID, OTHER_OPENID, PayRig
 
 NUMBER = "R202501010001"
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from pay_rig import PayRig
 
 from sandbox.faults import Fault
+from tests.sandbox.pay_rig import PayRig
 
 DATA = json.loads((Path(__file__).parents[1] / "data" / "pay.json").read_text(encoding="utf-8"))
 ERRORS = next(vector["cases"] for vector in DATA["vectors"] if vector["id"] == "error-body-shape")

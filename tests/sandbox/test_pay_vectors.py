@@ -11,9 +11,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
-from pay_rig import credentials
 
 from sandbox.pay import crypto, keys, notify
+from tests.sandbox.pay_rig import credentials
 
 DATA = json.loads((Path(__file__).parents[1] / "data" / "pay.json").read_text(encoding="utf-8"))
 VECTORS: dict[str, Any] = {vector["id"]: vector for vector in DATA["vectors"]}

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
-from pay_rig import Merchant, credentials, wait_until
-from phone_site import PhoneSite
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from sandbox.engine import Site
 from sandbox.server import Sandbox
+from tests.sandbox.pay_rig import Merchant, credentials, wait_until
+from tests.sandbox.phone_site import PhoneSite
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
-from tests.web.world import World, build_world
+from tests.web.conftest import MakeWorld
+from tests.web.world import World
 
 
 def directives(policy: str) -> dict[str, str]:
@@ -43,11 +43,10 @@ def test_files_with_a_hash_are_kept_and_others_are_asked_about(reader: FlaskClie
     assert "immutable" not in reader.get("/static/nothing.css?v=1").headers["Cache-Control"]
 
 
-def test_strict_transport_only_where_the_site_is_https(reader: FlaskClient, tmp_path: Path) -> None:
+def test_strict_transport_only_where_the_site_is_https(reader: FlaskClient, make_world: MakeWorld) -> None:
     assert "Strict-Transport-Security" not in reader.get("/healthz").headers
-    secure = build_world(f"sqlite:///{tmp_path / 'secure.db'}", base_url="https://site.test")
+    secure = make_world(base_url="https://site.test")
     assert "Strict-Transport-Security" in secure.reader().get("/healthz").headers
-    secure.database.dispose()
 
 
 def test_the_session_cookie_is_out_of_reach_for_scripts(world: World) -> None:

@@ -217,12 +217,11 @@ class World:
             return row.id
 
 
-def build_world(url: str, **changes: Any) -> World:
-    """A site with its catalogue and two accounts, one of which has used some traffic."""
+def seed_database(url: str) -> None:
+    """Tables, catalogue and two accounts, one of which has used some traffic."""
     database = Database(url)
     schema.upgrade(database)
-    world = World(database, **changes)
-    with world.services.transaction() as session:
+    with database.transaction() as session:
         seed.seed_catalogue(session)
         seed.seed_grant_policy(session)
         session.add(
@@ -237,7 +236,7 @@ def build_world(url: str, **changes: Any) -> World:
             seed.DemoAccount(OTHER, "欧阳小红", balance_fen=98_765),
         ]
         seed.seed_demo_accounts(session, rows, NOW)
-    return world
+    database.dispose()
 
 
 def _site(base_url: str) -> Site:

@@ -13,7 +13,9 @@ def test_whatever_a_handler_says_is_read_back_as_text(said: str) -> None:
     fields = read_xml(envelope(content(Text(said)), to="oA", sender="gh_b", at_s=1).encode())
     assert set(fields) == {"ToUserName", "FromUserName", "CreateTime", "MsgType", "Content"}
     kept = "".join(
-        c for c in said if (c >= " " or c in "\t\n\r") and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff"
+        c
+        for c in said
+        if (c >= " " or c in "\t\n\r") and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff"
     )
     # XML reads every line end as a line feed.
     assert fields["Content"] == kept.replace("\r\n", "\n").replace("\r", "\n")

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from pushes import NOW, OPENID, Ctx, make_phone
+from bot_pushes import NOW, OPENID, Ctx, make_phone
 from redis import Redis
 
 from bot.context import Answer, ChatState, Text
@@ -64,7 +64,7 @@ def test_an_expired_state_is_known_for_a_while_and_then_forgotten(redis: Redis) 
     phone = make_phone(redis, *ROUTES, clock=clock, window_s=10_000)
     phone.say("充值")
     ttl_s = redis.ttl(CHAT)
-    assert KEEP_S - 5 <= ttl_s <= KEEP_S  # type: ignore[operator]
+    assert KEEP_S - 5 <= ttl_s <= KEEP_S
     clock.now = NOW + timedelta(seconds=599)
     assert phone.say("余额") == "小明:余额"
     phone.say("充值")
@@ -129,7 +129,7 @@ def test_fifty_crossing_messages_lose_no_change(redis: Redis) -> None:
     numbers = sorted(int(answer) for answer in answers if answer.isdecimal())
     assert numbers == list(range(1, len(numbers) + 1))
     assert all("再发一次" in answer for answer in answers if not answer.isdecimal())
-    assert read_state((redis.get(CHAT) or b"").decode(), NOW.timestamp()).data["n"] == str(len(numbers))  # type: ignore[union-attr]
+    assert read_state((redis.get(CHAT) or b"").decode(), NOW.timestamp()).data["n"] == str(len(numbers))
 
 
 def test_without_redis_every_message_starts_anew(no_redis: Redis) -> None:

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from bot_servers import RedisServer
+from redis import Redis
+
+from bot.limits import RateLimiter
+from bot.redis_gate import RedisDown, RedisGate, Script, connect
+from models.errors import LimitReached
+
+
+class Seconds:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["Redis", "Redis away"])
+def test_the_sixth_of_five_is_refused(redis: Redis, no_redis: Redis, *, away: bool) -> None:
+    limiter = RateLimiter(no_redis if away else redis)
+    for _ in range(5):
+        limiter.hit("find:oA", limit=5, window_s=60)
+    limiter.hit("find:oB", limit=5, window_s=60)
+    for _ in range(2):
+        with pytest.raises(LimitReached):
+            limiter.hit("find:oA", limit=5, window_s=60)
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["Redis", "Redis away"])
+def test_exactly_as_many_pass_as_may_when_all_come_at_once(
+    redis: Redis, no_redis: Redis, *, away: bool
+) -> None:
+    limiter = RateLimiter(no_redis if away else redis)
+
+    def passes(_: int) -> bool:
+        try:
+            limiter.hit("x", limit=7, window_s=60)
+        except LimitReached:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(passes, range(40))) == 7
+
+
+def test_the_window_starts_with_the_first_and_ends(redis: Redis) -> None:
+    limiter = RateLimiter(redis)
+    limiter.hit("x", limit=1, window_s=60)
+    assert 58 <= redis.ttl("campusnet:limit:x") <= 60
+
+
+def test_a_local_window_ends(no_redis: Redis) -> None:
+    seconds = Seconds()
+    limiter = RateLimiter(no_redis, seconds)
+    limiter.hit("x", limit=1, window_s=60)
+    seconds.now_s += 59
+    with pytest.raises(LimitReached):
+        limiter.hit("x", limit=1, window_s=60)
+    seconds.now_s += 1
+    limiter.hit("x", limit=1, window_s=60)
+
+
+def test_the_breaker_spares_everybody_the_time_out(own_server: RedisServer) -> None:
+    seconds = Seconds()
+    asked: list[int] = []
+    client = connect(own_server.url)
+    gate = RedisGate(client, seconds)
+    script = Script("return 7")
+    assert gate.run(script, []) == 7
+
+    def ask(redis: Redis) -> None:
+        asked.append(1)
+        redis.ping()
+
+    own_server.stop()
+    for _ in range(3):
+        with pytest.raises(RedisDown):
+            gate.call(ask)
+    assert len(asked) == 1
+    own_server.start()
+    seconds.now_s += 1
+    assert gate.run(script, []) == 7
+    client.close()
