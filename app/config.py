@@ -147,6 +147,7 @@ class WorkerSection(Section):
     """The table [worker]."""
 
     mode: Literal["embedded", "external"] = "external"
+    lease_s: float = Field(default=30.0, ge=1, le=600)
 
 
 class Config(BaseSettings):

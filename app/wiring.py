@@ -57,7 +57,12 @@ class House:
 
     def worker(self) -> Worker:
         """A background worker with a name of its own."""
-        return Worker(self.web, self.deliveries, wait=Waiter(self.config.redis.url).wait)
+        return Worker(
+            self.web,
+            self.deliveries,
+            wait=Waiter(self.config.redis.url).wait,
+            lease_s=self.config.worker.lease_s,
+        )
 
     def push_menu(self) -> None:
         """Replace the account's menu by ours."""

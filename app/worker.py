@@ -36,10 +36,12 @@ class Worker:
         deliveries: Mapping[str, Deliver],
         *,
         wait: Callable[[float], None],
+        lease_s: float = outbox.LEASE_S,
     ) -> None:
         self._services = services
         self._deliveries = dict(deliveries)
         self._wait = wait
+        self._lease_s = lease_s
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
 
     def run_once(self) -> int:
@@ -51,9 +53,14 @@ class Worker:
                 now=self._services.clock(),
                 limit=BATCH,
                 kinds=list(self._deliveries),
+                lease_s=self._lease_s,
             )
+        leased_at = self._services.clock()
         for item in held:
-            self._deal_with(item)
+            # Earlier items took long? Without a fresh lease somebody else may start this one.
+            late = self._services.clock() - leased_at > timedelta(seconds=self._lease_s / 3)
+            if not late or self._renew(item):
+                self._deal_with(item)
         return len(held)
 
     def run(self, stopped: threading.Event) -> None:
@@ -67,6 +74,14 @@ class Worker:
                 stopped.wait(POLL_S)
             if not busy and not stopped.is_set():
                 self._wait(POLL_S)
+
+    def _renew(self, item: outbox.Claim) -> bool:
+        try:
+            with self._services.transaction() as session:
+                outbox.renew(session, item, now=self._services.clock(), lease_s=self._lease_s)
+        except Conflict:
+            return False
+        return True
 
     def _deal_with(self, item: outbox.Claim) -> None:
         try:

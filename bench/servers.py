@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 from app.redis_server import free_port
@@ -16,7 +16,7 @@ from bench.scene import Scene
 
 ROOT = Path(__file__).parent.parent
 THREADS = 8
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 40.0
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.05
 SERVERS = ("gunicorn", "granian")
@@ -70,14 +70,17 @@ def _command(contestant: str, port: int, server: str) -> list[str]:
 
 
 def _wait_until_up(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """The socket listens long before the application is imported: only an answer counts."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
+    while time.monotonic() < deadline and process.poll() is None:
+        line = HTTPConnection("127.0.0.1", port, timeout=START_TIMEOUT_S)
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            line.request("GET", "/")
+            line.getresponse().read()
         except OSError:
             time.sleep(POLL_S)
         else:
             return
+        finally:
+            line.close()
     raise RuntimeError(f"a contestant did not start:\n{log.read_text(encoding='utf-8', errors='replace')}")

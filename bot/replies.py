@@ -31,7 +31,9 @@ return {0, value}
 """)
 
 # One round trip: change the conversation if nobody else did meanwhile, and only then the reply.
+# A reply that is there already is ours: the answer to the same command was lost on the way.
 _FINISH = Script("""
+if ARGV[4] ~= '' and redis.call('GET', KEYS[1]) == ARGV[4] then return {1, ''} end
 local chat = redis.call('GET', KEYS[2]) or ''
 if chat ~= ARGV[1] then return {0, chat} end
 if ARGV[2] == '' then redis.call('DEL', KEYS[2])
@@ -112,7 +114,7 @@ class ReplyStore:
         while self._monotonic() < until_s:
             time.sleep(POLL_S)
             try:
-                value = text_of(self._gate.call(lambda redis: redis.get(_push(claim.key))))
+                value = text_of(self._gate.ask("GET", _push(claim.key)))
             except RedisDown:
                 return None
             if value is None:
@@ -129,7 +131,7 @@ class ReplyStore:
         value = "" if reply is None else "R" + reply
         if change is None:
             if value:
-                self._gate.call(lambda redis: redis.set(_push(key), value, ex=REPLY_TTL_S))
+                self._gate.ask("SET", _push(key), value, "EX", REPLY_TTL_S)
             return None
         keys = [_push(key), _chat(openid)]
         done, chat = self._gate.run(_FINISH, keys, change.old, change.new, KEEP_S, value, REPLY_TTL_S)

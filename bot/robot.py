@@ -30,7 +30,6 @@ _EXTRA_TYPES = [
     "subscribe_msg_change_event_event",
     "subscribe_msg_sent_event_event",
 ]
-_MESSAGE_KINDS = frozenset({"text", "image", "voice", "video", "shortvideo", "location", "link", "click"})
 
 _log = structlog.get_logger(__name__)
 
@@ -80,8 +79,9 @@ class CampusRobot(BaseRoBot, Generic[S]):  # type: ignore[misc]
         reply = self._ask_decorated(push)
         if reply is not None:
             return accept(reply)
-        # Nobody waits for an answer to an event; a person who wrote or tapped does.
-        return self._index.otherwise(context) if push.kind in _MESSAGE_KINDS else Silence()
+        # Nobody waits for an answer to an event; a person who wrote or tapped does, in new ways, too.
+        waits = push.kind == "click" or push.fields.get("MsgType") != "event"
+        return self._index.otherwise(context) if waits else Silence()
 
     def _ask_decorated(self, push: Push) -> Any:
         # WeRoBot shows an empty text as None, on which its own filters stumble.

@@ -79,9 +79,7 @@ class SharedValue:
                 # Checked again: whoever held the lock before has probably stored a value.
                 if value := self._stored():
                     return value
-                locked = self._gate.call(
-                    lambda redis: redis.set(self._lock_key, mine, nx=True, px=LOCK_S * 1000)
-                )
+                locked = self._gate.ask("SET", self._lock_key, mine, "NX", "PX", int(LOCK_S * 1000))
             except RedisDown:
                 return self._own_copy() or self._fetch_and_keep()
             # A holder that never comes back must not stop us; fetching twice does no harm.
@@ -97,13 +95,13 @@ class SharedValue:
         keep_s = max(expires_in_s - MARGIN_S, expires_in_s // 2, 1)
         self._copy, self._copy_until_s = value, self._monotonic() + keep_s
         try:
-            self._gate.call(lambda redis: redis.set(self._key, value, ex=keep_s))
+            self._gate.ask("SET", self._key, value, "EX", keep_s)
         except RedisDown:
             return value
         return value
 
     def _stored(self) -> str | None:
-        return text_of(self._gate.call(lambda redis: redis.get(self._key)))
+        return text_of(self._gate.ask("GET", self._key))
 
     def _own_copy(self) -> str:
         return self._copy if self._monotonic() < self._copy_until_s else ""

@@ -1,4 +1,4 @@
-"""Orders, attempts to pay, credits, refunds, facts; and the one place where an order changes state."""
+"""Orders, attempts to pay, credits, facts; and the one place where an order changes state."""
 
 from __future__ import annotations
 
@@ -44,19 +44,6 @@ class CreditStatus(StrEnum):
     UNKNOWN = "UNKNOWN"
     MANUAL = "MANUAL"
     VOIDED = "VOIDED"
-
-
-class RefundStatus(StrEnum):
-    """States of one refund; the journeys come with the refund issue."""
-
-    REQUESTED = "REQUESTED"
-    APPROVED = "APPROVED"
-    SENDING = "SENDING"
-    PROCESSING = "PROCESSING"
-    SUCCESS = "SUCCESS"
-    ABNORMAL = "ABNORMAL"
-    CLOSED = "CLOSED"
-    UNKNOWN = "UNKNOWN"
 
 
 TRANSITIONS: dict[tuple[OrderStatus, OrderAction], OrderStatus] = {
@@ -186,23 +173,6 @@ class Credit(Base):
     status: Mapped[CreditStatus] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(200))
     balance_after_fen: Mapped[int | None]
-    created_at: Mapped[datetime]
-    changed_at: Mapped[datetime]
-
-
-class Refund(Base):
-    """Money on its way back; filled by the refund journeys."""
-
-    __tablename__ = "refund"
-    __table_args__ = (CheckConstraint("amount_fen > 0", name="amount_positive"),)
-
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
-    out_refund_no: Mapped[str] = mapped_column(String(64), unique=True)
-    refund_id: Mapped[str | None] = mapped_column(String(64), unique=True)
-    amount_fen: Mapped[int]
-    reason: Mapped[str] = mapped_column(String(200))
-    status: Mapped[RefundStatus] = mapped_column(String(16))
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
 

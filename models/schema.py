@@ -12,12 +12,38 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from models import ledger, notice, order, outbox, package, person
+from models import (
+    allocation,
+    journal,
+    ledger,
+    notice,
+    order,
+    outbox,
+    package,
+    person,
+    refund,
+    review,
+    schedule,
+    statement,
+)
 from models.base import Base
 from models.db import Database
 
 # Every module with tables; tests/models/test_schema.py fails when one is missing here.
-TABLE_MODULES = (ledger, notice, order, outbox, package, person)
+TABLE_MODULES = (
+    allocation,
+    journal,
+    ledger,
+    notice,
+    order,
+    outbox,
+    package,
+    person,
+    refund,
+    review,
+    schedule,
+    statement,
+)
 METADATA = Base.metadata
 
 # An arbitrary constant: two processes that start together upgrade one after the other.

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from models import allocation, journal
 from models.errors import Mismatch
 from models.order import (
     Credit,
@@ -19,7 +20,7 @@ from models.order import (
     PaymentFact,
     advance,
 )
-from models.outbox import OutboxItem, OutboxStatus
+from models.review import ReviewKind, ask_person
 from payments import numbers, outbox
 
 WECHAT = "wechat"
@@ -115,6 +116,20 @@ def _record(session: Session, order: Order, fact: PaidFact, cause: str, now: dat
             recorded_at=now,
         )
     )
+    session.flush()  # the unique keys of the fact must hold before its money is counted
+    allocation.record_paid(session, order.id, fact.amount_fen)
+    journal.note(
+        session,
+        "paid",
+        order_no=order.order_no,
+        actor=cause,
+        now=now,
+        provider=fact.provider,
+        transaction_id=fact.transaction_id,
+        out_trade_no=fact.out_trade_no,
+        amount_fen=fact.amount_fen,
+        late=order.late,
+    )
 
 
 def _promise_credit(session: Session, order: Order, now: datetime) -> None:
@@ -135,15 +150,14 @@ def _promise_credit(session: Session, order: Order, now: datetime) -> None:
 def _second_payment(session: Session, order: Order, fact: PaidFact, cause: str, now: datetime) -> None:
     """Two attempts of one order were both paid: keep the fact, leave the money to a person."""
     _record(session, order, fact, cause, now)
-    session.add(
-        OutboxItem(
-            kind="review",
-            key=f"second:{fact.transaction_id}",
-            payload={"order_no": order.order_no, "transaction_id": fact.transaction_id},
-            status=OutboxStatus.PARKED,
-            attempts=0,
-            next_at=now,
-            last_error="order was paid twice",
-            created_at=now,
-        )
+    ask_person(
+        session,
+        ReviewKind.SECOND_PAYMENT,
+        fact.transaction_id,
+        order_id=order.id,
+        amount_fen=fact.amount_fen,
+        now=now,
+        order_no=order.order_no,
+        transaction_id=fact.transaction_id,
+        out_trade_no=fact.out_trade_no,
     )

@@ -9,9 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing.interface import CreditReceipt
+from models import allocation, journal
 from models.errors import NoSuchOrder, Refused, Unavailable, Unknown
 from models.order import Credit, CreditStatus, Order, move_credit
 from models.person import bound_account
+from models.review import ReviewKind, ask_person
 from payments import outbox
 from payments.outcome import Done, Outcome, Park
 from payments.services import Services
@@ -40,7 +42,7 @@ def deliver(services: Services, held: outbox.Claim) -> Outcome:
         receipt = services.billing.find_credit(credit.credit_no)
     if receipt is None:
         try:
-            receipt = _send(services, order_no, credit)
+            receipt = _send(services, held, credit)
         except Refused as refusal:
             return Park(f"billing refused: {refusal.code}")
     _finish(services, order_no, receipt)
@@ -52,22 +54,25 @@ def _begin(services: Services, order_no: str) -> tuple[Credit, bool]:
     with services.transaction() as session:
         credit = _credit(session, order_no)
         doubtful = credit.status in DOUBTFUL
+        if credit.status == CreditStatus.PENDING:
+            # Speaks for the money: from here on a refund of it is impossible, and the reverse.
+            allocation.hold_credit(session, credit.order_id, credit.amount_fen)
         if credit.status in (CreditStatus.PENDING, CreditStatus.UNKNOWN):
             move_credit(session, credit, CreditStatus.SENDING, now=services.clock())
         return credit, doubtful
 
 
-def _send(services: Services, order_no: str, credit: Credit) -> CreditReceipt:
+def _send(services: Services, held: outbox.Claim, credit: Credit) -> CreditReceipt:
     try:
         return services.billing.credit(credit.account_no, credit.amount_fen, key=credit.credit_no)
     except Unavailable:
-        _move(services, order_no, CreditStatus.PENDING, "billing is not reachable")
+        _not_applied(services, held, CreditStatus.PENDING, "billing is not reachable")
         raise
     except Unknown:
-        _move(services, order_no, CreditStatus.UNKNOWN, "billing did not answer")
+        _in_doubt(services, held)
         raise
     except Refused as refusal:
-        _move(services, order_no, CreditStatus.REJECTED, refusal.code)
+        _not_applied(services, held, CreditStatus.REJECTED, refusal.code)
         raise
 
 
@@ -79,6 +84,16 @@ def _finish(services: Services, order_no: str, receipt: CreditReceipt) -> None:
             return
         move_credit(session, credit, CreditStatus.CREDITED, now=now)
         credit.balance_after_fen = receipt.balance_fen
+        journal.note(
+            session,
+            "credited",
+            order_no=order_no,
+            actor="worker",
+            now=now,
+            credit_no=credit.credit_no,
+            amount_fen=credit.amount_fen,
+            outcome=receipt.outcome,
+        )
         order = session.get_one(Order, credit.order_id)
         own = bound_account(session, order.payer_openid) == order.account_no
         text = credited_text(order, receipt.balance_fen if own else None)
@@ -94,11 +109,44 @@ def _leave_to_person(services: Services, order_no: str) -> None:
         if credit.status == CreditStatus.SENDING:
             move_credit(session, credit, CreditStatus.UNKNOWN, now=services.clock())
         move_credit(session, credit, CreditStatus.MANUAL, now=services.clock(), reason="cannot be asked")
+        _ask(session, ReviewKind.CREDIT_UNKNOWN, credit, order_no, services)
 
 
-def _move(services: Services, order_no: str, status: CreditStatus, reason: str) -> None:
+def _in_doubt(services: Services, held: outbox.Claim) -> None:
     with services.transaction() as session:
-        move_credit(session, _credit(session, order_no), status, now=services.clock(), reason=reason)
+        outbox.insist(session, held, now=services.clock())
+        credit = _credit(session, str(held.payload["order_no"]))
+        move_credit(
+            session, credit, CreditStatus.UNKNOWN, now=services.clock(), reason="billing did not answer"
+        )
+
+
+def _not_applied(services: Services, held: outbox.Claim, status: CreditStatus, reason: str) -> None:
+    """Billing certainly did not take it: nobody speaks for the money now.
+
+    Only while the lease runs: a worker that comes back late must not undo what its successor did.
+    """
+    order_no = str(held.payload["order_no"])
+    with services.transaction() as session:
+        outbox.insist(session, held, now=services.clock())
+        credit = _credit(session, order_no)
+        move_credit(session, credit, status, now=services.clock(), reason=reason)
+        allocation.release_credit(session, credit.order_id, credit.amount_fen)
+        if status == CreditStatus.REJECTED:
+            _ask(session, ReviewKind.CREDIT_REFUSED, credit, order_no, services)
+
+
+def _ask(session: Session, kind: ReviewKind, credit: Credit, order_no: str, services: Services) -> None:
+    ask_person(
+        session,
+        kind,
+        credit.credit_no,
+        order_id=credit.order_id,
+        amount_fen=credit.amount_fen,
+        now=services.clock(),
+        order_no=order_no,
+        reason=credit.reason,
+    )
 
 
 def _credit(session: Session, order_no: str) -> Credit:

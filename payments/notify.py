@@ -11,11 +11,11 @@ import structlog
 from sqlalchemy.orm import Session
 
 from models.errors import Mismatch, ServiceError
-from models.order import NotifyInbox
-from models.outbox import OutboxItem, OutboxStatus
+from models.order import NotifyInbox, find_order
+from models.review import ReviewKind, ask_person
 from payments import outbox
 from payments.confirm import confirm_paid
-from payments.outcome import Done, Outcome, Park
+from payments.outcome import Done, Outcome
 from payments.services import Services
 from payments.settle import fact_of
 from payments.wechatpay import Notification
@@ -57,7 +57,7 @@ def deliver(services: Services, held: outbox.Claim) -> Outcome:
             row.verdict = _act(services, session, notification)
         except Mismatch as mismatch:
             row.verdict = f"mismatch:{mismatch.field}"
-            return Park(row.verdict)
+            _review(session, row, mismatch)
         row.handled_at = services.clock()
     services.wake()
     return Done(row.verdict)
@@ -73,7 +73,7 @@ def _act_guarded(services: Services, session: Session, row: NotifyInbox, notific
     except Mismatch as mismatch:
         row.verdict = f"mismatch:{mismatch.field}"
         log.warning("notify_mismatch", inbox_id=row.id, field=mismatch.field, order_no=mismatch.order_no)
-        _review(session, row, reason=row.verdict)
+        _review(session, row, mismatch)
     except ServiceError as error:
         row.verdict = f"failed:{type(error).__name__}"
         outbox.put(session, "inbox", str(row.id), {"inbox_id": row.id}, now=now)
@@ -90,16 +90,16 @@ def _act(services: Services, session: Session, notification: Notification) -> st
     return f"paid:{order.order_no}"
 
 
-def _review(session: Session, row: NotifyInbox, *, reason: str) -> None:
-    session.add(
-        OutboxItem(
-            kind="review",
-            key=f"inbox:{row.id}",
-            payload={"inbox_id": row.id},
-            status=OutboxStatus.PARKED,
-            attempts=0,
-            next_at=row.received_at,
-            last_error=reason,
-            created_at=row.received_at,
-        )
+def _review(session: Session, row: NotifyInbox, mismatch: Mismatch) -> None:
+    order = find_order(session, mismatch.order_no)
+    ask_person(
+        session,
+        ReviewKind.NOTIFY_MISMATCH,
+        f"{mismatch.order_no}:{mismatch.field}",
+        order_id=None if order is None else order.id,
+        amount_fen=None if order is None else order.amount_fen,
+        now=row.received_at,
+        inbox_id=row.id,
+        field=mismatch.field,
+        number=mismatch.order_no,
     )

@@ -20,7 +20,7 @@ from models.errors import Conflict
 from models.order import rows_changed
 from models.outbox import OutboxItem, OutboxStatus
 
-LEASE_S = 60
+LEASE_S = 30
 BACKOFF_FIRST_S = 2.0
 BACKOFF_CAP_S = 600.0
 ATTEMPTS_MAX = 40
@@ -64,8 +64,10 @@ def put(
     )
 
 
-def claim(session: Session, owner: str, *, now: datetime, limit: int, kinds: list[str]) -> list[Claim]:
-    """Lease up to `limit` due items of these kinds, oldest first."""
+def claim(
+    session: Session, owner: str, *, now: datetime, limit: int, kinds: list[str], lease_s: float = LEASE_S
+) -> list[Claim]:
+    """Lease up to `limit` due items of these kinds for `lease_s` seconds, oldest first."""
     free = or_(OutboxItem.leased_until.is_(None), OutboxItem.leased_until <= now)
     due = (
         select(OutboxItem)
@@ -83,9 +85,22 @@ def claim(session: Session, owner: str, *, now: datetime, limit: int, kinds: lis
     items = list(session.scalars(due))
     for item in items:
         item.lease_owner = owner
-        item.leased_until = now + timedelta(seconds=LEASE_S)
+        item.leased_until = now + timedelta(seconds=lease_s)
         item.attempts += 1
     return [Claim(i.id, i.kind, i.key, dict(i.payload), i.attempts, owner) for i in items]
+
+
+def renew(session: Session, held: Claim, *, now: datetime, lease_s: float = LEASE_S) -> None:
+    """Hold the item for another `lease_s` seconds. Raises: Conflict - the lease ran out."""
+    _guarded(session, held, now, leased_until=now + timedelta(seconds=lease_s))
+
+
+def insist(session: Session, held: Claim, *, now: datetime) -> None:
+    """Go on only while the lease runs: nobody else works on this item until this transaction ends.
+
+    For steps that would undo what the next holder of the item does. Raises: Conflict.
+    """
+    _guarded(session, held, now, lease_owner=held.owner)
 
 
 def finish(session: Session, held: Claim, *, now: datetime, note: str | None = None) -> None:
@@ -125,6 +140,10 @@ def backoff_s(attempts: int) -> float:
 
 
 def _settle(session: Session, held: Claim, now: datetime, **values: Any) -> None:
+    _guarded(session, held, now, lease_owner=None, leased_until=None, **values)
+
+
+def _guarded(session: Session, held: Claim, now: datetime, **values: Any) -> None:
     statement = (
         update(OutboxItem)
         .where(
@@ -133,7 +152,7 @@ def _settle(session: Session, held: Claim, now: datetime, **values: Any) -> None
             OutboxItem.leased_until > now,
             OutboxItem.attempts == held.attempts,
         )
-        .values(lease_owner=None, leased_until=None, **values)
+        .values(**values)
     )
     if rows_changed(session, statement) != 1:
         raise Conflict(f"lease of {held.kind}:{held.key} is gone")

@@ -49,7 +49,7 @@ class HttpServer(socketserver.ThreadingTCPServer):
         self.serve_forever(poll_interval=0.02)
 
     def close(self) -> None:
-        """Stop listening and cut every connection, idle ones too."""
+        """Give the port back and cut every connection; call `shutdown` first when `run` is under way."""
         self.server_close()
         with self._sockets_lock:
             for peer in self._sockets:

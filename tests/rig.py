@@ -36,12 +36,12 @@ def make_config(
     credentials: Credentials,
     *,
     site: str,
-    wechat: str,
+    platform: str,
     database_url: str,
     redis_url: str,
     **changes: dict[str, Any],
 ) -> Config:
-    """A demo configuration; `changes` are whole or partial sections."""
+    """A demo configuration against the simulated `platform`; `changes` are whole or partial sections."""
     write_keys(folder, credentials)
     sections: dict[str, dict[str, Any]] = {
         "site": {"base_url": site, "secret_key": "test" * 16, "trusted_proxies": 1},
@@ -51,8 +51,8 @@ def make_config(
             "token": credentials.token,
             "encoding_aes_key": credentials.encoding_aes_key,
             "original_id": credentials.original_id,
-            "api_base": wechat,
-            "oauth_base": wechat,
+            "api_base": platform,
+            "oauth_base": platform,
         },
         "pay": {
             "mch_id": credentials.mch_id,
@@ -62,16 +62,39 @@ def make_config(
             "public_key_id": credentials.public_key_id,
             "public_key_file": folder / "public_key_pem.pem",
             "platform_cert_files": (folder / "platform_cert_pem.pem",),
-            "api_base": wechat,
+            "api_base": platform,
         },
         "database": {"url": database_url},
         "redis": {"url": redis_url},
-        "identity": {"base_url": f"{wechat}/cas"},
+        "identity": {"base_url": f"{platform}/cas"},
         "worker": {"mode": "external"},
     }
     for name, values in changes.items():
         sections.setdefault(name, {}).update(values)
     return Config(mode="demo", **sections)  # type: ignore[arg-type]
+
+
+def toml(config: Config, folder: Path) -> Path:
+    """The configuration as a file for other processes."""
+    path = folder / "config.toml"
+    lines = ['mode = "demo"']
+    for section, values in config.model_dump(mode="python", exclude={"mode"}).items():
+        lines.append(f"[{section}]")
+        for key, value in values.items():
+            if key == "contact" or value is None:
+                continue
+            plain = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+            lines.append(f"{key} = {_toml_value(plain)}")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
+    return f"'{value}'"
 
 
 def prepare(database_url: str, students: list[Any]) -> None:
@@ -119,7 +142,7 @@ class Rig:
             folder,
             credentials,
             site=self.origin,
-            wechat=self.sandbox.url,
+            platform=self.sandbox.url,
             database_url=database_url,
             redis_url=redis_url,
             **changes,

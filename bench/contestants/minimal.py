@@ -70,7 +70,7 @@ def words(rows: list[tuple[str, str, int, str, int, int, str, str | None]], now:
         if kind != "grant":
             ends = datetime.fromisoformat(ends_at).replace(tzinfo=UTC).astimezone(ZONE)
             quota = f"剩 {gigabytes(total_bytes - used_bytes)} / {gigabytes(total_bytes)} GB"
-            package = f"{package_name}：{quota}，{ends.month}月{ends.day}日到期"
+            package = f"{package_name}：{quota}，有效至{ends.month}月{ends.day}日"
             break
     speed = "全速" if left_bytes > 0 else "限速中（高速流量已用完，不断网）"
     return (
@@ -120,7 +120,7 @@ def create_app() -> Flask:
             for part in FIELDS.search(plain[20:end]).groups()  # type: ignore[union-attr]
         )
         name = f"m:{number}"
-        ours, stored = store.evalsha(claim_sha, 2, name, f"c:{sender}")  # type: ignore[misc]
+        ours, stored = store.evalsha(claim_sha, 2, name, f"c:{sender}")
         if ours:
             now = datetime.now(UTC)
             answer = words(sql(sender, now), now) if text == BALANCE else "请回复“余额”。"

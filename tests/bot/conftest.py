@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from bot_fake_api import FakeApi
-from bot_servers import RedisServer, make_client
 from redis import Redis
 
 from bot.client import WechatClient
 from bot.redis_gate import connect
+from tests.bot.bot_fake_api import FakeApi
+from tests.bot.bot_servers import RedisServer, make_client
 
 
 @pytest.fixture(scope="session")

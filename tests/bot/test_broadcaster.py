@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bot_fake_api import FakeApi
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from models.base import Base
 from models.db import Database
 from models.errors import Malformed, Refused, Unavailable, Unknown
 from models.notice import BroadcastStatus, latest_notices
+from tests.bot.bot_fake_api import FakeApi
 
 SEND = "/cgi-bin/message/mass/send"
 SEND_ALL = "/cgi-bin/message/mass/sendall"

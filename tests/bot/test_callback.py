@@ -6,7 +6,15 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import pytest
-from bot_pushes import (
+from redis import Redis
+
+from bot.callback import PLAIN, XML
+from bot.context import Answer, Article, Text, ToHuman
+from bot.crypto import MessageCipher, message_signature, url_signature
+from bot.envelope import Envelope
+from bot.routes import event, otherwise, words
+from models.errors import Forged, Malformed, NotBound
+from tests.bot.bot_pushes import (
     APP_ID,
     KEY,
     NOW,
@@ -24,14 +32,6 @@ from bot_pushes import (
     text_xml,
     xml_of,
 )
-from redis import Redis
-
-from bot.callback import PLAIN, XML
-from bot.context import Answer, Article, Text, ToHuman
-from bot.crypto import MessageCipher, message_signature, url_signature
-from bot.envelope import Envelope
-from bot.routes import event, otherwise, words
-from models.errors import Forged, Malformed, NotBound
 
 MODES = pytest.mark.parametrize("mode", ["safe", "plain"])
 Mode = Literal["safe", "plain"]
@@ -186,7 +186,7 @@ def test_markup_typed_by_a_person_stays_text(redis: Redis) -> None:
 )
 def test_odd_queries_are_forged(redis: Redis, query: dict[str, str]) -> None:
     for mode in ("safe", "plain"):
-        assert make_phone(redis, mode=mode).callback.handle(query, b"<xml/>")[0] == 403  # type: ignore[arg-type]
+        assert make_phone(redis, mode=mode).callback.handle(query, b"<xml/>")[0] == 403
 
 
 def _address_check(echostr: str, **changes: str) -> dict[str, str]:

@@ -6,12 +6,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from bot_pushes import NOW, OPENID, Ctx, make_phone
 from redis import Redis
 
 from bot.context import Answer, ChatState, Text
+from bot.redis_gate import text_of
 from bot.routes import otherwise, state, words
 from bot.session import KEEP_S, change_of, read_state
+from tests.bot.bot_pushes import NOW, OPENID, Ctx, make_phone
 
 CHAT = f"campusnet:chat:{{{OPENID}}}"
 
@@ -129,7 +130,7 @@ def test_fifty_crossing_messages_lose_no_change(redis: Redis) -> None:
     numbers = sorted(int(answer) for answer in answers if answer.isdecimal())
     assert numbers == list(range(1, len(numbers) + 1))
     assert all("再发一次" in answer for answer in answers if not answer.isdecimal())
-    assert read_state((redis.get(CHAT) or b"").decode(), NOW.timestamp()).data["n"] == str(len(numbers))
+    assert read_state(text_of(redis.get(CHAT)) or "", NOW.timestamp()).data["n"] == str(len(numbers))
 
 
 def test_without_redis_every_message_starts_anew(no_redis: Redis) -> None:

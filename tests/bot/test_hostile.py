@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from bot_pushes import NOW, OPENID, TOKEN, US, Ctx, Phone, make_phone, signed
 from redis import Redis
 
 from bot.context import Answer, Text
@@ -16,6 +15,7 @@ from bot.crypto import url_signature
 from bot.push import OPENID as OPENID_SHAPE
 from bot.routes import otherwise
 from bot.xmlread import read_xml
+from tests.bot.bot_pushes import NOW, OPENID, TOKEN, US, Ctx, Phone, make_phone, signed
 
 BODIES = 10_000
 NAMES = (

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from bot_fake_api import FakeApi
 
 from bot.client import WechatClient
 from bot.menu import MENU, Button, Entry, click_keys, menu_payload, push_menu
+from tests.bot.bot_fake_api import FakeApi
 
 
 def test_the_menu_is_the_one_of_the_product() -> None:

@@ -3,12 +3,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from bot_servers import RedisServer
 from redis import Redis
 
 from bot.limits import RateLimiter
 from bot.redis_gate import RedisDown, RedisGate, Script, connect
 from models.errors import LimitReached
+from tests.bot.bot_servers import RedisServer
 
 
 class Seconds:
@@ -66,22 +66,45 @@ def test_a_local_window_ends(no_redis: Redis) -> None:
 
 def test_the_breaker_spares_everybody_the_time_out(own_server: RedisServer) -> None:
     seconds = Seconds()
-    asked: list[int] = []
     client = connect(own_server.url)
     gate = RedisGate(client, seconds)
     script = Script("return 7")
     assert gate.run(script, []) == 7
-
-    def ask(redis: Redis) -> None:
-        asked.append(1)
-        redis.ping()
-
     own_server.stop()
-    for _ in range(3):
-        with pytest.raises(RedisDown):
-            gate.call(ask)
-    assert len(asked) == 1
+    with pytest.raises(RedisDown, match="ConnectionError"):
+        gate.run(script, [])
     own_server.start()
+    with pytest.raises(RedisDown, match="breaker"):
+        gate.run(script, [])
     seconds.now_s += 1
     assert gate.run(script, []) == 7
     client.close()
+
+
+def test_a_restarted_server_is_not_noticed(own_server: RedisServer) -> None:
+    client = connect(own_server.url)
+    gate = RedisGate(client)
+    assert gate.ask("SET", "a", "1") == b"OK"
+    own_server.stop()
+    own_server.start()
+    assert gate.ask("GET", "a") is None
+    assert gate.run(Script("return ARGV[1]"), [], "x") == b"x"
+    client.close()
+
+
+def test_answers_of_many_threads_are_not_mixed_up(redis: Redis) -> None:
+    gate = RedisGate(redis)
+    script = Script("return ARGV[1]")
+    numbers = [str(number) for number in range(2000)]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda number: gate.run(script, [], number), numbers))
+    assert [answer.decode() for answer in answers] == numbers
+
+
+def test_a_forked_process_opens_connections_of_its_own(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = RedisGate(redis)
+    gate.ask("PING")
+    (inherited,) = gate._idle
+    monkeypatch.setattr("bot.redis_gate.os.getpid", lambda: 1)
+    gate.ask("PING")
+    assert inherited not in gate._idle

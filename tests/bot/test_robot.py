@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from bot_pushes import NOW, Ctx, Phone, echo, event_xml, make_phone, opened, signed, text_xml, xml_of
 from redis import Redis
 from werobot.replies import Article as WerobotArticle
 from werobot.replies import ArticlesReply, ImageReply, MusicReply, SuccessReply, TransferCustomerServiceReply
@@ -15,6 +14,18 @@ from bot.context import Answer, Handler, Text
 from bot.index import Index
 from bot.robot import build_robot
 from bot.routes import Route, click, event, otherwise, pattern, state, words
+from tests.bot.bot_pushes import (
+    NOW,
+    Ctx,
+    Phone,
+    echo,
+    event_xml,
+    make_phone,
+    opened,
+    signed,
+    text_xml,
+    xml_of,
+)
 
 
 def say(what: str) -> Handler[Any]:

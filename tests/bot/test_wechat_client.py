@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from bot_servers import make_client
-from bot_fake_api import FakeApi
 from redis import Redis
 
 from bot.client import ClientConfig, WechatClient
@@ -24,6 +22,8 @@ from bot.errors import (
     UserUnreachable,
 )
 from models.errors import Unavailable, Unknown
+from tests.bot.bot_fake_api import FakeApi
+from tests.bot.bot_servers import make_client
 
 CUSTOM = "/cgi-bin/message/custom/send"
 MENU = "/cgi-bin/menu/get"

@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from bot_fake_api import FakeApi
 
 from bot.client import WechatClient
 from bot.errors import ConfigurationWrong
 from bot.oauth import OAuth, SnapshotUser
 from models.errors import PageExpired, Unknown
+from tests.bot.bot_fake_api import FakeApi
 
 TOKEN = "/sns/oauth2/access_token"
 TICKET = "/cgi-bin/ticket/getticket"

@@ -17,7 +17,6 @@ import pytest
 from sqlalchemy import func, select
 
 from app import wiring
-from app.config import Config
 from app.redis_server import RedisServer, free_port
 from models.ledger import Entry, Posting
 from models.order import Credit, CreditStatus, Order, OrderStatus, PaymentFact
@@ -25,7 +24,7 @@ from payments import orders
 from sandbox.credentials import Credentials
 from sandbox.engine import Site
 from sandbox.server import Sandbox
-from tests.rig import eventually, make_config, prepare
+from tests.rig import eventually, make_config, prepare, toml
 
 ROOT = Path(__file__).parent.parent.parent
 ORDERS = 300
@@ -61,29 +60,6 @@ class Process:
         return [int(pid) for pid in listed.read_text(encoding="ascii").split()]
 
 
-def toml(config: Config, folder: Path) -> Path:
-    """The configuration as a file for other processes."""
-    path = folder / "config.toml"
-    lines = ['mode = "demo"']
-    for section, values in config.model_dump(mode="python", exclude={"mode"}).items():
-        lines.append(f"[{section}]")
-        for key, value in values.items():
-            if key == "contact" or value is None:
-                continue
-            plain = value.get_secret_value() if hasattr(value, "get_secret_value") else value
-            lines.append(f"{key} = {_toml_value(plain)}")
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
-
-
-def _toml_value(value: object) -> str:
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, tuple):
-        return f"[{', '.join(_toml_value(item) for item in value)}]"
-    return f"'{value}'"
-
-
 @contextmanager
 def running(config_path: Path, port: int, folder: Path) -> Iterator[tuple[Process, list[Process]]]:
     web = Process(
@@ -113,10 +89,11 @@ def test_each_payment_is_credited_once_while_processes_are_killed(
             tmp_path,
             credentials,
             site=origin,
-            wechat=sandbox.url,
+            platform=sandbox.url,
             database_url=postgres_url,
             redis_url=redis_server.url,
             recharge={"daily_limit_fen": 10**9},
+            worker={"lease_s": 5.0},
         )
         house = wiring.build(config)
         openids = [student.openid for student in sandbox.students]

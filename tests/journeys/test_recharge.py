@@ -8,7 +8,16 @@ from sqlalchemy import func, select
 
 from app.phone import Phone, link_in
 from app.selfcheck import balance_fen
-from models.order import Credit, CreditStatus, NotifyInbox, Order, OrderEvent, OrderStatus
+from models.order import (
+    Credit,
+    CreditStatus,
+    NotifyInbox,
+    Order,
+    OrderAction,
+    OrderEvent,
+    OrderStatus,
+    advance,
+)
 from payments import orders
 from tests.rig import Rig, eventually
 
@@ -121,7 +130,7 @@ def test_a_payment_after_the_order_was_closed_still_counts(make_rig: Callable[..
     # Our side believes that the order is over, without asking anybody.
     with rig.house.database.transaction() as session:
         order = session.scalars(select(Order).where(Order.order_no == order_no)).one()
-        orders.advance(session, order, orders.OrderAction.EXPIRE, cause="test", now=rig.house.web.clock())
+        advance(session, order, OrderAction.EXPIRE, cause="test", now=rig.house.web.clock())
     phone.api("POST", "/sim/pay/confirm", {"pay_token": sheet["pay_token"], "password": "123456"})
     phone.api("POST", f"/sim/pay/orders/{order_no}01/notify", {"times": 1})
     worker = rig.house.worker()

@@ -8,17 +8,16 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
-
 from app.phone import Phone
 from billing.embedded import seed
 from models.clock import CAMPUS_ZONE, utc_now
-from models.order import Order
+from models.order import Order, orders_of
 from models.person import Person, find_person
 from sandbox.students import Identity
 from tests.rig import DEMO_BALANCE_FEN, Rig
 
 PASSWORD = "demo"
+NAME = "赵小满"
 FAILED = ("没有听懂", "抱歉", "系统出了点问题", "计费系统暂时没有回应")
 
 
@@ -72,7 +71,7 @@ class Town:
         self.rig = make(clock=self._clock)
         self.house = self.rig.house
 
-    def newcomer(self, name: str = "赵小满", *, daily_gb: tuple[int, ...] = ()) -> Student:
+    def newcomer(self, name: str = NAME, *, daily_gb: tuple[int, ...] = ()) -> Student:
         """A student whom nobody has met, with 12.34 yuan on the account."""
         number = next(self._numbers)
         student_id, account_no = f"new{number}", f"25009{number:05d}"
@@ -108,10 +107,9 @@ class Town:
         return found
 
     def orders(self, student: Student) -> list[Order]:
-        """The orders of a student, oldest first."""
+        """The orders a student made, newest first."""
         with self.house.database.reading() as session:
-            query = select(Order).where(Order.openid == student.own_openid).order_by(Order.id)
-            return list(session.scalars(query))
+            return orders_of(session, student.own_openid)
 
 
 def text_of(delivery: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import AmountInvalid, AmountOutOfRange
@@ -174,6 +174,7 @@ def full_width(text: str) -> str:
     return "".join(chr(ord(letter) + 0xFEE0) if "!" <= letter <= "~" else letter for letter in text)
 
 
+@settings(deadline=None)
 @given(
     amount_fen=st.integers(1, 999_999),
     before=st.sampled_from(["", "¥", "￥ ", "RMB", " "]),
@@ -186,6 +187,7 @@ def test_any_amount_in_digits_comes_back(amount_fen: int, before: str, after: st
     assert parse_amount(text, EVERY_FEN) == amount_fen
 
 
+@settings(deadline=None)
 @given(amount_fen=st.integers(1, 999_999), after=st.sampled_from(["", "元", "块"]))
 def test_any_amount_in_words_comes_back(amount_fen: int, after: str) -> None:
     yuan, fen = divmod(amount_fen, 100)
@@ -193,6 +195,7 @@ def test_any_amount_in_words_comes_back(amount_fen: int, after: str) -> None:
     assert parse_amount(text, EVERY_FEN) == amount_fen
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40) | st.text(alphabet="0123456789.¥元块零一二两三五十百千点 -eE,", max_size=40))
 def test_junk_is_refused_by_name_or_is_an_amount_in_range(text: str) -> None:
     try:

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from payments import crypto
@@ -159,6 +159,7 @@ def test_the_go_sdks_certificate_answer_opens() -> None:
     assert crypto.load_certificate(plain)[0] == vector["expected_serial_no"] == entry["serial_no"]
 
 
+@settings(deadline=None)
 @given(message=st.binary(max_size=300), other=st.binary(max_size=300))
 def test_a_signature_fits_its_message_only(message: bytes, other: bytes) -> None:
     signature = crypto.sign(rsa_key(), message)
@@ -166,11 +167,20 @@ def test_a_signature_fits_its_message_only(message: bytes, other: bytes) -> None
     assert crypto.verify(rsa_key().public_key(), other, signature) is (other == message)
 
 
+@pytest.mark.parametrize("junk", ["\n", " ", "!", "-", "\u00e9"])
+def test_a_signature_has_one_spelling(junk: str) -> None:
+    signature = crypto.sign(rsa_key(), b"message")
+    for written in (signature + junk, junk + signature, signature[:9] + junk + signature[9:]):
+        assert not crypto.verify(rsa_key().public_key(), b"message", written)
+
+
+@settings(deadline=None)
 @given(st.text(max_size=400))
 def test_whatever_is_no_signature_is_simply_wrong(signature: str) -> None:
     assert crypto.verify(rsa_key().public_key(), b"message", signature) is False
 
 
+@settings(deadline=None)
 @given(plain=st.binary(max_size=300), aad=st.text(max_size=40), place=st.integers(0), bit=st.integers(0, 7))
 def test_a_sealed_text_opens_unless_one_bit_changed(plain: bytes, aad: str, place: int, bit: int) -> None:
     aad = aad.encode("utf-8", "ignore").decode()

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from signed_server import Answer, Seen, SignedServer
 from wechatpayv3 import WeChatPay, WeChatPayType
 
 from models.clock import CAMPUS_ZONE
@@ -22,6 +21,7 @@ from sandbox.engine import Site
 from sandbox.faults import Fault
 from sandbox.pay.notify import paid_event
 from sandbox.server import Sandbox
+from tests.payments.signed_server import Answer, Seen, SignedServer
 
 NUMBERS = itertools.count(1)
 DESCRIPTION = "校园网充值 2400101001"

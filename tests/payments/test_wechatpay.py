@@ -12,7 +12,13 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from signed_server import (
+
+from models.errors import Malformed, Unknown
+from payments import crypto
+from payments.wechatpay import (
+    WechatPay,
+)
+from tests.payments.signed_server import (
     API_V3_KEY,
     APP_ID,
     GOOD,
@@ -36,12 +42,6 @@ from signed_server import (
     signature_headers,
     signed,
     unsigned,
-)
-
-from models.errors import Malformed, Unknown
-from payments import crypto
-from payments.wechatpay import (
-    WechatPay,
 )
 
 

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from signed_server import (
+
+from models.errors import Forged, Malformed
+from payments import crypto
+from payments.wechatpay import Notification, WechatPay
+from tests.payments.signed_server import (
     API_V3_KEY,
     NOW,
     PAID,
@@ -22,10 +26,6 @@ from signed_server import (
     make_client,
     signature_headers,
 )
-
-from models.errors import Forged, Malformed
-from payments import crypto
-from payments.wechatpay import Notification, WechatPay
 
 VECTORS: dict[str, Any] = {
     vector["id"]: vector
@@ -199,6 +199,7 @@ def test_the_signature_of_one_key_under_the_name_of_the_other_is_forged(pay: Wec
         deliver(pay, envelope(), key=keys().merchant)
 
 
+@settings(deadline=None)
 @given(place=st.integers(0), bit=st.integers(0, 7), drop=st.booleans())
 def test_a_body_with_one_bit_or_byte_changed_is_forged(
     pay: WechatPay, place: int, bit: int, *, drop: bool
@@ -220,6 +221,7 @@ def test_the_same_json_written_differently_is_forged(pay: WechatPay) -> None:
         pay.verify_notify(signature_headers(body), again)
 
 
+@settings(deadline=None)
 @given(body=st.binary(max_size=300))
 def test_junk_without_a_signature_is_forged(pay: WechatPay, body: bytes) -> None:
     with pytest.raises(Forged):

@@ -6,7 +6,16 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from signed_server import (
+
+from models.errors import Unavailable
+from payments.wechatpay import (
+    AlreadyPaid,
+    OrderClosed,
+    PayRefused,
+    TradeNotFound,
+    WechatPay,
+)
+from tests.payments.signed_server import (
     CALLS,
     Answer,
     Call,
@@ -16,15 +25,6 @@ from signed_server import (
     prepay,
     query,
     refused,
-)
-
-from models.errors import Unavailable
-from payments.wechatpay import (
-    AlreadyPaid,
-    OrderClosed,
-    PayRefused,
-    TradeNotFound,
-    WechatPay,
 )
 
 

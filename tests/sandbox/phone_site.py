@@ -42,6 +42,7 @@ class PhoneSite:
         self.pushed: list[dict[str, str]] = []
         self.addresses: list[str] = []
         self.notices = 0
+        self.hurry = threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -103,6 +104,8 @@ class PhoneSite:
             return WELCOME.format(origin=self.origin)
         if fields.get("Event") == "CLICK":
             return f"点了 {fields['EventKey']}"
+        if fields.get("Content") == "慢":
+            self.hurry.wait(4)
         if fields.get("MsgType") == "text":
             return f"收到：{fields['Content']}"
         return ""

@@ -56,7 +56,7 @@ def test_a_ticket_is_worth_nothing_the_second_time(world: World, reader: FlaskCl
     assert binding.bound_account(world.services, OPENID) == OWN
 
 
-def test_a_refused_ticket_says_to_log_in_again(world: World, reader: FlaskClient) -> None:
+def test_a_refused_ticket_says_to_log_in_again(reader: FlaskClient) -> None:
     path = begin(reader).removeprefix("http://site.test")
     answer = reader.get(f"{path}&ticket=ST-forged")
     assert answer.status_code == 403
@@ -82,7 +82,9 @@ def test_pages_about_the_own_account_lead_to_binding(reader: FlaskClient, path: 
     assert reader.get(path).headers["Location"] == f"/h5/bind?next={path}"
 
 
-def test_usage_shows_what_is_left_and_a_bar_for_each_day_with_traffic(world: World, reader: FlaskClient) -> None:
+def test_usage_shows_what_is_left_and_a_bar_for_each_day_with_traffic(
+    world: World, reader: FlaskClient
+) -> None:
     world.bind()
     html = reader.get("/h5/usage").text
     assert "剩 5.0 / 30.0 GB" in html

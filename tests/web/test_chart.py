@@ -23,7 +23,7 @@ def test_every_bar_is_inside_and_the_highest_fills_the_chart(days: dict[int, int
     usage = [DayUsage(TODAY - timedelta(days=ago), count) for ago, count in days.items()]
     chart = daily_bars(usage, until=TODAY)
     for bar in chart.bars:
-        assert 0 <= bar.x
+        assert bar.x >= 0
         assert bar.x + bar.width <= WIDTH
         assert 0 <= bar.y <= HEIGHT
         assert abs(bar.y + bar.height - HEIGHT) < 0.02

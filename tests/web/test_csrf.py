@@ -25,7 +25,13 @@ def test_a_form_without_the_token_does_nothing(world: World, path: str) -> None:
 def test_every_form_that_posts_carries_a_token(world: World, reader: FlaskClient) -> None:
     world.bind()
     order = world.order()
-    for path in ("/h5/recharge", f"/h5/pay/{order.order_no}", f"/h5/orders/{order.order_no}", "/h5/bind", "/h5/look"):
+    for path in (
+        "/h5/recharge",
+        f"/h5/pay/{order.order_no}",
+        f"/h5/orders/{order.order_no}",
+        "/h5/bind",
+        "/h5/look",
+    ):
         html = reader.get(path).text
         assert html.count('<form method="post"') == html.count('name="csrf_token"') > 0, path
 

@@ -14,14 +14,19 @@ from web.errors import failure_of
 SAMPLES: list[errors.ServiceError] = [
     errors.NotBound(), errors.NoSuchAccount(), errors.AmountInvalid("x"), errors.AmountOutOfRange("x"),
     errors.LimitReached("x"), errors.NoSuchOrder(), errors.IllegalTransition("x"), errors.OutsideCampus("x"),
-    errors.LoginNeeded(), errors.PageExpired(), errors.Refused("x"), errors.Forged("x"), errors.Malformed("x"),
+    errors.LoginNeeded(), errors.PageExpired(), errors.Refused("x"), errors.Forged("x"),
+    errors.Malformed("x"),
     errors.Unknown("x"), errors.Unavailable("x"), errors.Conflict("x"), errors.Mismatch("amount", "r1"),
     PayRefused("SIGNERROR", "secret detail", "req"),
 ]  # fmt: skip
 
 
 def test_the_table_knows_every_named_error() -> None:
-    named = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.ServiceError)}
+    named = {
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.ServiceError)
+    }
     sampled = {type(sample) for sample in SAMPLES}
     assert named - {errors.ServiceError} <= sampled
     for sample in SAMPLES:
@@ -54,7 +59,9 @@ def test_a_failure_page_gives_code_and_contact(world: World, error: errors.Servi
 
 
 def test_scripts_get_the_same_as_json(world: World) -> None:
-    answer = failing(world, errors.LimitReached("慢一点")).get("/fails", headers={"Accept": "application/json"})
+    answer = failing(world, errors.LimitReached("慢一点")).get(
+        "/fails", headers={"Accept": "application/json"}
+    )
     assert answer.status_code == 429
     assert answer.json == {"code": "E-LIMIT", "message": "慢一点"}
 

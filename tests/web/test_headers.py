@@ -13,7 +13,9 @@ def directives(policy: str) -> dict[str, str]:
     return dict(part.split(" ", 1) for part in policy.split("; "))
 
 
-@pytest.mark.parametrize("path", ["/h5/recharge", "/h5/help", "/status", "/healthz", "/h5/missing", "/go/self"])
+@pytest.mark.parametrize(
+    "path", ["/h5/recharge", "/h5/help", "/status", "/healthz", "/h5/missing", "/go/self"]
+)
 def test_every_answer_forbids_inline_code_frames_and_strangers(reader: FlaskClient, path: str) -> None:
     headers = reader.get(path).headers
     policy = directives(headers["Content-Security-Policy"])

@@ -52,7 +52,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
+    def do_GET(self) -> None:
         self.server.paths.append(self.path)
         if self.server.hold:
             self.server.released.wait(10)
@@ -125,7 +125,8 @@ def test_any_other_failure_is_ours_to_repair(server: Server, code: str) -> None:
     [
         "", "<html>", '{"user":"1"}', "<a/>", success("<cas:user></cas:user>"),
         success("<cas:user>1</cas:user><cas:user>2</cas:user>"), success("<user>1</user>"),
-        success("<cas:user>' or 1=1 --</cas:user>"), success("<cas:user>1<b/>2</cas:user>").replace("cas:user", "cas:x"),
+        success("<cas:user>' or 1=1 --</cas:user>"),
+        success("<cas:user>1<b/>2</cas:user>").replace("cas:user", "cas:x"),
         f"<cas:serviceResponse {NS}></cas:serviceResponse>",
         success().replace("</cas:serviceResponse>", "<cas:authenticationSuccess/></cas:serviceResponse>"),
         '<!DOCTYPE x [<!ENTITY e "1">]>' + success("<cas:user>&e;</cas:user>"),

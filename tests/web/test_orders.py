@@ -102,7 +102,9 @@ def test_not_arrived_can_be_asked_six_times_a_minute(world: World, reader: Flask
     assert "E-LIMIT" in check(reader, order)
 
 
-def test_waiting_asks_wechat_at_three_and_ten_seconds_and_at_no_other_time(world: World, reader: FlaskClient) -> None:
+def test_waiting_asks_wechat_at_three_and_ten_seconds_and_at_no_other_time(
+    world: World, reader: FlaskClient
+) -> None:
     order = world.order()
     asked = []
     for waited_s in (0, 1, 2, 3, 4, 6, 9, 10, 11, 15, 25, 60):

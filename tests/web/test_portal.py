@@ -27,7 +27,9 @@ def log_in(world: World, client: FlaskClient, path: str = "/self/", account_no: 
 
 @pytest.mark.parametrize("path", ["/self/", "/self/login", "/self/callback", "/go/self", "/go/packages"])
 @pytest.mark.parametrize("address", [ELSEWHERE, "11.0.0.1", "::1", "garbage"])
-def test_outside_the_campus_every_way_in_explains_how_to_connect(world: World, path: str, address: str) -> None:
+def test_outside_the_campus_every_way_in_explains_how_to_connect(
+    world: World, path: str, address: str
+) -> None:
     answer = world.reader(None, address=address).get(path)
     assert answer.status_code == 403
     assert "请先连接 GUET-WiFi" in answer.text
@@ -50,7 +52,16 @@ def test_the_overview_needs_the_unified_identity(browser: FlaskClient) -> None:
 def test_the_overview_shows_money_traffic_and_offers(world: World, browser: FlaskClient) -> None:
     assert log_in(world, browser) == "/self/"
     html = browser.get("/self/").text
-    for words in (OWN, "12.34", "剩 5.0 / 30.0 GB", "全速", "11月特惠", "特惠", "一次只能换购一个", "更新于 09:05"):
+    for words in (
+        OWN,
+        "12.34",
+        "剩 5.0 / 30.0 GB",
+        "全速",
+        "11月特惠",
+        "特惠",
+        "一次只能换购一个",
+        "更新于 09:05",
+    ):
         assert words in html
     assert "<progress " in html
 
@@ -61,7 +72,9 @@ def test_the_wechat_login_does_not_open_the_portal(world: World) -> None:
 
 
 def test_a_foreign_target_is_dropped(world: World, browser: FlaskClient) -> None:
-    service = parse_qs(urlsplit(browser.get("/self/login?next=//evil.test").headers["Location"]).query)["service"][0]
+    service = parse_qs(urlsplit(browser.get("/self/login?next=//evil.test").headers["Location"]).query)[
+        "service"
+    ][0]
     world.identity.tickets[service, "ST-1"] = OWN
     answer = browser.get(service.removeprefix("http://site.test") + "&ticket=ST-1")
     assert answer.headers["Location"] == "/self/"

@@ -50,7 +50,9 @@ def test_notices_are_shown_from_their_time_on(world: World, reader: FlaskClient)
     assert "&lt;b&gt;第二行" in reader.get(f"/h5/notices/{old}").text
 
 
-def test_help_opens_when_billing_is_away(world: World, reader: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_opens_when_billing_is_away(
+    world: World, reader: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "20元60GB流量包" in reader.get("/h5/help").text
 
     def away() -> None:
@@ -82,5 +84,7 @@ def test_the_chosen_look_is_kept_and_only_known_ones_are(reader: FlaskClient, lo
 
 def test_a_look_does_not_lead_away(reader: FlaskClient) -> None:
     token = csrf_in(reader.get("/h5/look").text)
-    answer = reader.post("/h5/look", data={"csrf_token": token, "look": "dark", "next": "https://evil.test/h5/"})
+    answer = reader.post(
+        "/h5/look", data={"csrf_token": token, "look": "dark", "next": "https://evil.test/h5/"}
+    )
     assert answer.headers["Location"] == "/h5/recharge"

@@ -42,7 +42,9 @@ def test_the_same_wish_finds_the_same_open_order(world: World, reader: FlaskClie
     assert len(amounts(world)) == 1
 
 
-def test_somebody_elses_account_is_typed_twice_and_its_name_confirmed(world: World, reader: FlaskClient) -> None:
+def test_somebody_elses_account_is_typed_twice_and_its_name_confirmed(
+    world: World, reader: FlaskClient
+) -> None:
     twice = {"account": OTHER, "account_again": OTHER, "amount": "10"}
     asked = submit(reader, **twice)
     assert asked.status_code == 422
@@ -63,16 +65,32 @@ def test_somebody_elses_account_is_typed_twice_and_its_name_confirmed(world: Wor
         ({"account": "no such!", "account_again": "no such!", "amount": "10"}, "E-ACCT", "account"),
         ({"account": OTHER, "account_again": OTHER, "confirmed": OTHER, "amount": ""}, "E-AMT", "amount"),
         (
-            {"account": OTHER, "account_again": OTHER, "confirmed": OTHER, "amount": "other", "amount_other": "0.5"},
+            {
+                "account": OTHER,
+                "account_again": OTHER,
+                "confirmed": OTHER,
+                "amount": "other",
+                "amount_other": "0.5",
+            },
             "E-RANGE",
             "amount",
         ),
         (
-            {"account": OTHER, "account_again": OTHER, "confirmed": OTHER, "amount": "other", "amount_other": "x"},
+            {
+                "account": OTHER,
+                "account_again": OTHER,
+                "confirmed": OTHER,
+                "amount": "other",
+                "amount_other": "x",
+            },
             "E-AMT",
             "amount",
         ),
-        ({"account": "9999", "account_again": "9999", "confirmed": "9999", "amount": "10"}, "E-ACCT", "account"),
+        (
+            {"account": "9999", "account_again": "9999", "confirmed": "9999", "amount": "10"},
+            "E-ACCT",
+            "account",
+        ),
     ],
 )
 def test_a_mistake_comes_back_with_the_form_and_leads_to_its_field(
@@ -92,14 +110,14 @@ def test_a_typed_amount_may_be_any_that_the_rules_allow(world: World, reader: Fl
     assert amounts(world) == [(OWN, 3700)]
 
 
-def test_the_grid_has_the_presets_and_the_cheapest_package(world: World, reader: FlaskClient) -> None:
+def test_the_grid_has_the_presets_and_the_cheapest_package(reader: FlaskClient) -> None:
     html = reader.get("/h5/recharge").text
     for yuan in ("5", "10", "20", "50", "100", "200", "other"):
         assert f'name="amount" value="{yuan}"' in html
     assert "可换 60 GB" in html
 
 
-def test_a_link_fills_account_and_amount_in_but_never_confirms_the_name(world: World, reader: FlaskClient) -> None:
+def test_a_link_fills_account_and_amount_in_but_never_confirms_the_name(reader: FlaskClient) -> None:
     html = reader.get(f"/h5/recharge?account={OTHER}&amount=50&confirmed={OTHER}").text
     assert f'value="{OTHER}"' in html
     assert 'value="50" checked' in html
@@ -147,7 +165,7 @@ def test_an_account_that_is_none_has_no_name(reader: FlaskClient, account: str) 
     assert answer.json["code"] == "E-ACCT"
 
 
-def test_guessing_names_through_the_form_is_limited_too(world: World, reader: FlaskClient) -> None:
+def test_guessing_names_through_the_form_is_limited_too(reader: FlaskClient) -> None:
     for _ in range(20):
         reader.get(f"/h5/recharge?account={OTHER}")
     assert "*红" not in reader.get(f"/h5/recharge?account={OTHER}").text

@@ -1,4 +1,4 @@
-"""WeChat's OAuth: the state belongs to the browser, works once, and leads back to the page that was asked for."""
+"""WeChat's OAuth: the state belongs to the browser, works once, and leads back to the page asked for."""
 
 from __future__ import annotations
 

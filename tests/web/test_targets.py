@@ -20,7 +20,8 @@ def test_our_own_pages_are_kept(target: str) -> None:
     "target",
     [
         None, "", "https://evil.test/", "//evil.test/h5/", "/\\evil.test", "\\/evil.test", "/h5/../../x",
-        "/h5//evil.test", "/h5/\n", "/h5/\t/x", "javascript:alert(1)", "h5/usage", "/admin/", "/h5/" + "x" * 600,
+        "/h5//evil.test", "/h5/\n",
+        "/h5/\t/x", "javascript:alert(1)", "h5/usage", "/admin/", "/h5/" + "x" * 600,
         " /h5/usage", "/wechat", "http:/h5/", "/h5/\\..\\evil",
     ],
 )  # fmt: skip
@@ -28,7 +29,10 @@ def test_anything_else_becomes_the_default(target: str | None) -> None:
     assert local(target, "/h5/recharge") == "/h5/recharge"
 
 
-@given(st.text(st.characters(codec="utf-8"), max_size=30), st.sampled_from(["", "/h5/", "/self/", "/go/", "//", "/h5"]))
+@given(
+    st.text(st.characters(codec="utf-8"), max_size=30),
+    st.sampled_from(["", "/h5/", "/self/", "/go/", "//", "/h5"]),
+)
 def test_no_text_leads_to_another_host(text: str, start: str) -> None:
     target = local(start + text, "/h5/recharge")
     assert urlsplit(urljoin(HERE, target)).netloc == "site.test"

@@ -158,7 +158,9 @@ class World:
             limiter=cast("RateLimiter", self.limiter),
             notify=self._notify,
         )
-        self.app: Flask = create_app(self.services, WebSettings("test-secret", secure_cookies=False, trusted_proxies=0))
+        self.app: Flask = create_app(
+            self.services, WebSettings("test-secret", secure_cookies=False, trusted_proxies=0)
+        )
 
     def _notify(self, headers: Mapping[str, str], body: bytes) -> None:
         if self.notify_error is not None:
@@ -178,12 +180,16 @@ class World:
         binding.bind_account(self.services, openid=openid, account_no=account_no)
 
     def order(self, amount_fen: int = 500, account_no: str = OTHER, openid: str = OPENID) -> OrderView:
-        return orders.start_recharge(self.services, openid=openid, account_no=account_no, amount_fen=amount_fen)
+        return orders.start_recharge(
+            self.services, openid=openid, account_no=account_no, amount_fen=amount_fen
+        )
 
     def pay_order(self, order: OrderView) -> None:
         """The money is there; billing does not know it yet."""
         number = out_trade_no(order.order_no, 1)
-        fact = PaidFact("wechat", number, f"42000{order.id:020d}", order.amount_fen, "CNY", OPENID, self.clock())
+        fact = PaidFact(
+            "wechat", number, f"42000{order.id:020d}", order.amount_fen, "CNY", OPENID, self.clock()
+        )
         with self.services.transaction() as session:
             confirm_paid(session, fact, cause="test", now=self.clock())
 
@@ -226,7 +232,8 @@ def seed_database(url: str) -> None:
         seed.seed_grant_policy(session)
         session.add(
             Package(
-                code="S1", name="11月特惠", price_fen=1500, quota_bytes=50 * 10**9, validity_months=1, special=True,
+                code="S1", name="11月特惠", price_fen=1500, quota_bytes=50 * 10**9, validity_months=1,
+                special=True,
                 sale_from=NOW - timedelta(days=3), sale_until=NOW + timedelta(days=7),
             )
         )  # fmt: skip

@@ -5,6 +5,7 @@ import { attempt, byId, make, toast } from "./dom.js";
 
 const KEEP = 300;
 const LATE = 60; // how many ids back a slow exchange may still be missing
+const PATIENCE = 60; // rounds of about a second until a gap is taken for good
 
 /** Follows the log; `changed()` is called whenever something new was logged. */
 export class Wire {
@@ -12,6 +13,8 @@ export class Wire {
     this.changed = changed;
     this.seen = new Set();
     this.highest = 0;
+    this.lowest = 0; // below this id nothing is expected any more
+    this.rounds = 0;
     byId("wire-filter").addEventListener("input", () => this.filter());
     byId("wire-clear").addEventListener("click", () => byId("wire").replaceChildren());
   }
@@ -22,7 +25,13 @@ export class Wire {
       try {
         this.take(await api.wire(this.highest, this.missing() ? 1 : 20));
         // An exchange gets its id when it begins and appears when it ends, so a slow one shows up late.
-        if (this.missing()) this.take(await api.wire(Math.max(0, this.highest - LATE), 0));
+        if (this.missing()) {
+          this.take(await api.wire(Math.max(this.lowest, this.highest - LATE), 0));
+          this.rounds += 1;
+          if (this.rounds > PATIENCE) this.lowest = this.highest;
+        } else {
+          this.rounds = 0;
+        }
       } catch {
         await new Promise((resolve) => setTimeout(resolve, 2000));
       }
@@ -30,7 +39,7 @@ export class Wire {
   }
 
   missing() {
-    for (let id = Math.max(1, this.highest - LATE); id < this.highest; id += 1) {
+    for (let id = Math.max(this.lowest + 1, this.highest - LATE); id < this.highest; id += 1) {
       if (!this.seen.has(id)) return true;
     }
     return false;
@@ -40,6 +49,7 @@ export class Wire {
     const fresh = exchanges.filter((exchange) => !this.seen.has(exchange.id));
     if (!fresh.length) return;
     const list = byId("wire");
+    if (!this.highest) this.lowest = fresh[0].id - 1;
     for (const exchange of fresh) {
       this.seen.add(exchange.id);
       this.highest = Math.max(this.highest, exchange.id);

@@ -1,0 +1,120 @@
+"""Money on its way back to the payer, and the one place where a refund changes state."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.base import Base, BigId
+from models.errors import Conflict, IllegalTransition
+from models.order import rows_changed
+
+
+class RefundStatus(StrEnum):
+    """REQUESTED waits for a second person; ABNORMAL and CLOSED wait for one to decide what next."""
+
+    REQUESTED = "REQUESTED"
+    APPROVED = "APPROVED"
+    SENDING = "SENDING"
+    PROCESSING = "PROCESSING"
+    SUCCESS = "SUCCESS"
+    ABNORMAL = "ABNORMAL"
+    CLOSED = "CLOSED"
+    UNKNOWN = "UNKNOWN"
+
+
+_ANSWERS = frozenset(
+    {RefundStatus.PROCESSING, RefundStatus.SUCCESS, RefundStatus.ABNORMAL, RefundStatus.CLOSED}
+)
+
+REFUND_TRANSITIONS: dict[RefundStatus, frozenset[RefundStatus]] = {
+    RefundStatus.REQUESTED: frozenset({RefundStatus.APPROVED, RefundStatus.CLOSED}),
+    RefundStatus.APPROVED: frozenset({RefundStatus.SENDING, RefundStatus.CLOSED}),
+    # Back to APPROVED: WeChat certainly did not accept it (no balance, rate limit, no connection).
+    RefundStatus.SENDING: _ANSWERS | {RefundStatus.UNKNOWN, RefundStatus.APPROVED},
+    RefundStatus.UNKNOWN: _ANSWERS | {RefundStatus.SENDING},
+    RefundStatus.PROCESSING: _ANSWERS - {RefundStatus.PROCESSING},
+    # An abnormal refund is finished by hand in the merchant console; WeChat then says SUCCESS or CLOSED.
+    RefundStatus.ABNORMAL: frozenset({RefundStatus.SUCCESS, RefundStatus.CLOSED}),
+    RefundStatus.SUCCESS: frozenset(),
+    RefundStatus.CLOSED: frozenset(),
+}
+
+
+class ReversalStatus(StrEnum):
+    """What became of taking the credit back from billing, before the money goes back.
+
+    NOT_NEEDED: the credit was voided. SENDING and UNKNOWN are asked about, never repeated blindly.
+    """
+
+    NOT_NEEDED = "NOT_NEEDED"
+    PENDING = "PENDING"
+    SENDING = "SENDING"
+    UNKNOWN = "UNKNOWN"
+    DONE = "DONE"
+
+
+class Refund(Base):
+    """One refund under a number that is never used again; retries keep the number.
+
+    `origin` is `ours`, or `external` for one that was made in the merchant console and found later.
+    `held` tells whether its amount is held in the order's allocation.
+    """
+
+    __tablename__ = "refund"
+    __table_args__ = (
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        Index("ix_refund_status_changed", "status", "changed_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
+    out_refund_no: Mapped[str] = mapped_column(String(64), unique=True)
+    out_trade_no: Mapped[str] = mapped_column(String(32))
+    refund_id: Mapped[str | None] = mapped_column(String(64), unique=True)
+    amount_fen: Mapped[int]
+    reason: Mapped[str] = mapped_column(String(80))
+    origin: Mapped[str] = mapped_column(String(16))
+    status: Mapped[RefundStatus] = mapped_column(String(16))
+    reversal: Mapped[ReversalStatus] = mapped_column(String(16))
+    held: Mapped[bool] = mapped_column(default=False)
+    requested_by: Mapped[str] = mapped_column(String(64))
+    approved_by: Mapped[str | None] = mapped_column(String(64))
+    last_error: Mapped[str | None] = mapped_column(String(200))
+    success_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+
+def move_refund(
+    session: Session, refund: Refund, new: RefundStatus, *, now: datetime, error: str | None = None
+) -> None:
+    """Move a refund by a guarded UPDATE. The only writer of `Refund.status`.
+
+    Raises: IllegalTransition - not in the table; Conflict - somebody else moved it first.
+    """
+    old = RefundStatus(refund.status)
+    if new not in REFUND_TRANSITIONS[old]:
+        raise IllegalTransition(f"退款状态为 {old}，不能变为 {new}")
+    statement = (
+        update(Refund)
+        .where(Refund.id == refund.id, Refund.status == old)
+        .values(status=new, changed_at=now, last_error=error)
+    )
+    session.flush()  # other changes of this row belong to the state we leave
+    if rows_changed(session, statement) != 1:
+        raise Conflict(f"refund {refund.out_refund_no} left {old}")
+    session.refresh(refund)
+
+
+def find_refund(session: Session, out_refund_no: str) -> Refund | None:
+    """The refund with this number, or None."""
+    return session.scalar(select(Refund).where(Refund.out_refund_no == out_refund_no))
+
+
+def refunds_of(session: Session, order_id: int) -> list[Refund]:
+    """All refunds of an order, oldest first."""
+    return list(session.scalars(select(Refund).where(Refund.order_id == order_id).order_by(Refund.id)))

@@ -1,0 +1,95 @@
+"""What only a person can decide: typed items, one owner, two persons for anything that moves money."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.base import Base, BigId
+
+
+class ReviewKind(StrEnum):
+    """Why a person is asked."""
+
+    NOTIFY_MISMATCH = "NOTIFY_MISMATCH"
+    SECOND_PAYMENT = "SECOND_PAYMENT"
+    CREDIT_REFUSED = "CREDIT_REFUSED"
+    CREDIT_UNKNOWN = "CREDIT_UNKNOWN"
+    REFUND_ABNORMAL = "REFUND_ABNORMAL"
+    REFUND_CLOSED = "REFUND_CLOSED"
+    REFUND_UNKNOWN = "REFUND_UNKNOWN"
+    REVERSAL_REFUSED = "REVERSAL_REFUSED"
+    EXTERNAL_REFUND = "EXTERNAL_REFUND"
+    BILL_DIFFERENCE = "BILL_DIFFERENCE"
+    JOB_FAILED = "JOB_FAILED"
+
+
+class ReviewStatus(StrEnum):
+    """PROPOSED waits for a second person; CLOSED is the end."""
+
+    OPEN = "OPEN"
+    PROPOSED = "PROPOSED"
+    CLOSED = "CLOSED"
+
+
+class ReviewItem(Base):
+    """One question. `(kind, key)` is unique: the same trouble asks once, however often it is met.
+
+    `facts` are ids, states and fen. `proposal` is the chosen action and its arguments, waiting for
+    somebody other than `proposed_by`; `evidence` is what the closing rests on.
+    """
+
+    __tablename__ = "review_item"
+    __table_args__ = (
+        UniqueConstraint("kind", "key"),
+        Index("ix_review_item_status_id", "status", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    kind: Mapped[ReviewKind] = mapped_column(String(32))
+    key: Mapped[str] = mapped_column(String(80))
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"), index=True)
+    amount_fen: Mapped[int | None]
+    facts: Mapped[dict[str, Any]] = mapped_column(JSON)
+    status: Mapped[ReviewStatus] = mapped_column(String(16))
+    owner: Mapped[str | None] = mapped_column(String(64))
+    proposal: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    proposed_by: Mapped[str | None] = mapped_column(String(64))
+    approved_by: Mapped[str | None] = mapped_column(String(64))
+    evidence: Mapped[str | None] = mapped_column(Text)
+    outcome: Mapped[str | None] = mapped_column(String(64))
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+
+def ask_person(
+    session: Session,
+    kind: ReviewKind,
+    key: str,
+    *,
+    order_id: int | None,
+    amount_fen: int | None,
+    now: datetime,
+    **facts: Any,
+) -> None:
+    """Open a review item, once per kind and key; a closed one stays closed."""
+    insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
+    session.execute(
+        insert(ReviewItem)
+        .values(
+            kind=kind,
+            key=key[:80],
+            order_id=order_id,
+            amount_fen=amount_fen,
+            facts=facts,
+            status=ReviewStatus.OPEN,
+            opened_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["kind", "key"])
+    )

@@ -1,0 +1,141 @@
+"""The pages on a real port with readers of every kind, for tests in a real browser."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask.sessions import SecureCookieSessionInterface
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from payments import orders
+from payments.views import OrderView
+from tests.web.world import OPENID, OTHER, OWN, STRANGER, WECHAT_UA, World
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+CAMPUS = "10.70.1.23"
+
+needs_browser = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on PATH")]
+
+
+class Quiet(WSGIRequestHandler):
+    """No access log between the dots."""
+
+    def log(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class BrowserSite:
+    """A world, listening; one order in each state that a page can show."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.on_campus = False
+        inner = world.app.wsgi_app
+
+        def placed(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
+            environ["REMOTE_ADDR"] = CAMPUS if self.on_campus else "203.0.113.7"
+            return inner(environ, start)
+
+        world.app.wsgi_app = placed  # type: ignore[method-assign,assignment]
+        self.server = make_server("127.0.0.1", 0, world.app, threaded=True, request_handler=Quiet)
+        self.origin = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join(timeout=5)
+
+    def cookies(self, openid: str, look: str) -> list[dict[str, Any]]:
+        """A reader who is logged in everywhere and has chosen a look."""
+        at = int(self.world.clock().timestamp())
+        with self.world.app.app_context():
+            signer = SecureCookieSessionInterface().get_signing_serializer(self.world.app)
+        assert signer is not None
+        session = {"wechat": {"openid": openid, "at": at}, "portal": {"account_no": OWN, "at": at}}
+        return [
+            {"name": "campusnet", "value": str(signer.dumps(session)), "url": self.origin},
+            {"name": "look", "value": look, "url": self.origin},
+        ]
+
+    @contextmanager
+    def phone(
+        self, browser: Browser, *, openid: str | None = OPENID, look: str = "auto", **options: Any
+    ) -> Iterator[tuple[BrowserContext, Page]]:
+        """A phone with WeChat; fails at the end when a page logged an error (a CSP violation, say)."""
+        phone = {
+            "viewport": {"width": 320, "height": 667}, "is_mobile": True, "has_touch": True,
+            "locale": "zh-CN", "user_agent": WECHAT_UA,
+        }  # fmt: skip
+        context = browser.new_context(**(phone | options))
+        if openid is not None:
+            context.add_cookies(self.cookies(openid, look))  # type: ignore[arg-type]
+        page = context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        yield context, page
+        context.close()
+        # Chromium logs each failed load; the pages that show a failure are such loads.
+        assert [error for error in errors if "Failed to load resource" not in error] == []
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """The system's Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield browser
+        browser.close()
+
+
+def every_page(world: World) -> dict[str, str]:
+    """The address of each page in each state, by a name."""
+    world.bind()
+    by_state = _orders(world)
+    notice = world.notice("国庆期间网络维护通知", "各位同学:\n\n10月1日 0:00-6:00 网络可能短时中断。")
+    shown = {f"order_{state}": f"/h5/orders/{order.order_no}" for state, order in by_state.items()}
+    return shown | {
+        "recharge": "/h5/recharge",
+        "recharge_for_other": f"/h5/recharge?account={OTHER}&amount=50",
+        "recharge_custom": "/h5/recharge?amount=other",
+        "pay": f"/h5/pay/{by_state['unpaid'].order_no}",
+        "order_confirming": f"/h5/orders/{by_state['unpaid'].order_no}?paid=1",
+        "orders": "/h5/orders",
+        "bind": "/h5/bind?done=1",
+        "usage": "/h5/usage",
+        "notices": "/h5/notices",
+        "notice": f"/h5/notices/{notice}",
+        "help": "/h5/help",
+        "look": "/h5/look",
+        "status": "/status",
+        "outside_campus": "/go/self",
+        "error": "/h5/nothing",
+        "portal": "/self/",
+    }
+
+
+def _orders(world: World) -> dict[str, OrderView]:
+    credited, crediting, stuck, closed, unpaid = (
+        world.order(amount_fen=fen, account_no=account_no)
+        for fen, account_no in ((2000, OWN), (5000, OTHER), (10_000, OTHER), (700, OTHER), (500, OTHER))
+    )
+    for order in (credited, crediting, stuck):
+        world.pay_order(order)
+    world.credit_order(credited)
+    world.stick_order(stuck)
+    orders.cancel(world.services, order_no=closed.order_no, openid=OPENID)
+    return {
+        "credited": credited, "crediting": crediting, "attention": stuck, "closed": closed, "unpaid": unpaid,
+    }  # fmt: skip
+
+
+UNBOUND = STRANGER
