@@ -342,10 +342,10 @@ def test_a_long_list_takes_no_more_memory_than_a_batch_or_two(caster: Broadcaste
     caster.plan("warm", notice_id, "list", openids=people(20_000))
     tracemalloc.start()
     try:
-        caster.plan("k", notice_id, "list", openids=people(40_000))
+        caster.plan("k", notice_id, "list", openids=people(30_000))
         _, small_bytes = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
-        caster.plan("k2", notice_id, "list", openids=people(160_000))
+        caster.plan("k2", notice_id, "list", openids=people(90_000))
         _, large_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

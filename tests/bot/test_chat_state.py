@@ -10,8 +10,9 @@ from redis import Redis
 
 from bot.context import Answer, ChatState, Text
 from bot.redis_gate import text_of
+from bot.replies import _BEGIN, Crossed, ReplyStore
 from bot.routes import otherwise, state, words
-from bot.session import KEEP_S, change_of, read_state
+from bot.session import KEEP_S, Change, change_of, read_state
 from tests.bot.bot_pushes import NOW, OPENID, Ctx, make_phone
 
 CHAT = f"campusnet:chat:{{{OPENID}}}"
@@ -131,6 +132,18 @@ def test_fifty_crossing_messages_lose_no_change(redis: Redis) -> None:
     assert numbers == list(range(1, len(numbers) + 1))
     assert all("再发一次" in answer for answer in answers if not answer.isdecimal())
     assert read_state(text_of(redis.get(CHAT)) or "", NOW.timestamp()).data["n"] == str(len(numbers))
+
+
+def test_a_command_sent_twice_is_not_taken_for_somebody_elses(redis: Redis) -> None:
+    store = ReplyStore(redis)
+    claim = store.begin("push", OPENID)
+    for change in (Change("", "first"), Change("first", "")):
+        assert store.finish(claim, OPENID, f"reply to {change.new}", change) is None
+        assert store.finish(claim, OPENID, f"reply to {change.new}", change) is None
+    assert store.finish(claim, OPENID, "another reply", Change("first", "")) == Crossed("")
+    keys, token = ["campusnet:push:other", CHAT], "P1"
+    assert [store._gate.run(_BEGIN, keys, token, 60)[0] for _ in range(2)] == [1, 1]
+    assert store._gate.run(_BEGIN, keys, "P2", 60)[0] == 0
 
 
 def test_without_redis_every_message_starts_anew(no_redis: Redis) -> None:

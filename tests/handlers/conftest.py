@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from handler_chat import Chat, open_chat, prepare
+from tests.handlers.handler_chat import Chat, open_chat, prepare
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from handler_chat import BASE_URL, CONTACT, ME, MY_ACCOUNT, NOON, ROOMMATE, Chat
+from tests.handlers.handler_chat import BASE_URL, CONTACT, ME, MY_ACCOUNT, NOON, ROOMMATE, Chat
 
 from billing.interface import Balance, ExchangeRecord, Lot, Offer
 from bot.context import Silence

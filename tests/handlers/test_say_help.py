@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from handler_chat import BASE_URL, CONTACT, NOON, SITE, Chat
+from tests.handlers.handler_chat import BASE_URL, CONTACT, NOON, SITE, Chat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from handler_chat import BASE_URL, ME, MY_ACCOUNT, ROOMMATE, Chat
+from tests.handlers.handler_chat import BASE_URL, ME, MY_ACCOUNT, ROOMMATE, Chat
 
 from models.errors import ServiceError, Unavailable, Unknown
 from payments import outbox

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from handler_chat import BASE_URL, ME, MY_ACCOUNT, ROOMMATE, Chat
+from tests.handlers.handler_chat import BASE_URL, ME, MY_ACCOUNT, ROOMMATE, Chat
 
 from models.money import yuan
 from models.order import orders_of

@@ -1,0 +1,89 @@
+"""Periodic jobs as rows: whichever worker moves the row forward does the turn, so each happens once.
+
+A turn that was taken and then lost in a crash is simply late: every job here looks at the state of
+the world, not at what the last turn left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from models.clock import CAMPUS_ZONE
+from models.order import rows_changed
+from models.schedule import Periodic
+from payments.services import Services
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Job:
+    """`next_turn(now)` is the first turn after `now`."""
+
+    run: Callable[[Services], None]
+    next_turn: Callable[[datetime], datetime]
+
+
+def every(seconds: float) -> Callable[[datetime], datetime]:
+    """A turn every so many seconds."""
+    return lambda now: now + timedelta(seconds=seconds)
+
+
+def daily(hour: int, minute: int) -> Callable[[datetime], datetime]:
+    """One turn a day at this campus time."""
+
+    def next_turn(now: datetime) -> datetime:
+        local = now.astimezone(CAMPUS_ZONE)
+        turn = local.replace(hour=hour, minute=minute, second=0, microsecond=0)
+        return turn if turn > local else turn + timedelta(days=1)
+
+    return next_turn
+
+
+def run_due(services: Services, jobs: Mapping[str, Job]) -> int:
+    """Take and run every job whose turn has come. Returns: how many ran here."""
+    now = services.clock()
+    with services.reading() as session:
+        known = {row.name: row.next_at for row in session.scalars(select(Periodic))}
+    ran = 0
+    for name, job in jobs.items():
+        if name in known and known[name] > now:
+            continue
+        with services.transaction() as session:
+            ours = take(session, name, job.next_turn(now), now=now)
+        if ours:
+            ran += 1
+            _run(services, name, job)
+    return ran
+
+
+def take(session: Session, name: str, next_at: datetime, *, now: datetime) -> bool:
+    """Move the row forward. Returns: whether this caller did it. A new job starts with its next turn."""
+    if session.get(Periodic, name) is None:
+        session.add(Periodic(name=name, next_at=next_at))
+        return False
+    statement = (
+        update(Periodic)
+        .where(Periodic.name == name, Periodic.next_at <= now)
+        .values(next_at=next_at, last_at=now, last_error=None)
+    )
+    return rows_changed(session, statement) == 1
+
+
+def _run(services: Services, name: str, job: Job) -> None:
+    try:
+        job.run(services)
+    except Exception as error:
+        log.exception("periodic_failed", job=name)
+        with services.transaction() as session:
+            session.execute(
+                update(Periodic)
+                .where(Periodic.name == name)
+                .values(last_error=f"{type(error).__name__}: {error}"[:200])
+            )

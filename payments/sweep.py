@@ -1,0 +1,99 @@
+"""The sweeper: whatever should have moved and did not is promised again.
+
+Every unfinished order, credit and refund has an outbox row that drives it. Should that row be
+missing or done (a bug, a hand in the database), nothing would ever happen again; this finds it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy.orm import Session
+
+from models.order import Credit, CreditStatus, Order, OrderStatus, rows_changed
+from models.outbox import OutboxItem, OutboxStatus
+from models.refund import Refund, RefundStatus
+from payments import outbox
+from payments.services import Services
+
+log = structlog.get_logger()
+
+GRACE = timedelta(minutes=5)
+BATCH = 200
+MOVING_CREDIT = (CreditStatus.PENDING, CreditStatus.SENDING, CreditStatus.UNKNOWN)
+MOVING_REFUND = (
+    RefundStatus.APPROVED,
+    RefundStatus.SENDING,
+    RefundStatus.UNKNOWN,
+    RefundStatus.PROCESSING,
+)
+
+
+def sweep(services: Services) -> None:
+    """Promise again what nobody works on."""
+    with services.transaction() as session:
+        stuck = [("settle", number) for number in _stuck_orders(session, services)]
+        stuck += [("credit", number) for number in _stuck_credits(session, services)]
+        stuck += [("refund", number) for number in _stuck_refunds(session, services)]
+        for kind, key in stuck:
+            log.warning("swept", kind=kind, key=key)
+            promise_again(session, kind, key, services)
+    if stuck:
+        services.wake()
+
+
+def promise_again(session: Session, kind: str, key: str, services: Services) -> None:
+    """Make the row ready now, whether it is missing, done or parked."""
+    now = services.clock()
+    name = "out_refund_no" if kind == "refund" else "order_no"
+    revived = (
+        update(OutboxItem)
+        .where(OutboxItem.kind == kind, OutboxItem.key == key)
+        .values(status=OutboxStatus.READY, next_at=now, attempts=0, lease_owner=None, leased_until=None)
+    )
+    if rows_changed(session, revived) == 0:
+        outbox.put(session, kind, key, {name: key}, now=now)
+
+
+def _driven(kind: str, key: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a row still drives this work: a parked one waits for a person, which is driven too."""
+    return exists().where(
+        and_(
+            OutboxItem.kind == kind,
+            OutboxItem.key == key,
+            OutboxItem.status.in_((OutboxStatus.READY, OutboxStatus.PARKED)),
+        )
+    )
+
+
+def _stuck_orders(session: Session, services: Services) -> list[str]:
+    query = select(Order.order_no).where(
+        Order.status.in_((OrderStatus.CREATED, OrderStatus.PREPAID)),
+        Order.expires_at < services.clock() - GRACE,
+        ~_driven("settle", Order.order_no.expression),
+    )
+    return list(session.scalars(query.limit(BATCH)))
+
+
+def _stuck_credits(session: Session, services: Services) -> list[str]:
+    query = (
+        select(Order.order_no)
+        .join(Credit, Credit.order_id == Order.id)
+        .where(
+            Credit.status.in_(MOVING_CREDIT),
+            Credit.changed_at < services.clock() - GRACE,
+            ~_driven("credit", Order.order_no.expression),
+        )
+    )
+    return list(session.scalars(query.limit(BATCH)))
+
+
+def _stuck_refunds(session: Session, services: Services) -> list[str]:
+    query = select(Refund.out_refund_no).where(
+        Refund.status.in_(MOVING_REFUND),
+        Refund.changed_at < services.clock() - GRACE,
+        ~_driven("refund", Refund.out_refund_no.expression),
+    )
+    return list(session.scalars(query.limit(BATCH)))
