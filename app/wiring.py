@@ -33,7 +33,8 @@ from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db import Database
 from models.site import Contact, RechargeRules, Site
-from payments import credit, notify, settle
+from payments import credit, notify, sealing, settle, sweep
+from payments.periodic import Job, every
 from payments.services import Services
 from payments.wechatpay import PayConfig, WechatPay
 from web.identity import Identity, IdentityConfig
@@ -42,6 +43,9 @@ from web.services import WebServices
 WAKE_KEY = "campusnet:wake"
 # More tokens than workers could ever need; the list is trimmed so that it cannot grow.
 WAKE_KEEP = 16
+# How often the journal is sealed, and stuck work looked for.
+SEAL_S = 5
+SWEEP_S = 60
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class House:
     wechat: WechatClient
     web: WebServices
     deliveries: Mapping[str, Deliver]
+    periodic: Mapping[str, Job]
 
     def worker(self) -> Worker:
         """A background worker with a name of its own."""
@@ -62,6 +67,7 @@ class House:
             self.deliveries,
             wait=Waiter(self.config.redis.url).wait,
             lease_s=self.config.worker.lease_s,
+            periodic=self.periodic,
         )
 
     def push_menu(self) -> None:
@@ -118,7 +124,11 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         "inbox": notify.deliver,
         "message": partial(deliver_message, wechat),
     }
-    return House(config, database, store, wechat, web, deliveries)
+    periodic = {
+        "seal": Job(sealing.seal, every(SEAL_S)),
+        "sweep": Job(sweep.sweep, every(SWEEP_S)),
+    }
+    return House(config, database, store, wechat, web, deliveries, periodic)
 
 
 def pay_config(config: Config) -> PayConfig:

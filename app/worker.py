@@ -9,13 +9,15 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from models.errors import Conflict, ServiceError, Unavailable, Unknown
+from models.review import ReviewKind, ask_person
 from payments import outbox
 from payments.outcome import Done, Later, Outcome, Park
+from payments.periodic import Job, run_due
 from payments.services import Services
 
 log = structlog.get_logger()
@@ -25,10 +27,15 @@ Deliver = Callable[[Services, outbox.Claim], Outcome]
 # Small enough that a batch ends well within its lease, even when each item waits for a time-out.
 BATCH = 4
 POLL_S = 1.0
+# How often a worker looks whether a periodic job is due.
+PERIODIC_S = 2.0
 
 
 class Worker:
-    """One worker with a name of its own; `deliveries` says who does which kind of item."""
+    """One worker with a name of its own.
+
+    `deliveries` says who does which kind of item, `periodic` what happens at which times.
+    """
 
     def __init__(
         self,
@@ -37,11 +44,14 @@ class Worker:
         *,
         wait: Callable[[float], None],
         lease_s: float = outbox.LEASE_S,
+        periodic: Mapping[str, Job] | None = None,
     ) -> None:
         self._services = services
         self._deliveries = dict(deliveries)
         self._wait = wait
         self._lease_s = lease_s
+        self._periodic = dict(periodic or {})
+        self._looked_at: datetime | None = None
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
 
     def run_once(self) -> int:
@@ -67,13 +77,21 @@ class Worker:
         """Work until `stopped` is set; waits for a wake-up, at most a second, when nothing is due."""
         while not stopped.is_set():
             try:
-                busy = self.run_once()
+                busy = self.run_once() + self.run_periodic()
             except Exception:
                 log.exception("worker_round_failed")
                 busy = 0
                 stopped.wait(POLL_S)
             if not busy and not stopped.is_set():
                 self._wait(POLL_S)
+
+    def run_periodic(self) -> int:
+        """Do the periodic jobs that are due, looking every two seconds at most. Returns: how many ran."""
+        now = self._services.clock()
+        if self._looked_at is not None and now - self._looked_at < timedelta(seconds=PERIODIC_S):
+            return 0
+        self._looked_at = now
+        return run_due(self._services, self._periodic)
 
     def _renew(self, item: outbox.Claim) -> bool:
         try:
@@ -89,7 +107,7 @@ class Worker:
         except (Unknown, Unavailable, Conflict) as error:
             outcome = self._again(item, error)
         except ServiceError as error:
-            outcome = Park(f"{type(error).__name__}: {error}")
+            outcome = Park(f"{type(error).__name__}: {error}", asked=False)
         except Exception as error:
             log.exception("delivery_failed", kind=item.kind, key=item.key)
             outcome = self._again(item, error)
@@ -101,7 +119,7 @@ class Worker:
 
     def _again(self, item: outbox.Claim, error: Exception) -> Outcome:
         if item.attempts >= outbox.ATTEMPTS_MAX and item.kind != "settle":
-            return Park(f"given up after {item.attempts} tries: {type(error).__name__}")
+            return Park(f"given up after {item.attempts} tries: {type(error).__name__}", asked=False)
         return Later(self._services.clock() + timedelta(seconds=outbox.backoff_s(item.attempts)))
 
     def _settle(self, item: outbox.Claim, outcome: Outcome) -> None:
@@ -112,6 +130,18 @@ class Worker:
                     outbox.finish(session, item, now=now, note=note)
                 case Later(at):
                     outbox.postpone(session, item, now=now, due_at=at, error=None)
-                case Park(reason):
+                case Park(reason, asked):
                     outbox.park(session, item, now=now, error=reason)
+                    if not asked:
+                        ask_person(
+                            session,
+                            ReviewKind.JOB_FAILED,
+                            f"{item.kind}:{item.key}",
+                            order_id=None,
+                            amount_fen=None,
+                            now=now,
+                            job=item.kind,
+                            number=item.key,
+                            reason=reason,
+                        )
                     log.error("parked", kind=item.kind, key=item.key, reason=reason)

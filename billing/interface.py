@@ -24,6 +24,8 @@ class Capabilities:
     """What a back end can do beyond taking money; pages hide what it cannot."""
 
     find_credit: bool
+    # True when both `reverse` and `find_reversal` work.
+    reverse: bool
     exchange: bool
     usage: bool
     sessions: bool
@@ -153,6 +155,20 @@ class BillingBackend(Protocol):
 
     def find_credit(self, key: str) -> CreditReceipt | None:
         """The credit with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
+        ...
+
+    def reverse(self, account_no: str, amount_fen: int, *, key: str, credit_key: str) -> CreditReceipt:
+        """Take (part of) the credit with `credit_key` off the account again, once per `key`.
+
+        All reversals of a credit together never exceed it. A known key returns ALREADY_APPLIED when
+        account, amount and credit agree. The receipt's `amount_fen` is positive: what was taken off.
+        Raises: Refused - certainly not done: no such credit, or the account holds less by now;
+            Unknown - ask `find_reversal`; Unavailable.
+        """
+        ...
+
+    def find_reversal(self, key: str) -> CreditReceipt | None:
+        """The reversal with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
         ...
 
     def catalogue(self) -> list[Offer]:

@@ -22,9 +22,10 @@ class Later:
 
 @dataclass(frozen=True)
 class Park:
-    """A person has to decide."""
+    """A person has to decide; `asked` when the delivery has opened its own review item."""
 
     reason: str
+    asked: bool = True
 
 
 Outcome = Done | Later | Park

@@ -14,7 +14,7 @@ class PayConfig:
     """One merchant. `public_keys` maps key id to PEM, `platform_certs` are PEM texts; one of both is needed.
 
     `api_base` has no slash at the end; `old_api_v3_keys` still open notifications after the key
-    was changed in the console.
+    was changed in the console. Without `refund_notify_url` the console's own address is told of refunds.
     """
 
     app_id: str
@@ -28,6 +28,7 @@ class PayConfig:
     notify_url: str
     connect_timeout_s: float = 3.0
     read_timeout_s: float = 10.0
+    refund_notify_url: str = ""
     old_api_v3_keys: Sequence[str] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:

@@ -36,7 +36,7 @@ def verify(session: Session, now: datetime) -> Iterator[str]:
         .order_by(JournalSeal.position)
         .execution_options(yield_per=BATCH)
     )
-    rows: Iterable[tuple[int, str, JournalRow | None]] = session.execute(query).tuples()
+    rows: Iterable[tuple[int, str, JournalRow | None]] = session.execute(query)
     for sealed_at, sealed, row in rows:
         position += 1
         if sealed_at != position:

@@ -1,4 +1,4 @@
-"""The WeChat Pay v3 client: prepay, query, close, JSAPI parameters, notifications. No database.
+"""The WeChat Pay v3 client: prepay, query, close, refund, JSAPI parameters, notifications. No database.
 
 Every call has three outcomes: a value is *done*; `PayRefused` and `Unavailable` are *certainly not
 done*; `Unknown` is *perhaps done*. Nothing is repeated here but a query whose kept-alive
@@ -35,10 +35,11 @@ from payments.wechatpay_errors import (
     AlreadyPaid,
     OrderClosed,
     PayRefused,
+    RefundNotFound,
     TradeNotFound,
     refusal,
 )
-from payments.wechatpay_messages import Notification, Trade
+from payments.wechatpay_messages import Notification, RefundTrade, Trade
 
 __all__ = [
     "AlreadyPaid",
@@ -46,6 +47,8 @@ __all__ = [
     "OrderClosed",
     "PayConfig",
     "PayRefused",
+    "RefundNotFound",
+    "RefundTrade",
     "Trade",
     "TradeNotFound",
     "WechatPay",
@@ -55,6 +58,8 @@ NOTIFY_MAX_BYTES = 64 * 1024
 ANSWER_MAX_BYTES = 256 * 1024
 POOL_SIZE = 32
 DESCRIPTION_MAX = 127
+REASON_MAX = 80
+REFUNDS = "/v3/refund/domestic/refunds"
 
 
 class _Dropped(Unknown):
@@ -137,12 +142,7 @@ class WechatPay:
 
         Raises: TradeNotFound - never placed; other PayRefused; Unavailable; Unknown.
         """
-        target = f"{_order_path(out_trade_no)}?mchid={self._config.mch_id}"
-        try:
-            answer = self._call("GET", target, None, done=200)
-        except _Dropped:
-            # Looking twice does no harm, and a connection kept alive may end between two calls.
-            answer = self._call("GET", target, None, done=200)
+        answer = self._look(f"{_order_path(out_trade_no)}?mchid={self._config.mch_id}")
         try:
             trade = messages.trade_from(answer)
         except Malformed as error:
@@ -158,6 +158,40 @@ class WechatPay:
         """
         body = {"mchid": self._config.mch_id}
         self._call("POST", f"{_order_path(out_trade_no)}/close", body, done=204)
+
+    def refund(
+        self, *, out_trade_no: str, out_refund_no: str, amount_fen: int, total_fen: int, reason: str
+    ) -> RefundTrade:
+        """Ask for money to go back; again with the same number and amounts is the same refund.
+
+        The answer means that WeChat took the task, rarely that the money has arrived.
+        Raises: PayRefused, Unavailable - a rate limit on this call says nothing: `query_refund` first;
+            Unknown - `query_refund` first, then again under the same number.
+        Source: pay.weixin.qq.com/doc/v3/merchant/4012791862.
+        """
+        body: dict[str, Any] = {
+            "out_trade_no": messages.checked_number(out_trade_no),
+            "out_refund_no": messages.checked_refund_number(out_refund_no),
+            "reason": reason[:REASON_MAX],
+            "amount": {"refund": amount_fen, "total": total_fen, "currency": "CNY"},
+        }
+        if self._config.refund_notify_url:
+            body["notify_url"] = self._config.refund_notify_url
+        return _refund_of(self._call("POST", REFUNDS, body, done=200), out_refund_no)
+
+    def query_refund(self, out_refund_no: str) -> RefundTrade:
+        """The refund as WeChat knows it now.
+
+        Raises: RefundNotFound - never accepted; other PayRefused; Unavailable; Unknown.
+        """
+        try:
+            answer = self._look(f"{REFUNDS}/{messages.checked_refund_number(out_refund_no)}")
+        except PayRefused as refused:
+            # By WeChat's word only: the 404 of some proxy on the way says nothing about the refund.
+            if refused.code != "RESOURCENOTEXISTS":
+                raise
+            raise RefundNotFound(refused.code, refused.message, refused.request_id) from None
+        return _refund_of(answer, out_refund_no)
 
     def jsapi_params(self, prepay_id: str) -> dict[str, str]:
         """The arguments of `getBrandWCPayRequest` in the page; all of them are strings."""
@@ -192,8 +226,19 @@ class WechatPay:
         """The known fields of a decrypted transaction. Raises: Malformed."""
         return messages.trade_from(resource)
 
+    def refund_from(self, resource: Mapping[str, Any]) -> RefundTrade:
+        """The known fields of a decrypted refund. Raises: Malformed."""
+        return messages.refund_from(resource)
+
     def _timestamp(self) -> str:
         return str(int(self._clock().timestamp()))
+
+    def _look(self, target: str) -> dict[str, Any]:
+        try:
+            return self._call("GET", target, None, done=200)
+        except _Dropped:
+            # Looking twice does no harm, and a connection kept alive may end between two calls.
+            return self._call("GET", target, None, done=200)
 
     def _call(self, method: str, target: str, body: dict[str, Any] | None, *, done: int) -> dict[str, Any]:
         raw = b"" if body is None else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
@@ -261,6 +306,16 @@ def _new_session() -> requests.Session:
 
 def _order_path(out_trade_no: str) -> str:
     return f"/v3/pay/transactions/out-trade-no/{messages.checked_number(out_trade_no)}"
+
+
+def _refund_of(answer: Mapping[str, Any], out_refund_no: str) -> RefundTrade:
+    try:
+        found = messages.refund_from(answer)
+    except Malformed as error:
+        raise Unknown(f"the answer is no refund: {error}") from None
+    if found.out_refund_no != out_refund_no:
+        raise Unknown("the answer is about another refund")
+    return found
 
 
 def _pieces(response: requests.Response, deadline_s: float) -> Iterator[bytes]:

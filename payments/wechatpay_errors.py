@@ -4,6 +4,7 @@
       TradeNotFound   no order was ever placed under this number (query)
       AlreadyPaid     the money is there: query, then credit (prepay, close)
       OrderClosed     the number is burned (prepay; on close: it was closed before)
+      RefundNotFound  no refund was ever accepted under this number (query_refund)
 
 Not done but worth another try is `models.errors.Unavailable` (rate limit, nobody listens);
 perhaps done is `models.errors.Unknown`.
@@ -42,6 +43,10 @@ class AlreadyPaid(PayRefused):
 
 class OrderClosed(PayRefused):
     """The order is closed; its number cannot be used again."""
+
+
+class RefundNotFound(PayRefused):
+    """No refund was ever accepted under this number: it may be sent (again) under it."""
 
 
 _BY_CODE: dict[str, type[PayRefused]] = {

@@ -1,4 +1,4 @@
-"""What WeChat Pay says, as typed values: a trade, a notification. Pure; verification comes first."""
+"""What WeChat Pay says, as typed values: trade, refund, notification. Pure; verification comes first."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from models.errors import Forged, Malformed
 from payments import crypto
 
 TRADE_STATES = frozenset({"SUCCESS", "REFUND", "NOTPAY", "CLOSED", "REVOKED", "USERPAYING", "PAYERROR"})
+REFUND_STATES = frozenset({"PROCESSING", "SUCCESS", "ABNORMAL", "CLOSED"})
 # Event type to the kind of object inside.
 EVENTS = {
     "TRANSACTION.SUCCESS": "transaction",
@@ -24,6 +25,7 @@ ALGORITHM = "AEAD_AES_256_GCM"
 RESOURCE_TYPE = "encrypt-resource"
 # Ours are digits and letters only: `|` and `*` are legal but sign differently in different clients.
 _OUT_TRADE_NO = re.compile(r"[0-9A-Za-z]{6,32}")
+_OUT_REFUND_NO = re.compile(r"[0-9A-Za-z]{6,64}")
 _LONGEST = 128
 _LONGEST_DESCRIPTION = 256
 
@@ -49,6 +51,26 @@ class Trade:
 
 
 @dataclass(frozen=True)
+class RefundTrade:
+    """One refund as WeChat knows it. `amount_fen` goes back, of the `total_fen` that were paid.
+
+    `currency` and `mch_id` are empty where WeChat names none (notifications, queries);
+    `success_at` is None until the money has arrived.
+    """
+
+    out_refund_no: str
+    refund_id: str
+    out_trade_no: str
+    transaction_id: str
+    status: str
+    amount_fen: int
+    total_fen: int
+    currency: str
+    mch_id: str
+    success_at: datetime | None
+
+
+@dataclass(frozen=True)
 class Notification:
     """A verified and decrypted notification; `serial` names the key that signed it.
 
@@ -66,6 +88,13 @@ def checked_number(out_trade_no: str) -> str:
     if not _OUT_TRADE_NO.fullmatch(out_trade_no):
         raise ValueError("out_trade_no is 6 to 32 digits and letters")
     return out_trade_no
+
+
+def checked_refund_number(out_refund_no: str) -> str:
+    """The number of a refund of ours. Raises: ValueError - 6 to 64 digits and letters it is not."""
+    if not _OUT_REFUND_NO.fullmatch(out_refund_no):
+        raise ValueError("out_refund_no is 6 to 64 digits and letters")
+    return out_refund_no
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
@@ -96,10 +125,37 @@ def trade_from(resource: Mapping[str, Any]) -> Trade:
         mch_id=_text(resource, "mchid"),
         transaction_id=_optional_text(resource, "transaction_id"),
         openid=_optional_text(payer, "openid"),
-        amount_fen=_amount(amount),
+        amount_fen=_fen(amount, "total"),
         currency=_optional_text(amount, "currency") or "",
         paid_at=_moment(_optional_text(resource, "success_time")),
         raw_state_desc=_text(resource, "trade_state_desc", required=False, longest=_LONGEST_DESCRIPTION),
+    )
+
+
+def refund_from(resource: Mapping[str, Any]) -> RefundTrade:
+    """The known fields of a refund, from an answer or a notification; all others are left behind.
+
+    Raises: Malformed - a field is missing or of another type; the message names it.
+    """
+    # Answers say `status`, notifications `refund_status`.
+    state = _text(resource, "status" if "status" in resource else "refund_status")
+    if state not in REFUND_STATES:
+        raise Malformed("unknown refund status")
+    amount = _object(resource, "amount")
+    refund_fen, total_fen = _fen(amount, "refund"), _fen(amount, "total")
+    if refund_fen is None or total_fen is None:
+        raise Malformed("amount.refund or amount.total is missing")
+    return RefundTrade(
+        out_refund_no=_text(resource, "out_refund_no"),
+        refund_id=_text(resource, "refund_id"),
+        out_trade_no=_text(resource, "out_trade_no"),
+        transaction_id=_text(resource, "transaction_id"),
+        status=state,
+        amount_fen=refund_fen,
+        total_fen=total_fen,
+        currency=_optional_text(amount, "currency") or "",
+        mch_id=_optional_text(resource, "mchid") or "",
+        success_at=_moment(_optional_text(resource, "success_time")),
     )
 
 
@@ -166,14 +222,14 @@ def _object(source: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value
 
 
-def _amount(amount: Mapping[str, Any]) -> int | None:
-    total = amount.get("total")
-    if total is None:
+def _fen(amount: Mapping[str, Any], name: str) -> int | None:
+    value = amount.get(name)
+    if value is None:
         return None
     # bool is an int in Python and no amount anywhere; the upper bound keeps it a database integer.
-    if not isinstance(total, int) or isinstance(total, bool) or not 0 <= total < 2**53:
-        raise Malformed("amount.total is no whole number of fen")
-    return total
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
+        raise Malformed(f"amount.{name} is no whole number of fen")
+    return value
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -18,6 +18,7 @@ View = Callable[P, ResponseReturnValue]
 OwnView = Callable[Concatenate[str, P], ResponseReturnValue]
 
 CONNECT_FIRST = "请先连接 GUET-WiFi"
+SAFE_METHODS = ("GET", "HEAD")
 
 
 def in_wechat() -> bool:
@@ -46,7 +47,7 @@ def openid_first(view: OwnView[P]) -> View[P]:
 
 def ask_wechat() -> ResponseReturnValue:
     """Send the browser to WeChat for its openid and back to this very page."""
-    if request.method != "GET" or wants_json():
+    if request.method not in SAFE_METHODS or wants_json():
         raise LoginNeeded("登录已过期，请刷新页面后重试")
     if not in_wechat():
         return render_template("outside_wechat.html", code=qr.page_code(), url=qr.page_url())
@@ -63,7 +64,7 @@ def account_first(view: OwnView[P]) -> View[P]:
         account_no = signin.portal_account()
         if account_no is not None:
             return view(account_no, *args, **kwargs)
-        if request.method != "GET" or wants_json():
+        if request.method not in SAFE_METHODS or wants_json():
             raise LoginNeeded("登录已过期，请重新登录")
         return redirect(f"/self/login?next={request.path}")
 

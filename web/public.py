@@ -42,6 +42,8 @@ def status() -> ResponseReturnValue:
     """The same for people; may be cached for a few seconds."""
     response: Response = make_response(render_template("status.html", report=_report()))
     response.headers["Cache-Control"] = "public, max-age=10"
+    # The colours come from a cookie.
+    response.vary.add("Cookie")
     return response
 
 

@@ -8,6 +8,7 @@ from billing.embedded import accounts, grants, ledger
 from billing.embedded.balance import Found, read_balance
 from billing.embedded.catalogue import offers
 from billing.embedded.faults import changing, looking
+from billing.embedded.reversal import Reversal, find_reversal, post_reversal
 from billing.embedded.usage import by_day
 from billing.interface import (
     AccountName,
@@ -30,7 +31,7 @@ MAX_KEY_LENGTH = 64
 
 
 class KeyUsedOtherwise(Refused):
-    """This key has credited another account or another amount before."""
+    """This key has credited or reversed something else before."""
 
     status = 409
     code = "E-KEY"
@@ -49,7 +50,13 @@ class EmbeddedBilling:
     def capabilities(self) -> Capabilities:
         """What this engine can do today; it is asked without a network."""
         return Capabilities(
-            find_credit=True, exchange=False, usage=True, sessions=False, kick=False, local=True
+            find_credit=True,
+            reverse=True,
+            exchange=False,
+            usage=True,
+            sessions=False,
+            kick=False,
+            local=True,
         )
 
     def find_account(self, account_no: str) -> AccountName:
@@ -75,10 +82,7 @@ class EmbeddedBilling:
 
         Raises: NoSuchAccount, AmountInvalid, KeyUsedOtherwise - certainly not done; Unknown - ask.
         """
-        if not 0 < amount_fen <= MAX_CREDIT_FEN:
-            raise AmountInvalid("充值金额无效")
-        if not 0 < len(key) <= MAX_KEY_LENGTH:
-            raise ValueError(f"a credit key has 1 to {MAX_KEY_LENGTH} characters")
+        _check(amount_fen, key)
         with changing():
             try:
                 return self._credit_once(account_no, amount_fen, key)
@@ -93,6 +97,29 @@ class EmbeddedBilling:
         """The credit with this key, None when there certainly is none. Raises: Unavailable."""
         with looking():
             return self._known_credit(key)
+
+    def reverse(self, account_no: str, amount_fen: int, *, key: str, credit_key: str) -> CreditReceipt:
+        """Take (part of) a credit off the account again, once per key.
+
+        Raises: AmountInvalid, NotReversible, BalanceTooLow, KeyUsedOtherwise - certainly not done;
+            Unknown - ask.
+        """
+        _check(amount_fen, key)
+        with changing():
+            try:
+                return self._reverse_once(account_no, amount_fen, key, credit_key)
+            except IntegrityError:
+                # Somebody committed the same key between our look and our insert.
+                known = self._known_reversal(key)
+                if known is None:
+                    raise
+        return _same_reversal(known, account_no, amount_fen, credit_key)
+
+    def find_reversal(self, key: str) -> CreditReceipt | None:
+        """The reversal with this key, None when there certainly is none. Raises: Unavailable."""
+        with looking():
+            known = self._known_reversal(key)
+        return None if known is None else _receipt(key, known.entry)
 
     def catalogue(self) -> list[Offer]:
         """Packages on sale now, specials first, then by price. Raises: Unavailable."""
@@ -149,6 +176,28 @@ class EmbeddedBilling:
             )
         return CreditReceipt(key, account_no, amount_fen, CreditOutcome.APPLIED, balance_fen, now)
 
+    def _known_reversal(self, key: str) -> Reversal | None:
+        with self._database.reading() as session:
+            return find_reversal(session, key)
+
+    def _reverse_once(self, account_no: str, amount_fen: int, key: str, credit_key: str) -> CreditReceipt:
+        now = self._clock()
+        with self._database.transaction() as session:
+            known = find_reversal(session, key)
+            if known is not None:
+                return _same_reversal(known, account_no, amount_fen, credit_key)
+            balance_fen = post_reversal(
+                session, key=key, credit_key=credit_key, account_no=account_no, amount_fen=amount_fen, at=now
+            )
+        return CreditReceipt(key, account_no, amount_fen, CreditOutcome.APPLIED, balance_fen, now)
+
+
+def _check(amount_fen: int, key: str) -> None:
+    if not 0 < amount_fen <= MAX_CREDIT_FEN:
+        raise AmountInvalid("金额无效")
+    if not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise ValueError(f"a key has 1 to {MAX_KEY_LENGTH} characters")
+
 
 def _receipt(key: str, known: ledger.CreditEntry) -> CreditReceipt:
     return CreditReceipt(
@@ -160,3 +209,9 @@ def _same_credit(known: CreditReceipt, account_no: str, amount_fen: int) -> Cred
     if (known.account_no, known.amount_fen) != (account_no, amount_fen):
         raise KeyUsedOtherwise
     return known
+
+
+def _same_reversal(known: Reversal, account_no: str, amount_fen: int, credit_key: str) -> CreditReceipt:
+    if known.credit_key != credit_key:
+        raise KeyUsedOtherwise
+    return _same_credit(_receipt(known.key, known.entry), account_no, amount_fen)

@@ -90,15 +90,20 @@ def post(
 def post_credit(session: Session, *, key: str, account_no: str, amount_fen: int, at: datetime) -> int:
     """Put money that was paid in on an account. Returns: the new balance. Raises: as `post`."""
     legs = (Leg(book_of(account_no), amount_fen), Leg(CLEARING, -amount_fen))
-    return post(session, key=_credit_key(key), kind=CREDIT, legs=legs, at=at)[account_no]
+    return post(session, key=credit_key(key), kind=CREDIT, legs=legs, at=at)[account_no]
 
 
 def find_credit(session: Session, key: str) -> CreditEntry | None:
     """The credit with this key, or None."""
+    return find_entry(session, credit_key(key))
+
+
+def find_entry(session: Session, entry_key: str) -> CreditEntry | None:
+    """The entry with this whole key, as its one account sees it, or None."""
     query = (
         select(Entry.at, Posting.id, Posting.book, Posting.amount_fen)
         .join(Posting, Posting.entry_id == Entry.id)
-        .where(Entry.key == _credit_key(key), Posting.book.startswith(_ACCOUNT))
+        .where(Entry.key == entry_key, Posting.book.startswith(_ACCOUNT))
     )
     row = session.execute(query).one_or_none()
     if row is None:
@@ -133,8 +138,8 @@ def wrong_balances(session: Session, *, limit: int = 100) -> list[str]:
     return list(session.scalars(query.limit(limit)))
 
 
-def _credit_key(key: str) -> str:
-    # Keys of credits and of other entries never meet.
+def credit_key(key: str) -> str:
+    """The whole key of a credit's entry: keys of credits and of other entries never meet."""
     return f"{CREDIT}:{key}"
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 
@@ -14,6 +15,8 @@ from billing.registry import DemoAccount, build, seed_demo
 from models.db import Database
 from models.errors import NoSuchAccount, Refused
 from tests.billing.fixed_clock import FixedClock
+
+T = TypeVar("T")
 
 LI = DemoAccount("2400101001", "李小明", balance_fen=1234, daily_gb=(1, 0, 2))
 WANG = DemoAccount("2400101002", "王芳")
@@ -153,6 +156,111 @@ def test_different_credits_at_once_all_count(backend: BillingBackend) -> None:
     assert backend.balance(LI.account_no).balance_fen == LI.balance_fen + 8 * 500
 
 
+@pytest.fixture
+def reversing(backend: BillingBackend) -> BillingBackend:
+    """A back end that can reverse, with a credit C1 of 500 fen on LI's account."""
+    if not backend.capabilities().reverse:
+        pytest.skip("this back end cannot reverse; refunds of credited orders wait for a person")
+    backend.credit(LI.account_no, 500, key="C1")
+    return backend
+
+
+def test_a_reversal_takes_the_credit_off_the_account(reversing: BillingBackend) -> None:
+    receipt = reversing.reverse(LI.account_no, 200, key="V1", credit_key="C1")
+    assert receipt.outcome is CreditOutcome.APPLIED
+    assert (receipt.key, receipt.account_no, receipt.amount_fen) == ("V1", LI.account_no, 200)
+    assert receipt.balance_fen in (None, LI.balance_fen + 300)
+    assert reversing.balance(LI.account_no).balance_fen == LI.balance_fen + 300
+
+
+def test_the_same_reversal_key_reverses_once(reversing: BillingBackend) -> None:
+    first = reversing.reverse(LI.account_no, 200, key="V1", credit_key="C1")
+    again = reversing.reverse(LI.account_no, 200, key="V1", credit_key="C1")
+    assert again.outcome is CreditOutcome.ALREADY_APPLIED
+    assert (again.amount_fen, again.balance_fen, again.at) == (200, first.balance_fen, first.at)
+    assert reversing.balance(LI.account_no).balance_fen == LI.balance_fen + 300
+
+
+def test_a_reversal_can_be_asked_about_by_its_key(reversing: BillingBackend) -> None:
+    assert reversing.find_reversal("V1") is None
+    assert reversing.find_reversal("C1") is None, "a credit is no reversal"
+    given = reversing.reverse(LI.account_no, 200, key="V1", credit_key="C1")
+    found = reversing.find_reversal("V1")
+    assert found is not None
+    assert (found.account_no, found.amount_fen, found.at) == (LI.account_no, 200, given.at)
+    assert reversing.find_credit("V1") is None, "a reversal is no credit"
+
+
+@pytest.mark.parametrize(
+    ("account_no", "amount_fen", "key", "credit_key"),
+    [
+        (LI.account_no, 200, "V2", "C9"),
+        (WANG.account_no, 200, "V2", "C1"),
+        (NOBODY, 200, "V2", "C1"),
+        (LI.account_no, 501, "V2", "C1"),
+        (LI.account_no, 301, "V2", "C1"),
+        (LI.account_no, 0, "V2", "C1"),
+        (LI.account_no, -1, "V2", "C1"),
+        (LI.account_no, 201, "V1", "C1"),
+        (WANG.account_no, 200, "V1", "C1"),
+        (LI.account_no, 200, "V1", "C2"),
+    ],
+)
+def test_a_reversal_that_fits_no_credit_is_refused_and_changes_nothing(
+    reversing: BillingBackend, account_no: str, amount_fen: int, key: str, credit_key: str
+) -> None:
+    # 301 fen: together with V1 more than C1 ever gave, though the account holds enough.
+    reversing.credit(LI.account_no, 700, key="C2")
+    reversing.reverse(LI.account_no, 200, key="V1", credit_key="C1")
+    with pytest.raises(Refused):
+        reversing.reverse(account_no, amount_fen, key=key, credit_key=credit_key)
+    assert reversing.find_reversal("V2") is None
+    assert reversing.balance(LI.account_no).balance_fen == LI.balance_fen + 1000
+    assert reversing.balance(WANG.account_no).balance_fen == 0
+
+
+def test_money_that_was_spent_cannot_be_reversed(subject: Subject) -> None:
+    backend = subject.backend
+    if not backend.capabilities().reverse:
+        pytest.skip("this back end cannot reverse")
+    backend.credit(WANG.account_no, 500, key="C1")
+    backend.credit(WANG.account_no, 300, key="C2")
+    # The account is emptied by what a test can do everywhere: reversing the other credit first.
+    backend.reverse(WANG.account_no, 300, key="V2", credit_key="C2")
+    backend.reverse(WANG.account_no, 400, key="V1", credit_key="C1")
+    with pytest.raises(Refused):
+        backend.reverse(WANG.account_no, 101, key="V3", credit_key="C1")
+    assert backend.balance(WANG.account_no).balance_fen == 100
+
+
+def test_the_same_reversal_from_eight_sides_at_once_is_applied_once(reversing: BillingBackend) -> None:
+    receipts = at_once([_reversal(reversing, "V1", 200)] * 8)
+    outcomes = [receipt.outcome for receipt in receipts]
+    assert outcomes.count(CreditOutcome.APPLIED) == 1
+    assert outcomes.count(CreditOutcome.ALREADY_APPLIED) == 7
+    assert reversing.balance(LI.account_no).balance_fen == LI.balance_fen + 300
+
+
+def test_reversals_at_once_never_exceed_the_credit(reversing: BillingBackend) -> None:
+    # Fails when the sum is checked before the account's row is locked.
+    reversing.credit(LI.account_no, 5000, key="C2")
+    refused: list[Refused] = []
+
+    def attempt(key: str) -> Callable[[], CreditReceipt | None]:
+        def run() -> CreditReceipt | None:
+            try:
+                return reversing.reverse(LI.account_no, 200, key=key, credit_key="C1")
+            except Refused as refusal:
+                refused.append(refusal)
+                return None
+
+        return run
+
+    at_once([attempt(f"V{number}") for number in range(8)])
+    assert len(refused) == 6
+    assert reversing.balance(LI.account_no).balance_fen == LI.balance_fen + 5100
+
+
 def test_packages_on_sale_come_specials_first_then_by_price(backend: BillingBackend) -> None:
     offers = backend.catalogue()
     assert [(offer.price_fen, offer.quota_bytes, offer.validity_months) for offer in offers] == [
@@ -185,13 +293,17 @@ def _credit(backend: BillingBackend, key: str) -> Callable[[], CreditReceipt]:
     return lambda: backend.credit(LI.account_no, 500, key=key)
 
 
-def at_once(calls: list[Callable[[], CreditReceipt]]) -> list[CreditReceipt]:
+def _reversal(backend: BillingBackend, key: str, amount_fen: int) -> Callable[[], CreditReceipt]:
+    return lambda: backend.reverse(LI.account_no, amount_fen, key=key, credit_key="C1")
+
+
+def at_once(calls: list[Callable[[], T]]) -> list[T]:
     """Run all calls in threads that start together; the first failure is raised here."""
     start = threading.Barrier(len(calls))
-    done: list[CreditReceipt] = []
+    done: list[T] = []
     failures: list[BaseException] = []
 
-    def run(call: Callable[[], CreditReceipt]) -> None:
+    def run(call: Callable[[], T]) -> None:
         start.wait()
         try:
             done.append(call())

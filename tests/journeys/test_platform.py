@@ -63,27 +63,25 @@ def test_a_follow_that_comes_three_times_is_one_person(town: Town) -> None:
     assert town.person(student).scene == "dorm-9"
 
 
-def test_what_takes_too_long_is_announced_and_follows_as_a_message(town: Town) -> None:
-    student = town.newcomer().bound()
-    student.say("充值5")
-    order_no = link_in(student.say("确认"), "/h5/pay/").rsplit("/", 1)[-1]
+def test_what_takes_too_long_is_announced_and_follows_as_a_message(make_rig: Callable[..., Rig]) -> None:
+    # No worker: it would ask WeChat about the order as well.
+    rig = make_rig(workers=0)
+    phone = rig.phone()
+    phone.follow()
+    phone.bind()
+    phone.say("充值5")
+    pay_page = phone.open(link_in(phone.say("确认"), "/h5/pay/"))
     # WeChat must have heard of the order, or it is not asked about it.
-    student.open(f"/h5/pay/{order_no}")
-    student.post_json(student.open(f"/h5/pay/{order_no}"), f"/h5/pay/{order_no}/params")
-    slow = {"name": "delay", "place": "pay.query", "args": {"seconds": 5.5}}
-    student.api("POST", "/sim/faults", slow)
+    phone.post_json(pay_page, f"{pay_page.url}/params")
+    phone.api("POST", "/sim/faults", {"name": "delay", "place": "pay.query", "args": {"seconds": 5.5}})
     # The platform hangs up after two seconds each time: a retry meets the handler still at work.
-    pusher = town.rig.sandbox.oa.pusher
-    patience_s, pusher.timeout_s = pusher.timeout_s, 2.0
-    try:
-        delivery = student.push("text", text="没到账")
-    finally:
-        pusher.timeout_s = patience_s
+    rig.sandbox.oa.pusher.timeout_s = 2.0
+    delivery = phone.api("POST", f"/sim/students/{phone.student}/text", {"text": "没到账"})["delivery"]
     assert len(delivery["tries"]) > 1
     assert "正在处理" in text_of(delivery)
-    assert "还没有收到付款" in student.wait_for("订单", "还没有收到付款")
-    asked = [e for e in student.api("GET", "/sim/wire")["exchanges"] if e["kind"] == "pay.query"]
-    assert len([e for e in asked if order_no in e["url"]]) == 1
+    assert "订单" in phone.wait_for("还没有收到付款")
+    asked = [e for e in phone.api("GET", "/sim/wire")["exchanges"] if e["kind"] == "pay.query"]
+    assert len(asked) == 1
 
 
 def test_without_redis_people_are_still_answered(make_rig: Callable[..., Rig], tmp_path: Path) -> None:
@@ -98,8 +96,7 @@ def test_without_redis_people_are_still_answered(make_rig: Callable[..., Rig], t
         assert taps(phone.say("充值"))[0] == "充值5"
         assert "欢迎" in rig.phone("xiaohong").follow()
         assert len(taps(phone.say("完全听不懂的话"))) == 4
-        repeated = phone.api("POST", "/sim/faults", {"name": "drop_answer", "place": "push", "times": 2})
-        assert repeated["faults"]
+        phone.api("POST", "/sim/faults", {"name": "drop_answer", "place": "push", "times": 2})
         assert "余额：12.34 元" in phone.say("余额")
         server.restart()
         eventually(lambda: phone.say("充值5") and "/h5/pay/" in phone.say("确认"), "chat state again")
@@ -236,8 +233,8 @@ FALSE_NOTICES = {
     "two ids": b'{"id":"EV-1","id":"EV-2"}',
     "no resource": NOTICE % b"null",
     "plain resource": NOTICE % b'{"out_trade_no":"r1","trade_state":"SUCCESS"}',
-    "wrong cipher text": NOTICE % b'{"algorithm":"AEAD_AES_256_GCM","nonce":"n","associated_data":"transaction",'
-    b'"ciphertext":"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="}',
+    "wrong cipher text": NOTICE
+    % b'{"algorithm":"AEAD_AES_256_GCM","nonce":"n","associated_data":"","ciphertext":"QUJDREVGR0hJSktM"}',
     "not a number": NOTICE % b"NaN",
     "a huge number": NOTICE % (b"9" * 20_000),
 }  # fmt: skip
@@ -253,3 +250,10 @@ def test_a_false_payment_notice_is_refused_signed_or_not(town: Town, entrance: E
 
 def test_after_all_that_people_are_still_answered(town: Town) -> None:
     assert understood(town.newcomer().bound().say("余额"))
+
+
+def test_the_same_push_without_the_hostile_part_is_taken(
+    town: Town, entrance: Entrance, credentials: Credentials
+) -> None:
+    us = f"<ToUserName>{credentials.original_id}</ToUserName>"
+    assert entrance.push(f"<xml>{us}{message()}</xml>".encode()) == 200

@@ -71,7 +71,7 @@ class BrowserSite:
         self, browser: Browser, *, openid: str | None = OPENID, look: str = "auto", **options: Any
     ) -> Iterator[tuple[BrowserContext, Page]]:
         """A phone with WeChat; fails at the end when a page logged an error (a CSP violation, say)."""
-        phone = {
+        phone: dict[str, Any] = {
             "viewport": {"width": 320, "height": 667}, "is_mobile": True, "has_touch": True,
             "locale": "zh-CN", "user_agent": WECHAT_UA,
         }  # fmt: skip

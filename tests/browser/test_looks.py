@@ -1,0 +1,95 @@
+"""Every page as the phone shows it, with a student's real data: nothing cut off, nothing axe complains about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Frame
+
+from app.phone import link_in
+from tests.browser.conftest import Hold
+from tests.browser_rig import NEEDS_BROWSER
+from tests.journeys.town import Student, Town
+
+pytestmark = NEEDS_BROWSER
+
+ROOT = Path(__file__).parent.parent.parent
+RULES = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
+    "resultTypes": ["violations"],
+}
+OTHER = "欧阳小小红"
+
+
+@pytest.fixture(scope="module")
+def shots() -> Path:
+    """Where the pictures go for people to look at; git does not keep them."""
+    folder = ROOT / "var" / "shots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def too_wide(frame: Frame, name: str) -> list[str]:
+    """A complaint when the page can be scrolled sideways."""
+    extra = frame.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return [f"{name}: {extra} px too wide"] if extra > 0 else []
+
+
+def complaints(frame: Frame, name: str) -> list[str]:
+    """What axe finds."""
+    frame.evaluate(Axe().axe_script)
+    violations = frame.evaluate("rules => axe.run(rules)", RULES)["violations"]
+    return [f"{name}: {v['id']} {[node['html'][:120] for node in v['nodes'][:3]]}" for v in violations]
+
+
+def pages_of(town: Town, student: Student) -> dict[str, str]:
+    """The addresses of a student who has done a bit of everything."""
+    paid = _order(student, "充值20")
+    student.pay(paid)
+    student.wait_for("充值到账")
+    other = town.newcomer(OTHER)
+    for words in ("给他人充值", other.account_no, other.account_no, "确认"):
+        student.say(words)
+    unpaid, closed = _order(student, "200"), _order(student, "充值50")
+    student.submit(student.open(closed), student.open(closed).form("/cancel"))
+    return {
+        "recharge": "/h5/recharge",
+        "recharge-other": f"/h5/recharge?account={other.account_no}&amount=other",
+        "pay": unpaid,
+        "order-unpaid": unpaid.replace("/pay/", "/orders/"),
+        "order-credited": paid.replace("/pay/", "/orders/"),
+        "order-closed": closed.replace("/pay/", "/orders/"),
+        "orders": "/h5/orders",
+        "bind": "/h5/bind",
+        "usage": "/h5/usage",
+        "notices": "/h5/notices",
+        "help": "/h5/help",
+        "look": "/h5/look",
+        "portal": "/self/",
+    }
+
+
+def _order(student: Student, words: str) -> str:
+    student.say(words)
+    return link_in(student.say("确认"), "/h5/pay/")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_fits_the_phone_and_can_be_read(town: Town, hold: Hold, scheme: str, shots: Path) -> None:
+    student = town.newcomer(daily_gb=(2, 1, 0, 3, 2, 1, 4, 2)).bound()
+    pages = pages_of(town, student)
+    screen = hold(student, color_scheme=scheme, reduced_motion="reduce")
+    screen.open("/self/")
+    screen.log_in()
+    found = []
+    for name, path in pages.items():
+        frame = screen.open(path)
+        for size in ("100", "200"):
+            screen.page.get_by_test_id("type-size").select_option(size)
+            found += too_wide(frame, f"{name} at {size} %")
+            screen.page.get_by_test_id("phone").screenshot(path=shots / f"{name}-{scheme}-{size}.png")
+        screen.page.get_by_test_id("type-size").select_option("100")
+        found += complaints(frame, name)
+    assert found == []

@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+import pytest
+
+from models.db import Database
+from tests.builders import World
+
+
+@pytest.fixture
+def world(sqlite_database: Database) -> World:
+    return World(sqlite_database)

@@ -1,0 +1,130 @@
+"""Sweeper, sealed journal, periodic jobs."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import delete, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from models import journal
+from models.db import Database
+from models.journal import JournalRow, JournalSeal
+from models.outbox import OutboxItem, OutboxStatus
+from models.schedule import Periodic
+from payments import periodic, sealing, sweep
+from payments.services import Services
+from tests.builders import NOON, World
+
+
+@pytest.fixture
+def either(any_database: Database) -> World:
+    return World(any_database)
+
+
+def forget(world: World, kind: str) -> None:
+    with world.database.transaction() as session:
+        session.execute(delete(OutboxItem).where(OutboxItem.kind == kind))
+
+
+@pytest.mark.parametrize("kind", ["settle", "credit"])
+def test_work_that_nobody_drives_is_promised_again(either: World, kind: str) -> None:
+    view = either.prepaid() if kind == "settle" else either.paid()
+    forget(either, kind)
+    either.clock.forward(hours=1)
+    sweep.sweep(either.services)
+    assert [item.key for item in either.claim(kind)] == [view.order_no]
+
+
+def test_work_marked_as_done_too_early_is_promised_again(world: World) -> None:
+    view = world.paid()
+    with world.database.transaction() as session:
+        session.execute(update(OutboxItem).values(status=OutboxStatus.DONE))
+    world.clock.forward(hours=1)
+    sweep.sweep(world.services)
+    assert view.order_no in [item.key for item in world.claim("credit")]
+
+
+def test_work_in_hand_is_left_alone(world: World) -> None:
+    world.paid()
+    held = world.claim("credit", "settle")
+    world.clock.forward(minutes=10)
+    sweep.sweep(world.services)
+    assert {i.attempts for i in world.claim("credit")} == {held[0].attempts + 1}
+
+
+def noted(world: World, count: int) -> None:
+    with world.database.transaction() as session:
+        for number in range(count):
+            journal.note(session, "test", order_no=None, actor="t", now=world.clock(), number=number)
+
+
+def findings(world: World) -> list[str]:
+    with world.database.reading() as session:
+        return list(sealing.verify(session, world.clock()))
+
+
+def test_the_sealed_journal_verifies(either: World) -> None:
+    noted(either, 5)
+    sealing.seal(either.services)
+    noted(either, 3)
+    sealing.seal(either.services)
+    assert findings(either) == []
+    with either.database.reading() as session:
+        assert session.scalars(select(JournalSeal.position).order_by(JournalSeal.position)).all() == [
+            *range(1, 9)
+        ]
+
+
+def test_the_database_refuses_to_change_the_journal(either: World) -> None:
+    noted(either, 1)
+    for statement in (update(JournalRow).values(actor="x"), delete(JournalRow)):
+        with pytest.raises(IntegrityError), either.database.transaction() as session:
+            session.execute(statement)
+
+
+def test_a_changed_row_is_found(world: World) -> None:
+    noted(world, 3)
+    sealing.seal(world.services)
+    with world.database.transaction() as session:
+        session.execute(text("DROP TRIGGER journal_no_update"))
+        session.execute(text("UPDATE journal SET actor = 'thief' WHERE id = 2"))
+    assert findings(world) == ["row 2 is not what was sealed"]
+
+
+def test_a_row_that_nobody_seals_is_found(world: World) -> None:
+    noted(world, 1)
+    assert findings(world) == []
+    world.clock.forward(hours=1)
+    assert findings(world) == ["1 rows are unsealed"]
+
+
+def test_a_periodic_job_runs_once_a_turn_however_many_ask(either: World) -> None:
+    ran: list[int] = []
+
+    def run(_services: Services) -> None:
+        ran.append(1)
+
+    jobs = {"job": periodic.Job(run, periodic.every(60))}
+    periodic.run_due(either.services, jobs)
+    assert ran == []
+    either.clock.forward(seconds=61)
+    assert [periodic.run_due(either.services, jobs) for _ in range(3)] == [1, 0, 0]
+    assert ran == [1]
+
+
+def test_a_job_that_fails_has_its_next_turn_all_the_same(world: World) -> None:
+    def fail(_services: Services) -> None:
+        raise ZeroDivisionError
+
+    jobs = {"job": periodic.Job(fail, periodic.every(60))}
+    periodic.run_due(world.services, jobs)
+    world.clock.forward(seconds=61)
+    assert periodic.run_due(world.services, jobs) == 1
+    with world.database.reading() as session:
+        assert "ZeroDivisionError" in (session.scalars(select(Periodic.last_error)).one() or "")
+
+
+def test_a_daily_turn_is_at_campus_time() -> None:
+    turn = periodic.daily(10, 10)
+    # NOON is 12:00 on campus: today's 10:10 is over.
+    assert turn(NOON).isoformat() == "2026-03-11T10:10:00+08:00"

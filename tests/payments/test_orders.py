@@ -1,0 +1,222 @@
+"""Orders before, while and after they are paid, on the scripted outsides."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select
+
+from models.errors import (
+    AmountOutOfRange,
+    IllegalTransition,
+    LimitReached,
+    Mismatch,
+    NoSuchOrder,
+    Unavailable,
+    Unknown,
+)
+from models.journal import JournalRow
+from models.order import Credit, Order, OrderAction, OrderEvent, OrderStatus, PaymentFact
+from models.review import ReviewItem, ReviewKind
+from payments import orders, settle
+from payments.outcome import Done, Later
+from payments.views import OrderView, Step, steps
+from payments.wechatpay_errors import OrderClosed
+from tests.builders import NOON, PAYER, World
+
+
+def settle_once(world: World, view: OrderView) -> object:
+    (held,) = [item for item in world.claim("settle") if item.key == view.order_no]
+    return settle.deliver(world.services, held)
+
+
+def test_the_order_is_committed_before_wechat_hears_of_it(world: World) -> None:
+    world.pay.troubles = [Unknown("timeout")]
+    view = world.start()
+    with pytest.raises(Unknown):
+        orders.pay_params(world.services, order_no=view.order_no, openid=PAYER)
+    assert world.order(view).status == OrderStatus.CREATED
+    assert orders.pay_params(world.services, order_no=view.order_no, openid=PAYER)
+    assert world.order(view).status == OrderStatus.PREPAID
+
+
+def test_the_same_wish_finds_the_open_order(world: World) -> None:
+    assert world.start().order_no == world.start().order_no
+    assert world.start(600).order_no != world.start().order_no
+
+
+def test_an_order_about_to_expire_is_not_offered_again(world: World) -> None:
+    first = world.start()
+    world.clock.forward(minutes=29)
+    second = world.start()
+    assert first.order_no != second.order_no
+    assert second.payable
+
+
+@pytest.mark.parametrize("amount_fen", [0, 99, 50_100, 550])
+def test_an_amount_outside_the_rules_makes_no_order(world: World, amount_fen: int) -> None:
+    with pytest.raises(AmountOutOfRange):
+        world.start(amount_fen)
+    with world.database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Order)) == 0
+
+
+def test_the_daily_limit_counts_what_was_paid_today(world: World) -> None:
+    for _ in range(4):
+        world.paid(50_000)
+        world.clock.forward(minutes=30)
+    with pytest.raises(LimitReached):
+        world.start(100)
+    world.clock.forward(days=1)
+    assert world.start(100)
+
+
+def test_another_persons_order_does_not_exist(world: World) -> None:
+    view = world.start()
+    for ask in (orders.look, orders.check_now, orders.cancel, orders.pay_params):
+        with pytest.raises(NoSuchOrder):
+            ask(world.services, order_no=view.order_no, openid="oSomebodyElse")
+
+
+def test_a_paid_order_cannot_be_paid_again(world: World) -> None:
+    view = world.paid()
+    with pytest.raises(IllegalTransition):
+        orders.pay_params(world.services, order_no=view.order_no, openid=PAYER)
+
+
+def test_an_order_closed_at_wechat_gets_a_new_number(world: World) -> None:
+    view = world.start()
+    world.pay.troubles = [OrderClosed("ORDERCLOSED", "", "")]
+    params = orders.pay_params(world.services, order_no=view.order_no, openid=PAYER)
+    assert params["package"].endswith(f"{view.order_no}02")
+
+
+def test_a_second_notice_changes_nothing(world: World) -> None:
+    view = world.paid()
+    world.confirm(view)
+    with world.database.reading() as session:
+        counts = [session.scalar(select(func.count()).select_from(t)) for t in (Credit, PaymentFact)]
+        assert counts == [1, 1]
+        assert session.scalars(select(JournalRow.what)).all() == ["paid"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"amount_fen": 501}, "amount"),
+        ({"currency": "USD"}, "currency"),
+        ({"openid": "oThief"}, "openid"),
+        ({"out_trade_no": "nobody01"}, "out_trade_no"),
+    ],
+)
+def test_a_fact_that_contradicts_the_order_credits_nothing(
+    world: World, changes: dict[str, object], what: str
+) -> None:
+    view = world.prepaid()
+    with pytest.raises(Mismatch) as caught:
+        world.confirm(view, **changes)
+    assert caught.value.field == what
+    assert world.order(view).status == OrderStatus.PREPAID
+
+
+def test_the_same_number_with_another_transaction_is_a_contradiction(world: World) -> None:
+    view = world.paid()
+    with pytest.raises(Mismatch):
+        world.confirm(view, transaction_id="42other")
+
+
+def test_an_order_paid_twice_keeps_both_facts_and_asks_a_person(world: World) -> None:
+    view = world.start()
+    world.pay.troubles = [OrderClosed("ORDERCLOSED", "", "")]
+    orders.pay_params(world.services, order_no=view.order_no, openid=PAYER)
+    world.pay.trades[f"{view.order_no}01"] = "SUCCESS"
+    world.confirm(view)
+    world.confirm(view, out_trade_no=f"{view.order_no}02", transaction_id="42second")
+    with world.database.reading() as session:
+        assert session.scalar(select(func.sum(PaymentFact.amount_fen))) == 1000
+        assert session.scalar(select(func.count()).select_from(Credit)) == 1
+        assert session.scalars(select(ReviewItem.kind)).all() == [ReviewKind.SECOND_PAYMENT]
+
+
+def test_silence_is_asked_about_on_schedule_and_a_payment_found(world: World) -> None:
+    view = world.prepaid()
+    world.clock.forward(seconds=10)
+    assert settle_once(world, view) == Later(NOON + timedelta(seconds=30))
+    world.pay.trades[f"{view.order_no}01"] = "SUCCESS"
+    world.clock.forward(seconds=31)
+    assert settle_once(world, view) == Done()
+    assert world.order(view).status == OrderStatus.PAID
+
+
+def test_the_end_is_query_close_query(world: World) -> None:
+    view = world.prepaid()
+    world.clock.forward(minutes=31)
+    world.pay.calls.clear()
+    assert settle_once(world, view) == Done()
+    assert world.pay.calls == ["query", "close", "query"]
+    assert world.order(view).status == OrderStatus.EXPIRED
+
+
+def test_a_payment_in_the_moment_of_closing_wins(world: World) -> None:
+    view = world.prepaid()
+    world.clock.forward(minutes=31)
+    world.pay.pay_before_close = True
+    settle_once(world, view)
+    assert world.order(view).status == OrderStatus.PAID
+
+
+def test_an_order_wechat_never_saw_is_not_closed_there(world: World) -> None:
+    view = world.start()
+    world.clock.forward(minutes=31)
+    settle_once(world, view)
+    assert "close" not in world.pay.calls
+    assert world.order(view).status == OrderStatus.EXPIRED
+
+
+def test_without_wechats_word_an_order_does_not_end(world: World) -> None:
+    view = world.prepaid()
+    world.clock.forward(minutes=31)
+    world.pay.troubles = [Unavailable("down")]
+    with pytest.raises(Unavailable):
+        settle_once(world, view)
+    assert world.order(view).status == OrderStatus.PREPAID
+
+
+@pytest.mark.parametrize("end", [OrderAction.CLOSE, OrderAction.EXPIRE])
+def test_a_late_payment_is_accepted_and_marked(world: World, end: OrderAction) -> None:
+    view = world.prepaid()
+    settle.end(world.services, view.order_no, end, cause="test")
+    world.confirm(view)
+    order = world.order(view)
+    assert (order.status, order.late) == (OrderStatus.PAID, True)
+
+
+def test_giving_up_closes_the_order_at_wechat(world: World) -> None:
+    view = world.prepaid()
+    assert orders.cancel(world.services, order_no=view.order_no, openid=PAYER).step is Step.CLOSED
+    assert world.pay.trades[f"{view.order_no}01"] == "CLOSED"
+
+
+def test_each_state_leaves_one_event(world: World) -> None:
+    view = world.paid()
+    with world.database.reading() as session:
+        path = session.scalars(
+            select(OrderEvent.status).where(OrderEvent.order_id == view.id).order_by(OrderEvent.id)
+        ).all()
+    assert path == [OrderStatus.CREATED, OrderStatus.PREPAID, OrderStatus.PAID]
+
+
+def test_the_progress_bar_follows_the_money(world: World) -> None:
+    view = world.prepaid()
+    assert [state for _, state in steps(view)] == ["done", "now", "todo", "todo"]
+    world.confirm(view)
+    paid = orders.look(world.services, order_no=view.order_no, openid=PAYER)
+    assert [state for _, state in steps(paid)] == ["done", "done", "now", "todo"]
+
+
+def test_history_is_newest_first_and_goes_on_where_it_stopped(world: World) -> None:
+    made = [world.start(100 * n).order_no for n in range(1, 6)]
+    first = orders.history(world.services, openid=PAYER, limit=3)
+    rest = orders.history(world.services, openid=PAYER, limit=3, before_id=first[-1].id)
+    assert [view.order_no for view in (*first, *rest)] == made[::-1]
