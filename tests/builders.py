@@ -65,7 +65,13 @@ class ScriptedBilling:
 
     def capabilities(self) -> Capabilities:
         return Capabilities(
-            find_credit=self.can_find, exchange=False, usage=False, sessions=False, kick=False, local=True
+            find_credit=self.can_find,
+            exchange=False,
+            usage=False,
+            sessions=False,
+            kick=False,
+            local=True,
+            reverse=False,
         )
 
     def find_account(self, account_no: str) -> AccountName:

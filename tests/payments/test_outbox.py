@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.orm import Session
 
 from models.db import Database
 from models.errors import Conflict
@@ -46,13 +48,14 @@ def test_whoever_lost_the_lease_cannot_finish_postpone_park_or_insist(either: Wo
     either.clock.forward(seconds=31)
     (newer,) = either.claim("job", owner="b", lease_s=30)
     now = either.clock()
-    for attempt in (
+    attempts: list[Callable[[Session], None]] = [
         lambda s: outbox.finish(s, held, now=now),
         lambda s: outbox.postpone(s, held, now=now, due_at=now, error=None),
         lambda s: outbox.park(s, held, now=now, error="x"),
         lambda s: outbox.insist(s, held, now=now),
         lambda s: outbox.renew(s, held, now=now),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(Conflict), either.database.transaction() as session:
             attempt(session)
     with either.database.transaction() as session:
