@@ -14,7 +14,7 @@ import click
 
 from app import demo as demonstration
 from app import doctor as diagnosis
-from app import setup_file, wiring
+from app import metrics, setup_file, wiring
 from app.broadcasting import broadcast_group
 from app.listing import describe_order, list_orders
 from app.opening import DEFAULT_CONFIG, config_option, open_config
@@ -53,6 +53,8 @@ def worker(config_path: Path) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    if house.config.metrics.bind:
+        metrics.serve(house.database, house.web.clock, house.config.metrics.bind)
     house.worker().run(stopped)
     house.close()
 

@@ -150,6 +150,12 @@ class WorkerSection(Section):
     lease_s: float = Field(default=30.0, ge=1, le=600)
 
 
+class MetricsSection(Section):
+    """The table [metrics]."""
+
+    bind: str = ""
+
+
 class Config(BaseSettings):
     """The whole file."""
 
@@ -167,6 +173,7 @@ class Config(BaseSettings):
     recharge: RechargeSection = RechargeSection()
     identity: IdentitySection
     worker: WorkerSection = WorkerSection()
+    metrics: MetricsSection = MetricsSection()
 
     @classmethod
     def settings_customise_sources(

@@ -16,6 +16,7 @@ from app import wiring
 from app.config import Config
 from models import schema
 from models.errors import ServiceError
+from payments import conservation, sealing
 from payments.wechatpay_errors import TradeNotFound
 
 # Long enough for WeChat, never used for an order: those start with r and a date.
@@ -71,6 +72,13 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
         schema.check(house.database)
         return f"{house.database.dialect}, tables are up to date"
 
+    def books() -> str:
+        with house.database.reading() as session:
+            wrong = [*sealing.verify(session, house.web.clock()), *conservation.check(session)]
+        if wrong:
+            raise ValueError("; ".join(wrong[:3]))
+        return "every paid fen is accounted for, the journal is as it was sealed"
+
     def store() -> str:
         return f"Redis {house.redis.info('server')['redis_version']}"
 
@@ -87,6 +95,7 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
 
     return [
         ("database", database, "campusnet db upgrade; check [database] url"),
+        ("books", books, "do not repair by hand: campusnet orders show, campusnet review list"),
         ("redis", store, "check [redis] url; Debian: apt-get install redis-server"),
         ("wechat", wechat, "check app_id and app_secret, and the IP whitelist of 公众平台 (error 40164)"),
         ("wechatpay", pay, "check mch_id, merchant_serial, merchant_key_file and the clock of this machine"),

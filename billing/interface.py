@@ -6,10 +6,11 @@ Outcomes of every method: a value is *done*; `Refused` is *certainly not done*; 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class CreditOutcome(StrEnum):
@@ -32,6 +33,8 @@ class Capabilities:
     kick: bool
     # True when calls need no network, so that a chat handler may wait for them.
     local: bool
+    # True when `credits_between` works; without it reconciliation leaves billing out.
+    list_credits: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,14 @@ class CreditReceipt:
     outcome: CreditOutcome
     balance_fen: int | None
     at: datetime
+
+
+class CreditLine(NamedTuple):
+    """One credit as reconciliation reads it, millions at a time: as small as it can be."""
+
+    key: str
+    account_no: str
+    amount_fen: int
 
 
 @dataclass(frozen=True)
@@ -181,4 +192,12 @@ class BillingBackend(Protocol):
 
     def usage(self, account_no: str, *, days: int = 31) -> list[DayUsage]:
         """Traffic per campus day, oldest first; days without traffic are left out."""
+        ...
+
+    def credits_between(self, since: datetime, until: datetime) -> Iterator[CreditLine]:
+        """Every credit applied at `since` or later and before `until`, in any order, each as often as it was.
+
+        Streams: memory stays flat however many there are. Reversals are not credits and do not
+        take their credit off the list. Raises: Unavailable, also on the way.
+        """
         ...

@@ -35,6 +35,8 @@ class Entry(Base):
     """
 
     __tablename__ = "ledger_entry"
+    # Reconciliation reads one day of entries.
+    __table_args__ = (Index("ix_ledger_entry_at", "at"),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     key: Mapped[str] = mapped_column(String(80), unique=True)

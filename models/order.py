@@ -143,6 +143,8 @@ class PaymentFact(Base):
         UniqueConstraint("provider", "transaction_id"),
         UniqueConstraint("provider", "out_trade_no"),
         CheckConstraint("amount_fen > 0", name="amount_positive"),
+        # Reconciliation reads one day of facts.
+        Index("ix_payment_fact_paid_at", "paid_at"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, select, update
+from sqlalchemy import CheckConstraint, Date, ForeignKey, Index, String, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
@@ -61,7 +61,8 @@ class Refund(Base):
     """One refund under a number that is never used again; retries keep the number.
 
     `origin` is `ours`, or `external` for one that was made in the merchant console and found later.
-    `held` tells whether its amount is held in the order's allocation.
+    `held` tells whether its amount is held in the order's allocation; `billed_on` is the campus day
+    whose trade bill lists it.
     """
 
     __tablename__ = "refund"
@@ -85,6 +86,7 @@ class Refund(Base):
     approved_by: Mapped[str | None] = mapped_column(String(64))
     last_error: Mapped[str | None] = mapped_column(String(200))
     success_at: Mapped[datetime | None]
+    billed_on: Mapped[date | None] = mapped_column(Date)
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, Subquery, and_, case, cast, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, Subquery, and_, case, cast, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from models.allocation import Allocation
@@ -53,6 +53,7 @@ class Conservation:
 
 def conservation(session: Session) -> Conservation:
     """The sums now, over all orders."""
+    _hold_still(session)
     refunds = {bucket: _fen(total) for bucket, total in session.execute(_refunds_by_place())}
     resting = {bucket: _fen(total) for bucket, total in session.execute(_rest_by_place())}
 
@@ -75,8 +76,16 @@ def check(session: Session, *, embedded: bool = True) -> list[str]:
         embedded: also compare with the ledger of the embedded billing engine; a vendor's books are
             compared by reconciliation instead.
     """
+    _hold_still(session)
     found = [*_check_sums(session), *_check_states(session), *_check_allocation(session)]
     return [*found, *_check_ledger(session)] if embedded else found
+
+
+def _hold_still(session: Session) -> None:
+    # Several statements must see one moment. SQLite's transactions always do; PostgreSQL has to be
+    # told before its first statement, later it would refuse.
+    if not session.in_transaction() and session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 
 def _first_facts() -> Subquery:

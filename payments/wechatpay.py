@@ -56,6 +56,7 @@ __all__ = [
 
 NOTIFY_MAX_BYTES = 64 * 1024
 ANSWER_MAX_BYTES = 256 * 1024
+FILE_PIECE_BYTES = 256 * 1024
 POOL_SIZE = 32
 DESCRIPTION_MAX = 127
 REASON_MAX = 80
@@ -230,6 +231,35 @@ class WechatPay:
         """The known fields of a decrypted refund. Raises: Malformed."""
         return messages.refund_from(resource)
 
+    def look(self, target: str) -> dict[str, Any]:
+        """The signed answer to a question that changes nothing; `target` is path and query.
+
+        Raises: PayRefused; Unavailable; Unknown.
+        """
+        return self._look(target)
+
+    def download(self, target: str) -> Iterator[bytes]:
+        """The bytes of a file, piece by piece: its answer is not signed, so a hash must vouch for it.
+
+        Raises: PayRefused; Unavailable; Unknown - also on the way.
+        """
+        timeouts = (self._config.connect_timeout_s, self._config.read_timeout_s)
+        url = self._config.api_base + target
+        try:
+            with self._http.get(
+                url,
+                headers=self._headers("GET", target, b""),
+                timeout=timeouts,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                if response.status_code != 200:  # noqa: PLR2004 - HTTP
+                    raise _no_file(response)
+                while piece := response.raw.read1(FILE_PIECE_BYTES, decode_content=False):
+                    yield piece
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise _network_error(error) from None
+
     def _timestamp(self) -> str:
         return str(int(self._clock().timestamp()))
 
@@ -316,6 +346,13 @@ def _refund_of(answer: Mapping[str, Any], out_refund_no: str) -> RefundTrade:
     if found.out_refund_no != out_refund_no:
         raise Unknown("the answer is about another refund")
     return found
+
+
+def _no_file(response: requests.Response) -> Exception:
+    request_id = response.headers.get("Request-ID", "")[:128]
+    if not 400 <= response.status_code < 500:  # noqa: PLR2004 - the client errors of HTTP
+        return Unknown(f"HTTP {response.status_code} (Request-ID {request_id or 'none'})")
+    return refusal(response.status_code, response.raw.read(ANSWER_MAX_BYTES, decode_content=True), request_id)
 
 
 def _pieces(response: requests.Response, deadline_s: float) -> Iterator[bytes]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
+
 from sqlalchemy.exc import IntegrityError
 
 from billing.embedded import accounts, grants, ledger
 from billing.embedded.balance import Found, read_balance
 from billing.embedded.catalogue import offers
 from billing.embedded.faults import changing, looking
+from billing.embedded.listing import credit_lines
 from billing.embedded.reversal import Reversal, find_reversal, post_reversal
 from billing.embedded.usage import by_day
 from billing.interface import (
     AccountName,
     Balance,
     Capabilities,
+    CreditLine,
     CreditOutcome,
     CreditReceipt,
     DayUsage,
@@ -57,6 +62,7 @@ class EmbeddedBilling:
             sessions=False,
             kick=False,
             local=True,
+            list_credits=True,
         )
 
     def find_account(self, account_no: str) -> AccountName:
@@ -138,6 +144,11 @@ class EmbeddedBilling:
         """Traffic per campus day, oldest first. Raises: Unavailable."""
         with looking(), self._database.reading() as session:
             return by_day(session, account_no, today=campus_date(self._clock()), days=days)
+
+    def credits_between(self, since: datetime, until: datetime) -> Iterator[CreditLine]:
+        """Credits applied in this time, in the order of the ledger. Raises: Unavailable, also on the way."""
+        with looking():
+            yield from credit_lines(self._database, since, until)
 
     def _read_balance(self, account_no: str) -> Found:
         found = None

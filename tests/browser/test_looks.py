@@ -89,7 +89,7 @@ def test_every_page_fits_the_phone_and_can_be_read(town: Town, hold: Hold, schem
         for size in ("100", "200"):
             screen.page.get_by_test_id("type-size").select_option(size)
             found += too_wide(frame, f"{name} at {size} %")
-            screen.page.get_by_test_id("phone").screenshot(path=shots / f"{name}-{scheme}-{size}.png")
+            screen.page.locator("#phone").screenshot(path=shots / f"{name}-{scheme}-{size}.png")
         screen.page.get_by_test_id("type-size").select_option("100")
         found += complaints(frame, name)
     assert found == []

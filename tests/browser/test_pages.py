@@ -17,7 +17,8 @@ pytestmark = NEEDS_BROWSER
 def order_20(screen: Screen) -> None:
     """From the menu to the pay page of 20 yuan for one's own account."""
     screen.menu("网费充值", "立即充值")
-    screen.web.get_by_text("20 元").click()
+    screen.web.get_by_role("radio", name="50 元").click()
+    screen.web.get_by_role("radio", name="20 元").click()
     screen.web.get_by_role("button", name="下一步，核对 ¥20.00").click()
     expect(screen.heading).to_have_text("请核对")
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import time
 
+from models.clock import Clock
 from sandbox.credentials import Credentials
 from sandbox.oa import crypto
 from sandbox.pay.keys import PlatformKeys
-from tests.rig import Rig
 
 NONCE = "1372623149"
 
@@ -16,8 +15,9 @@ NONCE = "1372623149"
 class Entrance:
     """One house's `/wechat` and `/wechatpay/notify`; methods return the HTTP status."""
 
-    def __init__(self, rig: Rig, credentials: Credentials) -> None:
-        self._port = rig.port
+    def __init__(self, port: int, credentials: Credentials, clock: Clock) -> None:
+        self._port = port
+        self._clock = clock
         self._credentials = credentials
         self._cipher = crypto.MessageCipher(credentials.encoding_aes_key, credentials.app_id)
         self._keys = PlatformKeys(credentials)
@@ -32,7 +32,7 @@ class Entrance:
 
     def push_outer(self, outer: bytes, sealed: str = "") -> int:
         """A push with a true signature over `sealed` around any body at all."""
-        timestamp = str(int(time.time()))
+        timestamp = str(int(self._clock().timestamp()))
         token = self._credentials.token
         plain = crypto.signature(token, timestamp, NONCE)
         safe = crypto.signature(token, timestamp, NONCE, sealed)
@@ -41,7 +41,7 @@ class Entrance:
 
     def notify(self, body: bytes) -> int:
         """A payment notice, truly signed by the platform's key, whatever it says."""
-        signed = self._keys.headers(self._credentials.public_key_id, body, time.time())
+        signed = self._keys.headers(self._credentials.public_key_id, body, self._clock().timestamp())
         return self.post("/wechatpay/notify", body, signed)
 
     def post(self, target: str, body: bytes, headers: dict[str, str] | None = None) -> int:

@@ -26,6 +26,11 @@ NEW = (
     "allocation",
 )
 APPEND_ONLY = ("journal", "journal_seal")
+# Older tables of which reconciliation reads one day.
+DAY_INDEXES = (
+    ("ix_payment_fact_paid_at", "payment_fact", "paid_at"),
+    ("ix_ledger_entry_at", "ledger_entry", "at"),
+)
 
 
 def upgrade() -> None:
@@ -49,6 +54,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Back to 0001, with its empty refund table."""
+    for index, table, _column in DAY_INDEXES:
+        op.drop_index(index, table)
     for table in (*NEW, "refund"):
         op.drop_table(table)
     op.create_table(
@@ -89,6 +96,7 @@ def _create_refund() -> None:
         _text("approved_by", 64, nullable=True),
         _text("last_error", 200, nullable=True),
         _at("success_at", nullable=True),
+        sa.Column("billed_on", sa.Date(), nullable=True),
         _at("created_at"),
         _at("changed_at"),
         sa.CheckConstraint("amount_fen > 0", name=op.f("ck_refund_amount_positive")),
@@ -210,6 +218,8 @@ def _create_reconciliation() -> None:
         sa.UniqueConstraint("run_id", "kind", "key", name=op.f("uq_recon_difference_run_id_kind_key")),
     )
     op.create_index("ix_recon_difference_run_kind", "recon_difference", ["run_id", "kind"])
+    for index, table, column in DAY_INDEXES:
+        op.create_index(index, table, [column])
 
 
 def _forbid_changes() -> None:

@@ -1,0 +1,88 @@
+"""Prometheus figures on a port of their own, read from the database when somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from models.clock import Clock
+from models.db import Database
+from payments.conservation import conservation
+from payments.figures import Figures, figures
+
+
+@dataclass(frozen=True, eq=False)
+class HouseCollector(Collector):
+    """Asks the database on each scrape; `campusnet_up` is 0 when it cannot."""
+
+    database: Database
+    clock: Clock
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics of the house."""
+        up = GaugeMetricFamily("campusnet_up", "1 when the figures could be read")
+        try:
+            with self.database.reading() as session:
+                found = list(_families(figures(session, self.clock())))
+                found.append(_money(asdict(conservation(session))))
+        except SQLAlchemyError:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        yield from found
+
+
+def serve(database: Database, clock: Clock, bind: str) -> None:
+    """Serve `/metrics` in a daemon thread; `bind` is `address:port`."""
+    address, _, port = bind.rpartition(":")
+    registry = CollectorRegistry()
+    registry.register(HouseCollector(database, clock))
+    start_http_server(int(port), addr=address or "127.0.0.1", registry=registry)
+
+
+def _families(found: Figures) -> Iterator[Metric]:
+    for name, label, values in (
+        ("orders", "status", found.orders),
+        ("credits", "status", found.credits),
+        ("refunds", "status", found.refunds),
+        ("reviews_open", "kind", found.reviews_open),
+        ("notices_last_day", "verdict", found.notices),
+    ):
+        family = GaugeMetricFamily(f"campusnet_{name}", f"{name} by {label}", labels=[label])
+        for state, count in values.items():
+            family.add_metric([str(state)], count)
+        yield family
+    yield from _queue_families(found)
+    for name, value in (
+        ("credit_latency_p50_seconds", found.credit_p50_s),
+        ("credit_latency_p99_seconds", found.credit_p99_s),
+        ("reconcile_differences", found.differences_last_run),
+    ):
+        yield GaugeMetricFamily(f"campusnet_{name}", name.replace("_", " "), value=value)
+
+
+def _queue_families(found: Figures) -> Iterator[Metric]:
+    ready = GaugeMetricFamily("campusnet_outbox_ready", "work that is ready", labels=["kind"])
+    parked = GaugeMetricFamily("campusnet_outbox_parked", "work that waits for a person", labels=["kind"])
+    oldest = GaugeMetricFamily(
+        "campusnet_outbox_oldest_seconds", "since when the oldest is due", labels=["kind"]
+    )
+    for queue in found.queues:
+        ready.add_metric([queue.kind], queue.ready)
+        parked.add_metric([queue.kind], queue.parked)
+        oldest.add_metric([queue.kind], queue.oldest_due_s)
+    yield from (ready, parked, oldest)
+
+
+def _money(places: dict[str, int]) -> Metric:
+    family = GaugeMetricFamily("campusnet_money_fen", "recorded payments by where they are", labels=["place"])
+    for name, value in places.items():
+        family.add_metric([name.removesuffix("_fen")], value)
+    return family

@@ -1,0 +1,275 @@
+"""The trade bill of WeChat Pay, read once from front to back in flat memory.
+
+UTF-8 with BOM, a header, rows whose every field begins with a backquote and may hold commas, then
+a header and a row of totals. Columns are found by name, because old merchants still get an early
+layout. Source: pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from pathlib import Path
+
+from models.clock import CAMPUS_ZONE
+from models.errors import Malformed
+
+SEPARATOR = b",`"
+BOM = b"\xef\xbb\xbf"
+PAID = b"SUCCESS"
+FEN_PER_YUAN = 100
+# Fees are written with five decimals.
+FEE_PER_YUAN = 100_000
+FEE_PER_FEN = FEE_PER_YUAN // FEN_PER_YUAN
+
+_USUAL_AMOUNT = re.compile(rb"\d{1,12}\.\d\d")
+_TIME = "%Y-%m-%d %H:%M:%S"
+
+# Our name for a column, and WeChat's names for it, the newest first.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "at": ("交易时间",),
+    "app_id": ("公众账号ID",),
+    "mch_id": ("商户号",),
+    "transaction_id": ("微信订单号",),
+    "out_trade_no": ("商户订单号",),
+    "openid": ("用户标识",),
+    "state": ("交易状态",),
+    "currency": ("货币种类",),
+    "settled": ("应结订单金额", "总金额"),
+    "order": ("订单金额", "应结订单金额", "总金额"),
+    "refund_id": ("微信退款单号",),
+    "out_refund_no": ("商户退款单号",),
+    "refunded": ("退款金额",),
+    "coupon_refunded": ("充值券退款金额", "代金券或立减优惠退款金额"),
+    "asked_back": ("申请退款金额", "退款金额"),
+    "refund_state": ("退款状态",),
+    "fee": ("手续费",),
+}
+SUMMARY: dict[str, tuple[str, ...]] = {
+    "rows": ("总交易单数",),
+    "settled": ("应结订单总金额", "总交易额"),
+    "refunded": ("退款总金额", "总退款金额"),
+    "coupon_refunded": ("充值券退款总金额", "总代金券或立减优惠退款金额"),
+    "fee": ("手续费总金额",),
+    "order": ("订单总金额",),
+    "asked_back": ("申请退款总金额",),
+}
+
+
+@dataclass(frozen=True)
+class BillTotals:
+    """Rows and fen; `fee` in thousandths of a fen. None: the layout has no such total."""
+
+    rows: int | None = 0
+    settled: int | None = 0
+    refunded: int | None = 0
+    coupon_refunded: int | None = 0
+    fee: int | None = 0
+    order: int | None = 0
+    asked_back: int | None = 0
+
+
+@dataclass(frozen=True)
+class BillRow:
+    """One trade or refund; a refund row has order 0 and its own two numbers. Amounts in fen."""
+
+    at: datetime
+    app_id: str
+    mch_id: str
+    transaction_id: str
+    out_trade_no: str
+    openid: str | None = field(repr=False)
+    paid: bool
+    currency: str
+    order_fen: int
+    refund_id: str
+    out_refund_no: str
+    refund_fen: int
+    refund_state: str
+
+
+class Layout:
+    """Where the columns of one bill are. Raises: Malformed - one that is needed is missing."""
+
+    def __init__(self, header: bytes) -> None:
+        self.names = _text(header.removeprefix(BOM)).strip().split(",")
+        self.width = len(self.names)
+        self._at: dict[str, int] = {}
+        for ours, theirs in COLUMNS.items():
+            found = next((self.names.index(name) for name in theirs if name in self.names), None)
+            if found is None and ours not in {"currency", "fee", "coupon_refunded", "openid"}:
+                raise Malformed(f"the bill has no column {theirs[0]}")
+            if found is not None:
+                self._at[ours] = found
+
+    def __getitem__(self, ours: str) -> int:
+        return self._at[ours]
+
+    def has(self, ours: str) -> bool:
+        """Whether this layout has the column."""
+        return ours in self._at
+
+    def fields(self, line: bytes) -> list[bytes]:
+        """The fields of one row. Raises: Malformed - more or fewer than the header names."""
+        fields = line.rstrip(b"\r\n")[1:].split(SEPARATOR)
+        if len(fields) != self.width:
+            raise Malformed("a row of the bill has another number of fields than its header")
+        return fields
+
+    def row(self, line: bytes) -> BillRow:
+        """One row with types. Raises: Malformed."""
+        fields = self.fields(line)
+
+        def text(name: str, otherwise: str = "") -> str:
+            return _text(fields[self._at[name]]) if name in self._at else otherwise
+
+        return BillRow(
+            at=_moment(text("at")),
+            app_id=text("app_id"),
+            mch_id=text("mch_id"),
+            transaction_id=text("transaction_id"),
+            out_trade_no=text("out_trade_no"),
+            openid=text("openid") or None,
+            paid=fields[self._at["state"]] == PAID,
+            currency=text("currency", "CNY"),
+            order_fen=fen(fields[self._at["order"]]),
+            refund_id=text("refund_id"),
+            out_refund_no=text("out_refund_no"),
+            refund_fen=fen(fields[self._at["asked_back"]]),
+            refund_state=text("refund_state"),
+        )
+
+
+class Bill:
+    """One bill file. `totals` are our own sums and `said` WeChat's, both complete after `lines()` ended."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.totals = BillTotals()
+        self.said = BillTotals()
+        with path.open("rb") as file:
+            self.layout = Layout(file.readline())
+
+    @property
+    def size_bytes(self) -> int:
+        """How long the file is."""
+        return self._path.stat().st_size
+
+    def lines(self) -> Iterator[list[bytes]]:
+        """The fields of every row, in order; sums on the way.
+
+        Raises: Malformed - a row or the totals cannot be read, or the file ends early.
+        """
+        layout = self.layout
+        width, fee_at = layout.width, layout["fee"] if layout.has("fee") else None
+        settled_at, order_at = layout["settled"], layout["order"]
+        refunded_at, asked_at = layout["refunded"], layout["asked_back"]
+        coupon_at = layout["coupon_refunded"] if layout.has("coupon_refunded") else None
+        rows = settled = order = refunded = asked_back = coupon = fee = 0
+        with self._path.open("rb") as file:
+            next(file)
+            for line in file:
+                fields = line[1:].split(SEPARATOR)
+                if len(fields) != width or line[:1] != b"`":
+                    self.said = _said(line, file)
+                    break
+                rows += 1
+                settled += fen(fields[settled_at])
+                order += fen(fields[order_at])
+                refunded += fen(fields[refunded_at])
+                asked_back += fen(fields[asked_at])
+                if coupon_at is not None:
+                    coupon += fen(fields[coupon_at])
+                if fee_at is not None:
+                    fee += fee_of(fields[fee_at])
+                yield fields
+            else:
+                raise Malformed("the bill ends without its totals")
+        self.totals = BillTotals(rows, settled, refunded, coupon, fee, order, asked_back)
+
+    def find(self, wanted: set[bytes], column: str = "out_trade_no") -> Iterator[BillRow]:
+        """The rows whose `column` is among `wanted`, in a pass of its own."""
+        place = self.layout[column]
+        with self._path.open("rb") as file:
+            next(file)
+            for line in file:
+                fields = line.split(SEPARATOR, place + 1)
+                if len(fields) > place and fields[place] in wanted:
+                    yield self.layout.row(line)
+
+    def differing_totals(self) -> list[str]:
+        """The totals in which WeChat's last line and our sums differ; empty when all agree."""
+        return [
+            name
+            for name in SUMMARY
+            if (said := getattr(self.said, name)) is not None and said != self._comparable(name)
+        ]
+
+    def _comparable(self, name: str) -> int:
+        summed: int = getattr(self.totals, name)
+        # WeChat writes the total of fees in whole fen.
+        return (summed + FEE_PER_FEN // 2) // FEE_PER_FEN * FEE_PER_FEN if name == "fee" else summed
+
+
+@lru_cache(maxsize=65_536)
+def fen(text: bytes) -> int:
+    """Yuan of the bill as fen, exactly. Raises: Malformed - no amount, or finer than a fen."""
+    text = text.rstrip(b"\r\n")
+    if _USUAL_AMOUNT.fullmatch(text):
+        return int(text.replace(b".", b""))
+    return _scaled(text, FEN_PER_YUAN)
+
+
+@lru_cache(maxsize=65_536)
+def fee_of(text: bytes) -> int:
+    """A fee in yuan as thousandths of a fen, exactly. Raises: Malformed."""
+    return _scaled(text.rstrip(b"\r\n"), FEE_PER_YUAN)
+
+
+def _scaled(text: bytes, units: int) -> int:
+    try:
+        value = Decimal(_text(text)) * units
+        whole = int(value)
+    except (InvalidOperation, ValueError, OverflowError):
+        raise Malformed("an amount of the bill is no number") from None
+    if whole != value:
+        raise Malformed("an amount of the bill is finer than its unit")
+    return whole
+
+
+def _said(header: bytes, rest: Iterator[bytes]) -> BillTotals:
+    """The last two lines; nothing but empty lines may follow."""
+    names = _text(header).strip().split(",")
+    values = next(rest, b"").rstrip(b"\r\n")[1:].split(SEPARATOR)
+    if SUMMARY["rows"][0] not in names or len(values) != len(names):
+        raise Malformed("a row of the bill cannot be read")
+    if any(line.strip() for line in rest):
+        raise Malformed("the bill goes on after its totals")
+    by_name = dict(zip(names, values, strict=True))
+    return BillTotals(**{ours: _total(ours, theirs, by_name) for ours, theirs in SUMMARY.items()})
+
+
+def _total(ours: str, theirs: Sequence[str], by_name: dict[str, bytes]) -> int | None:
+    value = next((by_name[name] for name in theirs if name in by_name), None)
+    if value is None:
+        return None
+    # The count may read 45.0.
+    return _scaled(value, 1) if ours == "rows" else fee_of(value) if ours == "fee" else fen(value)
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("the bill is not UTF-8") from None
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, _TIME).replace(tzinfo=CAMPUS_ZONE).astimezone(UTC)
+    except ValueError:
+        raise Malformed("a time of the bill cannot be read") from None

@@ -1,0 +1,238 @@
+"""Refunds that were made elsewhere (merchant console, disputes): found, recorded, shown to a person."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models import allocation, journal
+from models.allocation import MoneySpoken
+from models.errors import Mismatch
+from models.order import Order, PaymentAttempt, PaymentFact
+from models.refund import Refund, RefundStatus, ReversalStatus, refunds_of
+from models.review import ReviewItem, ReviewKind, ask_person
+from payments.confirm import WECHAT
+from payments.refund_steps import WAITING_CREDIT, money_of, void
+from payments.wechatpay import RefundTrade
+
+EXTERNAL = "external"
+REASON = "在商户平台退款"
+
+
+def note_external_refund(
+    session: Session, fact: RefundTrade, *, cause: str, now: datetime
+) -> Refund | None:
+    """Record a refund that WeChat knows and we did not ask for; a repetition changes nothing.
+
+    A credit that still waits is voided: money that went back is never credited beside it.
+    Returns: the refund, or None - the order's money is spoken for (credited, say) or the refund was
+        closed, so that nothing was recorded; a person is asked in any case.
+    Raises: Mismatch - no such payment of ours, or another transaction or total.
+    """
+    order = _locked_order(session, fact.out_trade_no)
+    _match(session, order, fact)
+    known = next((r for r in refunds_of(session, order.id) if r.out_refund_no == fact.out_refund_no), None)
+    if known is not None:
+        return known
+    guessed = _guessed(session, fact.out_trade_no)
+    if guessed is not None:
+        return _make_sure(session, order, guessed, fact, cause=cause, now=now)
+    if fact.status == RefundStatus.CLOSED:
+        _ask(session, order, fact.out_refund_no, fact.amount_fen, cause=cause, now=now, held=False)
+        return None
+    return _take(
+        session,
+        order,
+        _external(order, fact.out_trade_no, fact.out_refund_no, fact.amount_fen, now),
+        status=RefundStatus(fact.status),
+        refund_id=fact.refund_id,
+        success_at=fact.success_at,
+        cause=cause,
+    )
+
+
+def note_refunded_trade(session: Session, order: Order, out_trade_no: str, *, cause: str, now: datetime) -> None:
+    """WeChat shows a payment as refunded (trade_state REFUND): unless we did it, keep its money from billing.
+
+    That state tells neither number nor amount, so the whole payment counts as gone until a notice,
+    a bill or a person says more.
+    """
+    refunds = [r for r in refunds_of(session, order.id) if r.out_trade_no == out_trade_no]
+    if any(refund.status != RefundStatus.CLOSED for refund in refunds):
+        return
+    paid = _paid(session, out_trade_no)
+    if paid is None:
+        raise Mismatch("refund_payment", order.order_no)
+    _take(
+        session,
+        order,
+        _external(order, out_trade_no, _guessed_no(out_trade_no), paid.amount_fen, now),
+        status=RefundStatus.SUCCESS,
+        refund_id=None,
+        success_at=now,
+        cause=cause,
+    )
+
+
+def _locked_order(session: Session, out_trade_no: str) -> Order:
+    order = session.scalar(
+        select(Order)
+        .join(PaymentAttempt, PaymentAttempt.order_id == Order.id)
+        .where(PaymentAttempt.out_trade_no == out_trade_no)
+        .with_for_update(of=Order)
+        .execution_options(populate_existing=True)
+    )
+    if order is None:
+        raise Mismatch("out_trade_no", out_trade_no)
+    return order
+
+
+def _paid(session: Session, out_trade_no: str) -> PaymentFact | None:
+    return session.scalar(
+        select(PaymentFact).where(PaymentFact.provider == WECHAT, PaymentFact.out_trade_no == out_trade_no)
+    )
+
+
+def _match(session: Session, order: Order, fact: RefundTrade) -> None:
+    paid = _paid(session, fact.out_trade_no)
+    if paid is None:
+        # The payment itself is not known yet; the query that finds it also sees that it was refunded.
+        raise Mismatch("refund_payment", order.order_no)
+    if paid.transaction_id != fact.transaction_id:
+        raise Mismatch("refund_transaction_id", order.order_no)
+    if paid.amount_fen != fact.total_fen:
+        raise Mismatch("refund_total", order.order_no)
+    if fact.currency not in {"", "CNY"}:
+        raise Mismatch("refund_currency", order.order_no)
+
+
+def _external(order: Order, out_trade_no: str, out_refund_no: str, amount_fen: int, now: datetime) -> Refund:
+    return Refund(
+        order_id=order.id,
+        out_refund_no=out_refund_no,
+        out_trade_no=out_trade_no,
+        amount_fen=amount_fen,
+        reason=REASON,
+        origin=EXTERNAL,
+        reversal=ReversalStatus.NOT_NEEDED,
+        held=True,
+        requested_by=WECHAT,
+        created_at=now,
+        changed_at=now,
+    )
+
+
+def _take(
+    session: Session,
+    order: Order,
+    refund: Refund,
+    *,
+    status: RefundStatus,
+    refund_id: str | None,
+    success_at: datetime | None,
+    cause: str,
+) -> Refund | None:
+    """Hold the money and add the row, if the order has that much; ask a person either way."""
+    now = refund.created_at
+    money = money_of(session, order.id)
+    taken = money.free_fen >= refund.amount_fen
+    credit = money.credit
+    if taken and credit is not None and credit.status in WAITING_CREDIT:
+        # Also when only a part went back: the rest cannot be credited by itself, a person sees to it.
+        if money.spare_fen < refund.amount_fen:
+            void(session, order, credit, actor=cause, now=now)
+    if taken:
+        try:
+            allocation.hold_refund(session, order.id, refund.amount_fen)
+        except MoneySpoken:
+            taken = False
+    if taken:
+        # Born in the state that WeChat reports: it never waited for us.
+        refund.status, refund.refund_id = status, refund_id
+        refund.success_at = success_at if status == RefundStatus.SUCCESS else None
+        session.add(refund)
+    _ask(session, order, refund.out_refund_no, refund.amount_fen, cause=cause, now=now, held=taken)
+    return refund if taken else None
+
+
+def _guessed_no(out_trade_no: str) -> str:
+    return f"x{out_trade_no}"
+
+
+def _guessed(session: Session, out_trade_no: str) -> Refund | None:
+    """The row that `note_refunded_trade` wrote before anybody knew number and amount."""
+    query = select(Refund).where(
+        Refund.out_refund_no == _guessed_no(out_trade_no), Refund.refund_id.is_(None)
+    )
+    return session.scalar(query)
+
+
+def _make_sure(
+    session: Session, order: Order, guessed: Refund, fact: RefundTrade, *, cause: str, now: datetime
+) -> Refund:
+    """Now number and amount are known: the row takes them, what was held too much is free again."""
+    if fact.amount_fen > guessed.amount_fen:
+        raise Mismatch("refund_amount", order.order_no)
+    surplus_fen = guessed.amount_fen - fact.amount_fen
+    if surplus_fen:
+        allocation.release_refund(session, order.id, surplus_fen)
+    guessed.out_refund_no, guessed.refund_id = fact.out_refund_no, fact.refund_id
+    guessed.amount_fen = fact.amount_fen
+    guessed.success_at, guessed.changed_at = fact.success_at, now
+    _journal(session, order, fact.out_refund_no, fact.amount_fen, cause=cause, now=now, held=True)
+    return guessed
+
+
+def _ask(
+    session: Session,
+    order: Order,
+    out_refund_no: str,
+    amount_fen: int,
+    *,
+    cause: str,
+    now: datetime,
+    held: bool,
+) -> None:
+    asked = session.scalar(
+        select(ReviewItem.id).where(
+            ReviewItem.kind == ReviewKind.EXTERNAL_REFUND, ReviewItem.key == out_refund_no[:80]
+        )
+    )
+    if asked is not None:
+        return
+    _journal(session, order, out_refund_no, amount_fen, cause=cause, now=now, held=held)
+    ask_person(
+        session,
+        ReviewKind.EXTERNAL_REFUND,
+        out_refund_no,
+        order_id=order.id,
+        amount_fen=amount_fen,
+        now=now,
+        order_no=order.order_no,
+        out_refund_no=out_refund_no,
+        recorded=held,
+    )
+
+
+def _journal(
+    session: Session,
+    order: Order,
+    out_refund_no: str,
+    amount_fen: int,
+    *,
+    cause: str,
+    now: datetime,
+    held: bool,
+) -> None:
+    journal.note(
+        session,
+        "refund-external",
+        order_no=order.order_no,
+        actor=cause,
+        now=now,
+        out_refund_no=out_refund_no,
+        amount_fen=amount_fen,
+        recorded=held,
+    )

@@ -1,0 +1,175 @@
+"""The steps that all refund work shares: locking, the money of an order, moving, ending.
+
+Locks are always taken in the same order: the order, its credit, its allocation, the refund.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models import allocation, journal
+from models.allocation import Allocation
+from models.errors import Refused
+from models.order import Credit, CreditStatus, Order, move_credit
+from models.refund import Refund, RefundStatus, ReversalStatus, move_refund
+from models.review import ReviewKind, ask_person
+
+WAITING_CREDIT = (CreditStatus.PENDING, CreditStatus.REJECTED)
+
+
+class NoSuchRefund(Refused):
+    """No refund has this number."""
+
+    status = 404
+    code = "E-REFUND"
+
+    def __init__(self, text: str = "没有找到这笔退款") -> None:
+        super().__init__(text)
+
+
+@dataclass(frozen=True)
+class Money:
+    """Where an order's money is, under lock, in fen.
+
+    `free_fen` is held by nobody; `spare_fen` is what of it is not promised to a waiting credit
+    either (a second payment, a credit that was reversed or voided before).
+    """
+
+    credit: Credit | None
+    credited_fen: int
+    free_fen: int
+    spare_fen: int
+
+
+def locked(session: Session, out_refund_no: str) -> tuple[Order, Refund]:
+    """The refund and its order, the order locked until the transaction ends. Raises: NoSuchRefund."""
+    order = session.scalar(
+        select(Order)
+        .join(Refund, Refund.order_id == Order.id)
+        .where(Refund.out_refund_no == out_refund_no)
+        .with_for_update(of=Order)
+        .execution_options(populate_existing=True)
+    )
+    if order is None:
+        raise NoSuchRefund
+    query = select(Refund).where(Refund.out_refund_no == out_refund_no)
+    return order, session.scalars(query.execution_options(populate_existing=True)).one()
+
+
+def money_of(session: Session, order_id: int) -> Money:
+    """The money of a locked order; locks its credit and reads its allocation afresh."""
+    credit = session.scalar(
+        select(Credit)
+        .where(Credit.order_id == order_id)
+        .with_for_update(of=Credit)
+        .execution_options(populate_existing=True)
+    )
+    held = session.get(Allocation, order_id, populate_existing=True)
+    if held is None:
+        return Money(credit, 0, 0, 0)
+    credited_fen = held.credit_fen - held.reversed_fen
+    free_fen = held.paid_fen - credited_fen - held.refund_fen
+    waiting = credit is not None and credit.status in WAITING_CREDIT
+    promised_fen = credit.amount_fen if credit is not None and waiting else 0
+    return Money(credit, credited_fen, free_fen, free_fen - promised_fen)
+
+
+def void(session: Session, order: Order, credit: Credit, *, actor: str, now: datetime) -> None:
+    """The credit will never be sent: its money goes back instead. Raises: Conflict."""
+    move_credit(session, credit, CreditStatus.VOIDED, now=now, reason="refunded")
+    journal.note(
+        session,
+        "credit-voided",
+        order_no=order.order_no,
+        actor=actor,
+        now=now,
+        credit_no=credit.credit_no,
+        amount_fen=credit.amount_fen,
+    )
+
+
+def move(
+    session: Session,
+    order: Order,
+    refund: Refund,
+    new: RefundStatus,
+    *,
+    actor: str,
+    now: datetime,
+    error: str | None = None,
+) -> None:
+    """Move a refund and write it into the journal. Raises: IllegalTransition, Conflict."""
+    old = refund.status
+    move_refund(session, refund, new, now=now, error=error[:200] if error else None)
+    note(session, order, refund, f"refund-{new.lower()}", actor=actor, now=now, before=old, reason=error)
+
+
+def note(
+    session: Session, order: Order, refund: Refund, what: str, *, actor: str, now: datetime, **facts: object
+) -> None:
+    """Write what happened to a refund into the journal."""
+    journal.note(
+        session,
+        what,
+        order_no=order.order_no,
+        actor=actor,
+        now=now,
+        out_refund_no=refund.out_refund_no,
+        amount_fen=refund.amount_fen,
+        **facts,
+    )
+
+
+def give_up(
+    session: Session,
+    order: Order,
+    refund: Refund,
+    kind: ReviewKind,
+    *,
+    actor: str,
+    now: datetime,
+    reason: str,
+) -> None:
+    """End a refund that WeChat certainly does not have; a person decides what to do with the money."""
+    if refund.status == RefundStatus.SENDING:
+        move(session, order, refund, RefundStatus.APPROVED, actor=actor, now=now, error=reason)
+    move(session, order, refund, RefundStatus.CLOSED, actor=actor, now=now, error=reason)
+    release(session, refund)
+    ask(session, order, refund, kind, now=now, reason=reason)
+
+
+def release(session: Session, refund: Refund) -> None:
+    """The refund holds no money any more."""
+    if refund.held:
+        allocation.release_refund(session, refund.order_id, refund.amount_fen)
+        refund.held = False
+
+
+def ask(
+    session: Session,
+    order: Order,
+    refund: Refund,
+    kind: ReviewKind,
+    *,
+    now: datetime,
+    reason: str,
+    about: str = "",
+) -> None:
+    """Ask a person about a refund, once per kind and `about`."""
+    ask_person(
+        session,
+        kind,
+        f"{refund.out_refund_no}:{about}" if about else refund.out_refund_no,
+        order_id=order.id,
+        amount_fen=refund.amount_fen,
+        now=now,
+        order_no=order.order_no,
+        out_refund_no=refund.out_refund_no,
+        # Tells whether the student's account has been charged for it already.
+        reversed=refund.reversal == ReversalStatus.DONE,
+        reason=reason,
+    )

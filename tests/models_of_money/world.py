@@ -1,0 +1,211 @@
+"""The payment side and its counterpart in one thread, with every trouble a test can ask for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import func, select
+
+from app.worker import Deliver, Worker
+from billing.embedded import seed
+from billing.embedded.engine import EmbeddedBilling
+from models import schema
+from models.clock import utc_now
+from models.db import Database
+from models.errors import ServiceError
+from models.order import Order, PaymentFact
+from models.outbox import OutboxItem, OutboxStatus
+from models.site import Contact, RechargeRules, Site
+from payments import credit, notify, orders, outbox, sealing, settle, sweep
+from payments.outcome import Done, Outcome
+from payments.services import Services
+from payments.wechatpay import PayConfig, WechatPay
+from sandbox.credentials import Credentials
+from sandbox.pay.notify import paid_event
+from sandbox.pay.orders import SUCCESS
+from sandbox.pay.orders import Order as Trade
+from tests.crashes.points import Crash, Points, WatchedBilling, around_calls, around_commits
+from tests.models_of_money.in_process import ORIGIN, Counterpart, connect
+
+T = TypeVar("T")
+
+ACCOUNTS = ("2400000001", "2400000002")
+PEOPLE = ("oFirstPerson0000000000000000", "oOtherPerson0000000000000000")
+RULES = RechargeRules(
+    presets_fen=(500,),
+    min_fen=100,
+    max_fen=50_000,
+    step_fen=100,
+    daily_limit_fen=10**9,
+    order_ttl_s=1800,
+)
+SITE = Site("校园网", "http://site.invalid", "", (), Contact("", "", "", "", 9, 18))
+# Longer than the longest back-off with its jitter, and than any lease.
+LONG_S = 800.0
+ROUNDS_MAX = 60
+
+
+def make_template(folder: Path) -> Path:
+    """An SQLite file with all tables and the accounts, to be copied for each world."""
+    path = folder / "template.db"
+    database = Database(f"sqlite:///{path}")
+    schema.upgrade(database)
+    with database.transaction() as session:
+        rows = [seed.DemoAccount(number, "测试") for number in ACCOUNTS]
+        seed.seed_demo_accounts(session, rows, utc_now())
+    database.dispose()
+    return path
+
+
+class World:
+    """One campus, one platform, one clock that the test moves, one place where processes die."""
+
+    def __init__(
+        self, template: Path, database: Path, credentials: Credentials, patch: pytest.MonkeyPatch
+    ) -> None:
+        self.points = Points()
+        self.counterpart = Counterpart(credentials)
+        self.platform = self.counterpart.platform
+        self.clock = self.counterpart.clock
+        connect(self.counterpart, patch)
+        around_calls(self.points, patch)
+        shutil.copy(template, database)
+        self.database = Database(f"sqlite:///{database}")
+        around_commits(self.points, self.database)
+        self.billing = WatchedBilling(EmbeddedBilling(self.database, self.clock.now), self.points)
+        self.services = Services(
+            database=self.database,
+            clock=self.clock.now,
+            billing=self.billing.as_backend(),
+            pay=WechatPay(_pay_config(credentials), self.clock.now),
+            rules=RULES,
+            site=SITE,
+            wake=lambda: None,
+        )
+        self.counterpart.outbound.receive = lambda headers, body: notify.receive(self.services, headers, body)
+        self.told: list[str] = []
+        self.order_nos: list[str] = []
+        self.worker = self._new_worker()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.database.dispose()
+
+    def run(self, journey: Callable[[], T]) -> T | None:
+        """Run a journey as a process would: a named error is an answer, a crash starts a new process."""
+        try:
+            return journey()
+        except ServiceError:
+            return None
+        except Crash:
+            self.worker = self._new_worker()
+            return None
+        finally:
+            self.points.arm(None)
+
+    def start(self, person: int, account: int, amount_fen: int) -> str | None:
+        """Order; the number is remembered as the payer's page would."""
+        view = self.run(
+            lambda: orders.start_recharge(
+                self.services, openid=PEOPLE[person], account_no=ACCOUNTS[account], amount_fen=amount_fen
+            )
+        )
+        if view is None:
+            return None
+        if view.order_no not in self.order_nos:
+            self.order_nos.append(view.order_no)
+        return view.order_no
+
+    def prepare(self, order_no: str) -> dict[str, str] | None:
+        """The payer taps the pay button."""
+        openid = self.payer(order_no)
+        return self.run(lambda: orders.pay_params(self.services, order_no=order_no, openid=openid))
+
+    def pay(self, order_no: str, *, force: bool = False, seq: int = 1) -> None:
+        """The payer pays; `force` also after the order was closed. Raises: Unpayable, PayError."""
+        self.platform.pay(f"{order_no}{seq:02d}", self.payer(order_no), force=force)
+
+    def tell(self, trade: Trade, spoil: str = "") -> int:
+        """One notice of a paid trade. Returns: the status answered, 0 for none."""
+        try:
+            return self.platform.notifier.send(paid_event(trade), spoil=spoil)
+        finally:
+            self.points.arm(None)
+
+    def paid_trades(self) -> list[Trade]:
+        """What the platform took money for."""
+        return [trade for trade in self.platform.book.all() if trade.state == SUCCESS]
+
+    def turn(self, rounds: int = 1) -> int:
+        """Let a worker do some rounds. Returns: how many items it leased."""
+        return sum(self.run(self.worker.run_once) or 0 for _ in range(rounds))
+
+    def keep_house(self) -> None:
+        """What the periodic jobs do."""
+        self.run(lambda: sweep.sweep(self.services))
+        self.run(lambda: sealing.seal(self.services))
+
+    def payer(self, order_no: str) -> str:
+        """Whose order it is."""
+        with self.database.reading() as session:
+            return session.scalars(select(Order.payer_openid).where(Order.order_no == order_no)).one()
+
+    def calm(self) -> None:
+        """No more trouble, and time enough for everything that was promised."""
+        self.points.arm(None)
+        self.counterpart.line_down = 0
+        self.counterpart.engine.faults.clear()
+        self.billing.faults.clear()
+        for _ in range(ROUNDS_MAX):
+            self.clock.advance(LONG_S)
+            self.keep_house()
+            while self.turn():
+                pass
+            if not self.waiting():
+                return
+
+    def waiting(self) -> int:
+        """Outbox rows that still have to be worked on."""
+        with self.database.reading() as session:
+            ready = select(func.count()).where(OutboxItem.status == OutboxStatus.READY)
+            return session.scalar(ready) or 0
+
+    def unrecorded(self) -> list[Trade]:
+        """What the platform took money for and we do not know of."""
+        with self.database.reading() as session:
+            known = set(session.scalars(select(PaymentFact.transaction_id)))
+        return [trade for trade in self.paid_trades() if trade.transaction_id not in known]
+
+    def _new_worker(self) -> Worker:
+        deliveries: dict[str, Deliver] = {
+            "settle": settle.deliver,
+            "credit": credit.deliver,
+            "inbox": notify.deliver,
+            "message": self._tell_payer,
+        }
+        return Worker(self.services, deliveries, wait=lambda _seconds: None)
+
+    def _tell_payer(self, services: Services, held: outbox.Claim) -> Outcome:
+        del services
+        self.points.here("before message")
+        self.told.append(held.key)
+        self.points.here("after message")
+        return Done()
+
+
+def _pay_config(credentials: Credentials) -> PayConfig:
+    return PayConfig(
+        app_id=credentials.app_id,
+        mch_id=credentials.mch_id,
+        api_v3_key=credentials.api_v3_key,
+        merchant_serial=credentials.merchant_serial,
+        merchant_key_pem=credentials.merchant_key_pem,
+        public_keys={credentials.public_key_id: credentials.public_key_pem},
+        platform_certs=(credentials.platform_cert_pem,),
+        api_base=ORIGIN,
+        notify_url="https://site.invalid/wechatpay/notify",
+    )
