@@ -18,6 +18,7 @@ from app import metrics, setup_file, wiring
 from app.broadcasting import broadcast_group
 from app.listing import describe_order, list_orders
 from app.opening import DEFAULT_CONFIG, config_option, open_config
+from app.reviewing import review_group
 from app.server import Server
 from billing.embedded import seed
 from models import schema
@@ -143,6 +144,7 @@ def doctor(config_path: Path) -> None:
 
 
 main.add_command(broadcast_group)
+main.add_command(review_group)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import allocation, journal
-from models.allocation import MoneySpoken
 from models.errors import Mismatch
 from models.order import Order, PaymentAttempt, PaymentFact
 from models.refund import Refund, RefundStatus, ReversalStatus, refunds_of
@@ -19,11 +19,23 @@ from payments.wechatpay import RefundTrade
 
 EXTERNAL = "external"
 REASON = "在商户平台退款"
+# The length of a review item's key.
+KEY_MAX = 80
 
 
-def note_external_refund(
-    session: Session, fact: RefundTrade, *, cause: str, now: datetime
-) -> Refund | None:
+@dataclass(frozen=True)
+class Told:
+    """A refund made elsewhere, as far as WeChat told of it; `refund_id` None for a guess."""
+
+    out_trade_no: str
+    out_refund_no: str
+    refund_id: str | None
+    amount_fen: int
+    status: RefundStatus
+    success_at: datetime | None
+
+
+def note_external_refund(session: Session, fact: RefundTrade, *, cause: str, now: datetime) -> Refund | None:
     """Record a refund that WeChat knows and we did not ask for; a repetition changes nothing.
 
     A credit that still waits is voided: money that went back is never credited beside it.
@@ -39,21 +51,23 @@ def note_external_refund(
     guessed = _guessed(session, fact.out_trade_no)
     if guessed is not None:
         return _make_sure(session, order, guessed, fact, cause=cause, now=now)
-    if fact.status == RefundStatus.CLOSED:
-        _ask(session, order, fact.out_refund_no, fact.amount_fen, cause=cause, now=now, held=False)
-        return None
-    return _take(
-        session,
-        order,
-        _external(order, fact.out_trade_no, fact.out_refund_no, fact.amount_fen, now),
-        status=RefundStatus(fact.status),
+    told = Told(
+        out_trade_no=fact.out_trade_no,
+        out_refund_no=fact.out_refund_no,
         refund_id=fact.refund_id,
+        amount_fen=fact.amount_fen,
+        status=RefundStatus(fact.status),
         success_at=fact.success_at,
-        cause=cause,
     )
+    if told.status == RefundStatus.CLOSED:
+        _ask(session, order, told, cause=cause, now=now, held=False)
+        return None
+    return _take(session, order, told, cause=cause, now=now)
 
 
-def note_refunded_trade(session: Session, order: Order, out_trade_no: str, *, cause: str, now: datetime) -> None:
+def note_refunded_trade(
+    session: Session, order: Order, out_trade_no: str, *, cause: str, now: datetime
+) -> None:
     """WeChat shows a payment as refunded (trade_state REFUND): unless we did it, keep its money from billing.
 
     That state tells neither number nor amount, so the whole payment counts as gone until a notice,
@@ -65,15 +79,15 @@ def note_refunded_trade(session: Session, order: Order, out_trade_no: str, *, ca
     paid = _paid(session, out_trade_no)
     if paid is None:
         raise Mismatch("refund_payment", order.order_no)
-    _take(
-        session,
-        order,
-        _external(order, out_trade_no, _guessed_no(out_trade_no), paid.amount_fen, now),
-        status=RefundStatus.SUCCESS,
+    told = Told(
+        out_trade_no=out_trade_no,
+        out_refund_no=_guessed_no(out_trade_no),
         refund_id=None,
-        success_at=now,
-        cause=cause,
+        amount_fen=paid.amount_fen,
+        status=RefundStatus.SUCCESS,
+        success_at=None,
     )
+    _take(session, order, told, cause=cause, now=now)
 
 
 def _locked_order(session: Session, out_trade_no: str) -> Order:
@@ -108,53 +122,48 @@ def _match(session: Session, order: Order, fact: RefundTrade) -> None:
         raise Mismatch("refund_currency", order.order_no)
 
 
-def _external(order: Order, out_trade_no: str, out_refund_no: str, amount_fen: int, now: datetime) -> Refund:
-    return Refund(
-        order_id=order.id,
-        out_refund_no=out_refund_no,
-        out_trade_no=out_trade_no,
-        amount_fen=amount_fen,
-        reason=REASON,
-        origin=EXTERNAL,
-        reversal=ReversalStatus.NOT_NEEDED,
-        held=True,
-        requested_by=WECHAT,
-        created_at=now,
-        changed_at=now,
-    )
-
-
 def _take(
     session: Session,
     order: Order,
-    refund: Refund,
+    told: Told,
     *,
-    status: RefundStatus,
-    refund_id: str | None,
-    success_at: datetime | None,
     cause: str,
+    now: datetime,
 ) -> Refund | None:
     """Hold the money and add the row, if the order has that much; ask a person either way."""
-    now = refund.created_at
     money = money_of(session, order.id)
-    taken = money.free_fen >= refund.amount_fen
-    credit = money.credit
-    if taken and credit is not None and credit.status in WAITING_CREDIT:
-        # Also when only a part went back: the rest cannot be credited by itself, a person sees to it.
-        if money.spare_fen < refund.amount_fen:
-            void(session, order, credit, actor=cause, now=now)
-    if taken:
-        try:
-            allocation.hold_refund(session, order.id, refund.amount_fen)
-        except MoneySpoken:
-            taken = False
-    if taken:
-        # Born in the state that WeChat reports: it never waited for us.
-        refund.status, refund.refund_id = status, refund_id
-        refund.success_at = success_at if status == RefundStatus.SUCCESS else None
-        session.add(refund)
-    _ask(session, order, refund.out_refund_no, refund.amount_fen, cause=cause, now=now, held=taken)
-    return refund if taken else None
+    refund = None
+    if money.free_fen >= told.amount_fen:
+        waiting = money.credit is not None and money.credit.status in WAITING_CREDIT
+        if money.credit is not None and waiting and money.spare_fen < told.amount_fen:
+            # Also when only a part went back: the rest cannot be credited by itself, a person sees to it.
+            void(session, order, money.credit, actor=cause, now=now)
+        allocation.hold_refund(session, order.id, told.amount_fen)
+        refund = _add(session, order, told, now)
+    _ask(session, order, told, cause=cause, now=now, held=refund is not None)
+    return refund
+
+
+def _add(session: Session, order: Order, told: Told, now: datetime) -> Refund:
+    """A row in the state that WeChat reports: it never waited for us."""
+    refund = Refund(
+        order_id=order.id,
+        out_refund_no=told.out_refund_no,
+        out_trade_no=told.out_trade_no,
+        refund_id=told.refund_id,
+        amount_fen=told.amount_fen,
+        reason=REASON,
+        origin=EXTERNAL,
+        status=told.status,
+        reversal=ReversalStatus.NOT_NEEDED,
+        held=True,
+        requested_by=WECHAT,
+        success_at=told.success_at,
+        created_at=now,
+        changed_at=now,
+    )
+    session.add(refund)
+    return refund
 
 
 def _guessed_no(out_trade_no: str) -> str:
@@ -186,32 +195,23 @@ def _make_sure(
 
 
 def _ask(
-    session: Session,
-    order: Order,
-    out_refund_no: str,
-    amount_fen: int,
-    *,
-    cause: str,
-    now: datetime,
-    held: bool,
+    session: Session, order: Order, told: Told, *, cause: str, now: datetime, held: bool
 ) -> None:
-    asked = session.scalar(
-        select(ReviewItem.id).where(
-            ReviewItem.kind == ReviewKind.EXTERNAL_REFUND, ReviewItem.key == out_refund_no[:80]
-        )
+    query = select(ReviewItem.id).where(
+        ReviewItem.kind == ReviewKind.EXTERNAL_REFUND, ReviewItem.key == told.out_refund_no[:KEY_MAX]
     )
-    if asked is not None:
+    if session.scalar(query) is not None:
         return
-    _journal(session, order, out_refund_no, amount_fen, cause=cause, now=now, held=held)
+    _journal(session, order, told.out_refund_no, told.amount_fen, cause=cause, now=now, held=held)
     ask_person(
         session,
         ReviewKind.EXTERNAL_REFUND,
-        out_refund_no,
+        told.out_refund_no,
         order_id=order.id,
-        amount_fen=amount_fen,
+        amount_fen=told.amount_fen,
         now=now,
         order_no=order.order_no,
-        out_refund_no=out_refund_no,
+        out_refund_no=told.out_refund_no,
         recorded=held,
     )
 

@@ -1,0 +1,119 @@
+"""`campusnet review`: the queue of what only a person can decide."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from app import wiring
+from app.opening import config_option, open_config
+from models.errors import Refused, ServiceError
+from models.money import yuan
+from models.review import ReviewItem
+from payments import reviews
+from payments.services import Services
+
+actor_option = click.option(
+    "--as", "actor", required=True, envvar="CAMPUSNET_ACTOR", help="Who you are; kept in the journal."
+)
+
+
+@click.group("review")
+def review_group() -> None:
+    """What only a person can decide; two persons for anything that moves money."""
+
+
+@review_group.command("list")
+@config_option
+@click.option("--after", default=0, help="Go on after this number.")
+def show_list(config_path: Path, after: int) -> None:
+    """What waits, oldest first."""
+    with reviewing(config_path) as services, services.reading() as session:
+        for item in reviews.list_items(session, after_id=after):
+            click.echo(_line(item))
+
+
+@review_group.command()
+@config_option
+@click.argument("item_id", type=int)
+def show(config_path: Path, item_id: int) -> None:
+    """One item with its facts and what may be done."""
+    with reviewing(config_path) as services, services.reading() as session:
+        item = session.get(ReviewItem, item_id)
+        if item is None:
+            raise reviews.NoSuchItem
+        click.echo(_line(item))
+        click.echo(json.dumps(item.facts, ensure_ascii=False, indent=1))
+        for name, action in reviews.ACTIONS.items():
+            if item.kind in action.kinds:
+                click.echo(f"  {name}{' (two persons)' if action.moves_money else ''}")
+
+
+@review_group.command()
+@config_option
+@actor_option
+@click.argument("item_id", type=int)
+def take(config_path: Path, item_id: int, actor: str) -> None:
+    """Become the owner of an item."""
+    with reviewing(config_path) as services:
+        reviews.take(services, item_id, actor=actor)
+
+
+@review_group.command()
+@config_option
+@actor_option
+@click.argument("item_id", type=int)
+@click.argument("action", type=click.Choice(sorted(reviews.ACTIONS)))
+@click.option("--evidence", required=True, help="What the decision rests on; somebody will check it.")
+def propose(config_path: Path, item_id: int, action: str, actor: str, evidence: str) -> None:
+    """Decide; what moves money then waits for a second person."""
+    with reviewing(config_path) as services:
+        done = reviews.propose(services, item_id, action=action, actor=actor, evidence=evidence)
+        click.echo("done" if done else "waits for a second person: campusnet review approve")
+
+
+@review_group.command()
+@config_option
+@actor_option
+@click.argument("item_id", type=int)
+def approve(config_path: Path, item_id: int, actor: str) -> None:
+    """Carry out what somebody else proposed."""
+    with reviewing(config_path) as services:
+        reviews.approve(services, item_id, actor=actor)
+        click.echo("done")
+
+
+@review_group.command()
+@config_option
+@actor_option
+@click.argument("item_id", type=int)
+def reject(config_path: Path, item_id: int, actor: str) -> None:
+    """Put a proposal back; the item stays open."""
+    with reviewing(config_path) as services:
+        reviews.reject(services, item_id, actor=actor)
+
+
+@contextmanager
+def reviewing(config_path: Path) -> Iterator[Services]:
+    """The services of the configured house; named errors become one line on standard error."""
+    house = wiring.build(open_config(config_path))
+    try:
+        yield house.web
+    except Refused as refused:
+        raise click.ClickException(f"{refused.code} {refused.text}") from None
+    except ServiceError as error:
+        raise click.ClickException(f"{type(error).__name__}: {error}") from None
+    finally:
+        house.close()
+
+
+def _line(item: ReviewItem) -> str:
+    amount = "" if item.amount_fen is None else yuan(item.amount_fen)
+    return (
+        f"{item.id:>6}  {item.opened_at:%Y-%m-%d %H:%M}Z  {item.kind:<18} {item.status:<9} {amount:>9}  "
+        f"{item.facts.get('order_no') or item.key}  {item.owner or '-'}"
+    )

@@ -1,0 +1,132 @@
+"""What a person decides goes through the machine's own steps, with two persons where money moves."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from models.allocation import Allocation
+from models.errors import IllegalTransition, Unknown
+from models.journal import JournalRow
+from models.order import CreditStatus
+from models.review import ReviewItem, ReviewStatus
+from payments import credit, reviews
+from payments.views import OrderView
+from tests.builders import World, refusal
+
+EVIDENCE = "计费系统流水 20260310-17"
+
+
+def deliver(world: World, view: OrderView) -> None:
+    world.clock.forward(minutes=5)
+    (held,) = [item for item in world.claim("credit") if item.key == view.order_no]
+    credit.deliver(world.services, held)
+
+
+def refused_order(world: World) -> tuple[OrderView, int]:
+    view = world.paid()
+    world.billing.troubles = [refusal()]
+    deliver(world, view)
+    return view, only_item(world).id
+
+
+def doubtful_order(world: World) -> tuple[OrderView, int]:
+    view = world.paid()
+    world.billing.can_find = False
+    world.billing.troubles = [Unknown("timeout")]
+    with pytest.raises(Unknown):
+        deliver(world, view)
+    deliver(world, view)
+    return view, only_item(world).id
+
+
+def only_item(world: World) -> ReviewItem:
+    with world.database.reading() as session:
+        return session.scalars(select(ReviewItem)).one()
+
+
+def test_money_moves_only_when_a_second_person_agrees(world: World) -> None:
+    view, item_id = refused_order(world)
+    decided = {"action": "credit-again", "actor": "anna", "evidence": EVIDENCE}
+    assert reviews.propose(world.services, item_id, **decided) is False
+    with pytest.raises(reviews.SecondPersonNeeded):
+        reviews.approve(world.services, item_id, actor="anna")
+    assert world.credit(view).status == CreditStatus.REJECTED
+    reviews.approve(world.services, item_id, actor="bert")
+    deliver(world, view)
+    assert world.credit(view).status == CreditStatus.CREDITED
+    item = only_item(world)
+    assert (item.status, item.proposed_by, item.approved_by) == (ReviewStatus.CLOSED, "anna", "bert")
+
+
+def test_approving_again_changes_nothing(world: World) -> None:
+    view, item_id = refused_order(world)
+    reviews.propose(world.services, item_id, action="credit-again", actor="anna", evidence=EVIDENCE)
+    reviews.approve(world.services, item_id, actor="bert")
+    deliver(world, view)
+    reviews.approve(world.services, item_id, actor="carl")
+    assert only_item(world).approved_by == "bert"
+    assert world.credit(view).status == CreditStatus.CREDITED
+    assert len(world.billing.credits) == 1
+
+
+def test_a_decision_without_evidence_is_none(world: World) -> None:
+    _, item_id = refused_order(world)
+    with pytest.raises(reviews.EvidenceNeeded):
+        reviews.propose(world.services, item_id, action="credit-again", actor="anna", evidence=" ok ")
+
+
+def test_only_fitting_actions_are_accepted(world: World) -> None:
+    _, item_id = refused_order(world)
+    for action in ("dismiss", "credit-arrived", "nonsense"):
+        with pytest.raises(IllegalTransition):
+            reviews.propose(world.services, item_id, action=action, actor="anna", evidence=EVIDENCE)
+
+
+def test_nothing_can_be_approved_that_nobody_proposed(world: World) -> None:
+    _, item_id = refused_order(world)
+    with pytest.raises(IllegalTransition):
+        reviews.approve(world.services, item_id, actor="bert")
+
+
+def test_a_rejected_proposal_leaves_the_item_open(world: World) -> None:
+    view, item_id = refused_order(world)
+    reviews.propose(world.services, item_id, action="credit-again", actor="anna", evidence=EVIDENCE)
+    reviews.reject(world.services, item_id, actor="bert")
+    assert only_item(world).status == ReviewStatus.OPEN
+    assert world.credit(view).status == CreditStatus.REJECTED
+
+
+def test_a_credit_seen_in_billing_is_recorded_and_not_sent(world: World) -> None:
+    view, item_id = doubtful_order(world)
+    sent = len(world.billing.calls)
+    reviews.propose(world.services, item_id, action="credit-arrived", actor="anna", evidence=EVIDENCE)
+    reviews.approve(world.services, item_id, actor="bert")
+    assert world.credit(view).status == CreditStatus.CREDITED
+    assert len(world.billing.calls) == sent
+
+
+def test_a_doubtful_credit_sent_again_speaks_for_its_money_once(world: World) -> None:
+    view, item_id = doubtful_order(world)
+    reviews.propose(world.services, item_id, action="credit-again", actor="anna", evidence=EVIDENCE)
+    reviews.approve(world.services, item_id, actor="bert")
+    deliver(world, view)
+    assert world.credit(view).status == CreditStatus.CREDITED
+    with world.database.reading() as session:
+        assert session.get_one(Allocation, view.id).credit_fen == 500
+
+
+def test_the_journal_tells_who_decided_what(world: World) -> None:
+    _, item_id = refused_order(world)
+    reviews.take(world.services, item_id, actor="anna")
+    reviews.propose(world.services, item_id, action="credit-again", actor="anna", evidence=EVIDENCE)
+    reviews.approve(world.services, item_id, actor="bert")
+    with world.database.reading() as session:
+        told = session.execute(
+            select(JournalRow.what, JournalRow.actor).where(JournalRow.what.like("review%"))
+        ).all()
+    assert [tuple(row) for row in told] == [
+        ("review-taken", "anna"),
+        ("review-proposed", "anna"),
+        ("review-closed", "bert"),
+    ]
