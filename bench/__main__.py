@@ -14,7 +14,7 @@ from bench.measure import CONNECTIONS, CONTESTANTS, Contestant, Leg, Length, run
 from bench.scene import KEYWORDS, Scene
 from bench.servers import SERVERS, THREADS, serving
 
-FIRST = Length(messages=600, seconds=4.0, warm_up=0)
+FIRST = Length(messages=600, seconds=2.0, warm_up=0)
 WARM_UP = 80
 # Messages are signed beforehand; more than the first leg promises, in case the machine gets faster.
 SPARE = 2.0
@@ -61,14 +61,14 @@ def _measure(plan: Plan, scene: Scene) -> dict[str, list[Leg]]:
 def _plan() -> Plan:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a rough look, under twenty seconds")
-    parser.add_argument("--rounds", type=int, help="rounds of one leg for each (default 7, quick 3)")
-    parser.add_argument("--seconds", type=float, help="length of a leg (default 2.5, quick 1)")
+    parser.add_argument("--rounds", type=int, help="rounds of one leg for each (default 6, quick 3)")
+    parser.add_argument("--seconds", type=float, help="length of a leg (default 2, quick 1)")
     parser.add_argument("--server", choices=SERVERS, default=SERVERS[0])
     parser.add_argument("--only", nargs="+", choices=[c.name for c in CONTESTANTS], help="leave others out")
     given = parser.parse_args()
     return Plan(
-        rounds=given.rounds or (3 if given.quick else 7),
-        seconds=given.seconds or (1.0 if given.quick else 2.5),
+        rounds=given.rounds or (3 if given.quick else 6),
+        seconds=given.seconds or (1.0 if given.quick else 2.0),
         server=given.server,
         only=tuple(c for c in CONTESTANTS if not given.only or c.name in given.only),
     )

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LENGTH = struct.Struct(">I")
-SAMPLES = 20
+# Of so many messages, the body of one is kept to be looked into.
+SAMPLE_EVERY = 50
 RECEIVE_BYTES = 65536
 SILENCE_S = 20.0
 HEAD_END = b"\r\n\r\n"
@@ -111,7 +112,7 @@ def _serve(line: _Line, waiting: Iterator[bytes], seen: Seen, until_ns: int) -> 
         line.send(following)
     latency_ns, body = answered
     seen.latencies_ns.append(latency_ns)
-    if len(seen.bodies) < SAMPLES:
+    if len(seen.latencies_ns) % SAMPLE_EVERY == 1:
         seen.bodies.append(body)
     return following is not None
 

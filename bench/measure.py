@@ -25,18 +25,22 @@ OWN_COMMANDS = frozenset({"config", "info", "flushall", "ping", "client", "hello
 
 @dataclass(frozen=True)
 class Contestant:
-    """Who is measured: the module in `bench/contestants`, its address and the words it is asked."""
+    """Who is measured: the module in `bench/contestants`, its address, and what it is asked.
+
+    `says` stands in every right answer: an apology or a 正在处理 is no answer that counts.
+    """
 
     name: str
     module: str
     path: str
     words: tuple[str, ...]
+    says: str
 
 
 CONTESTANTS = (
-    Contestant("campusnet", "campusnet", campusnet.PATH, (BALANCE,)),
-    Contestant("werobot", "stock", stock.PATH, KEYWORDS),
-    Contestant("minimal", "minimal", minimal.PATH, (BALANCE,)),
+    Contestant("campusnet", "campusnet", campusnet.PATH, (BALANCE,), "余额：12.50 元"),
+    Contestant("werobot", "stock", stock.PATH, KEYWORDS, stock.ANSWER),
+    Contestant("minimal", "minimal", minimal.PATH, (BALANCE,), "余额：12.50 元"),
 )
 
 
@@ -78,7 +82,8 @@ def run_leg(contestant: Contestant, served: Served, scene: Scene, length: Length
         after_s = cpu.used_s(served.pid)
         commands, reads = _counted(store)
     for body in seen["bodies"]:
-        pushes.said(body.encode())
+        if contestant.says not in (words := pushes.said(body.encode())):
+            raise ValueError(f"{contestant.name} answered: {words}")
     latencies_ms = sorted(value / 1e6 for value in seen["latencies_ns"])
     count = len(latencies_ms) + length.warm_up
     return Leg(

@@ -48,6 +48,7 @@ def rows(legs: Mapping[str, Sequence[Leg]]) -> list[str]:
 
 
 def machine() -> str:
-    """Where this was measured, in one line."""
+    """Where this was measured, in one line. A load near the number of cores makes every figure doubtful."""
     system = f"{platform.system()} {platform.machine()}"
-    return f"{os.cpu_count()} cores, {system}, Python {platform.python_version()}"
+    load = f"{os.getloadavg()[0]:.1f}"
+    return f"{os.cpu_count()} cores, load {load} before, {system}, Python {platform.python_version()}"

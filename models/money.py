@@ -26,5 +26,5 @@ def gigabytes(count: int) -> str:
 
 
 def mask_name(name: str) -> str:
-    """A name as a stranger may see it: only the last character, 李小明 -> *明; one character -> *."""
-    return f"*{name[-1]}" if len(name) > 1 else "*"
+    """A name as a stranger may see it: at most its last two characters, never the first; 李小明 -> *小明."""
+    return f"*{name[1:][-2:]}" if len(name) > 1 else "*"

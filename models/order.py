@@ -282,6 +282,11 @@ def attempts_of(session: Session, order_id: int) -> list[PaymentAttempt]:
     return list(session.scalars(query))
 
 
+def paid_numbers(session: Session, order_id: int) -> set[str]:
+    """The `out_trade_no` of every recorded payment of an order."""
+    return set(session.scalars(select(PaymentFact.out_trade_no).where(PaymentFact.order_id == order_id)))
+
+
 def events_of(session: Session, order_id: int) -> list[OrderEvent]:
     """The order's history, oldest first."""
     return list(

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,6 +24,7 @@ PAID = b"SUCCESS"
 FEN_PER_YUAN = 100
 # Fees are written with five decimals.
 FEE_PER_YUAN = 100_000
+AMOUNT_LENGTH_MAX = 32
 FEE_PER_FEN = FEE_PER_YUAN // FEN_PER_YUAN
 
 _USUAL_AMOUNT = re.compile(rb"\d{1,12}\.\d\d")
@@ -231,10 +232,13 @@ def fee_of(text: bytes) -> int:
 
 
 def _scaled(text: bytes, units: int) -> int:
+    if len(text) > AMOUNT_LENGTH_MAX:
+        raise Malformed("an amount of the bill is too long")
     try:
         value = Decimal(_text(text)) * units
-        whole = int(value)
-    except (InvalidOperation, ValueError, OverflowError):
+        # An exponent would make a number of millions of digits.
+        whole = int(value) if -AMOUNT_LENGTH_MAX < value.adjusted() < AMOUNT_LENGTH_MAX else 0
+    except (ArithmeticError, ValueError):
         raise Malformed("an amount of the bill is no number") from None
     if whole != value:
         raise Malformed("an amount of the bill is finer than its unit")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, Subquery, and_, case, cast, func, or_, select, text
@@ -31,6 +32,7 @@ _RETURNING = (
     RefundStatus.PROCESSING,
     RefundStatus.UNKNOWN,
 )
+_BOOKED = ("paid_fen", "credit_fen", "reversed_fen", "refund_fen")
 _TAKEN_BACK = (ReversalStatus.SENDING, ReversalStatus.UNKNOWN, ReversalStatus.DONE)
 
 
@@ -61,7 +63,7 @@ def conservation(session: Session) -> Conservation:
         return refunds.get(place, 0) + resting.get(place, 0)
 
     return Conservation(
-        paid_fen=_fen(session.scalar(select(func.sum(PaymentFact.amount_fen)))),
+        paid_fen=_fen(session.scalar(_paid())),
         credited_fen=total("credited"),
         refunded_fen=total("refunded"),
         in_flight_fen=total("in_flight"),
@@ -103,6 +105,12 @@ def _moved() -> ColumnElement[bool]:
     return and_(Refund.status != RefundStatus.REQUESTED, or_(taken_back, instead_of_credit))
 
 
+@cache
+def _paid() -> Select[Any]:
+    return select(func.sum(PaymentFact.amount_fen))
+
+
+@cache
 def _refunds_by_place() -> Select[Any]:
     # A closed refund whose reversal is done is money that nobody has: a person decides.
     place = case(
@@ -113,6 +121,7 @@ def _refunds_by_place() -> Select[Any]:
     return select(place, func.sum(Refund.amount_fen)).where(_moved()).group_by(place)
 
 
+@cache
 def _rest_by_place() -> Select[Any]:
     """What is left of each payment after its refunds, by the state of the credit."""
     first = _first_facts()
@@ -150,42 +159,44 @@ def _check_sums(session: Session) -> Iterator[str]:
 
 def _check_states(session: Session) -> Iterator[str]:
     """PAID, a payment fact and a credit of the paid amount go together."""
-    has_fact = select(PaymentFact.id).where(PaymentFact.order_id == Order.id).exists()
-    query = (
-        select(Order.order_no, Order.status)
-        .outerjoin(Credit, Credit.order_id == Order.id)
-        .where(
-            or_(
-                and_(Order.status == OrderStatus.PAID, or_(~has_fact, Credit.id.is_(None))),
-                and_(Order.status != OrderStatus.PAID, or_(has_fact, Credit.id.is_not(None))),
-                Credit.amount_fen != Order.amount_fen,
-                Credit.account_no != Order.account_no,
-            )
-        )
-    )
-    for order_no, status in session.execute(query.limit(FINDINGS_MAX)):
+    for order_no, status in session.execute(_contradicting_orders()):
         yield f"order {order_no} is {status}, but its payment and credit say otherwise"
 
 
+@cache
+def _contradicting_orders() -> Select[Any]:
+    has_fact = select(PaymentFact.id).where(PaymentFact.order_id == Order.id).exists()
+    contradiction = or_(
+        and_(Order.status == OrderStatus.PAID, or_(~has_fact, Credit.id.is_(None))),
+        and_(Order.status != OrderStatus.PAID, or_(has_fact, Credit.id.is_not(None))),
+        Credit.amount_fen != Order.amount_fen,
+        Credit.account_no != Order.account_no,
+    )
+    query = select(Order.order_no, Order.status).outerjoin(Credit, Credit.order_id == Order.id)
+    return query.where(contradiction).limit(FINDINGS_MAX)
+
+
 def _check_allocation(session: Session) -> Iterator[str]:
-    paid = _sum_of(PaymentFact.amount_fen, PaymentFact.order_id, None)
-    held = _sum_of(Credit.amount_fen, Credit.order_id, Credit.status.in_(_HOLDING))
-    given_back = _sum_of(Refund.amount_fen, Refund.order_id, Refund.reversal == ReversalStatus.DONE)
-    refunding = _sum_of(Refund.amount_fen, Refund.order_id, Refund.held.is_(True))
-    for name, expected in (
-        ("paid_fen", paid),
-        ("credit_fen", held),
-        ("reversed_fen", given_back),
-        ("refund_fen", refunding),
-    ):
-        column = func.coalesce(getattr(Allocation, name), 0)
-        query = (
-            select(Order.order_no, column, expected)
-            .outerjoin(Allocation, Allocation.order_id == Order.id)
-            .where(column != expected)
-        )
-        for order_no, booked, fen in session.execute(query.limit(FINDINGS_MAX)):
-            yield f"order {order_no}: allocation.{name} is {booked}, the states say {_fen(fen)}"
+    for order_no, *pairs in session.execute(_wrong_allocations()):
+        for name, booked, fen in zip(_BOOKED, pairs[::2], pairs[1::2], strict=True):
+            if booked != fen:
+                yield f"order {order_no}: allocation.{name} is {booked}, the states say {_fen(fen)}"
+
+
+@cache
+def _wrong_allocations() -> Select[Any]:
+    """Orders whose allocation is not what facts, credit and refunds make of it: booked and expected in turn."""
+    expected = (
+        _sum_of(PaymentFact.amount_fen, PaymentFact.order_id, None),
+        _sum_of(Credit.amount_fen, Credit.order_id, Credit.status.in_(_HOLDING)),
+        _sum_of(Refund.amount_fen, Refund.order_id, Refund.reversal == ReversalStatus.DONE),
+        _sum_of(Refund.amount_fen, Refund.order_id, Refund.held.is_(True)),
+    )
+    booked = [func.coalesce(getattr(Allocation, name), 0) for name in _BOOKED]
+    pairs = [column for both in zip(booked, expected, strict=True) for column in both]
+    differs = or_(*(have != want for have, want in zip(booked, expected, strict=True)))
+    query = select(Order.order_no, *pairs).outerjoin(Allocation, Allocation.order_id == Order.id)
+    return query.where(differs).limit(FINDINGS_MAX)
 
 
 def _sum_of(amount: Any, order_id: Any, condition: ColumnElement[bool] | None) -> ColumnElement[int]:
@@ -197,29 +208,46 @@ def _sum_of(amount: Any, order_id: Any, condition: ColumnElement[bool] | None) -
 
 def _check_ledger(session: Session) -> Iterator[str]:
     """Each credited order has one entry of its amount on its account, and each entry has its order."""
-    written = (
+    for credit_no, fen in session.execute(_unwritten_credits()):
+        yield f"credit {credit_no} is CREDITED, the ledger has {fen} fen for it"
+    for key, status in session.execute(_unwanted_entries()):
+        yield f"the ledger has {key}, the credit is {status or 'not there'}"
+
+
+def _written() -> Subquery:
+    query = (
         select(Entry.key, Posting.book, Posting.amount_fen)
         .join(Posting, Posting.entry_id == Entry.id)
         .where(Entry.kind == LEDGER_KIND, Posting.book.like("account:%"))
-        .subquery("written")
     )
-    same_key = written.c.key == "credit:" + Credit.credit_no
+    return query.subquery("written")
+
+
+@cache
+def _unwritten_credits() -> Select[Any]:
+    written = _written()
     differs = or_(
         written.c.key.is_(None),
         written.c.amount_fen != Credit.amount_fen,
         written.c.book != "account:" + Credit.account_no,
     )
-    query = (
+    return (
         select(Credit.credit_no, written.c.amount_fen)
-        .outerjoin(written, same_key)
+        .outerjoin(written, written.c.key == "credit:" + Credit.credit_no)
         .where(Credit.status == CreditStatus.CREDITED, differs)
+        .limit(FINDINGS_MAX)
     )
-    for credit_no, fen in session.execute(query.limit(FINDINGS_MAX)):
-        yield f"credit {credit_no} is CREDITED, the ledger has {fen} fen for it"
-    unwanted = or_(Credit.id.is_(None), Credit.status.not_in(_HOLDING))
-    orphans = select(written.c.key, Credit.status).outerjoin(Credit, same_key).where(unwanted)
-    for key, status in session.execute(orphans.limit(FINDINGS_MAX)):
-        yield f"the ledger has {key}, the credit is {status or 'not there'}"
+
+
+@cache
+def _unwanted_entries() -> Select[Any]:
+    written = _written()
+    return (
+        select(written.c.key, Credit.status)
+        .outerjoin(Credit, written.c.key == "credit:" + Credit.credit_no)
+        .where(or_(Credit.id.is_(None), Credit.status.not_in(_HOLDING)))
+        .limit(FINDINGS_MAX)
+    )
 
 
 def _fen(total: Any) -> int:

@@ -131,7 +131,7 @@ def _take(
     now: datetime,
 ) -> Refund | None:
     """Hold the money and add the row, if the order has that much; ask a person either way."""
-    money = money_of(session, order.id)
+    money = money_of(session, order, told.out_trade_no)
     refund = None
     if money.free_fen >= told.amount_fen:
         waiting = money.credit is not None and money.credit.status in WAITING_CREDIT
@@ -194,9 +194,7 @@ def _make_sure(
     return guessed
 
 
-def _ask(
-    session: Session, order: Order, told: Told, *, cause: str, now: datetime, held: bool
-) -> None:
+def _ask(session: Session, order: Order, told: Told, *, cause: str, now: datetime, held: bool) -> None:
     query = select(ReviewItem.id).where(
         ReviewItem.kind == ReviewKind.EXTERNAL_REFUND, ReviewItem.key == told.out_refund_no[:KEY_MAX]
     )

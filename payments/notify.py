@@ -1,4 +1,4 @@
-"""WeChat Pay's callback: verified on its raw bytes, kept, and acted on in one commit.
+"""WeChat Pay's callbacks, on payments and refunds: verified on raw bytes, kept, acted on in one commit.
 
 The callback row stays even when acting on it fails; the worker then tries again from the row.
 """
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from models.errors import Mismatch, ServiceError
 from models.order import NotifyInbox, find_order
 from models.review import ReviewKind, ask_person
-from payments import outbox
+from payments import outbox, refund_facts
 from payments.confirm import confirm_paid
 from payments.outcome import Done, Outcome
 from payments.services import Services
@@ -81,7 +81,14 @@ def _act_guarded(services: Services, session: Session, row: NotifyInbox, notific
 
 def _act(services: Services, session: Session, notification: Notification) -> str:
     if notification.event_type != PAID_EVENT:
-        return "ignored"
+        refund = services.pay.refund_from(notification.resource_plain)
+        return refund_facts.notified(
+            session,
+            refund,
+            mch_id=services.pay.mch_id,
+            event_type=notification.event_type,
+            now=services.clock(),
+        )
     trade = services.pay.trade_from(notification.resource_plain)
     fact = fact_of(trade, services.pay.app_id, services.pay.mch_id)
     if fact is None:

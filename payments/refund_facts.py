@@ -1,4 +1,4 @@
-"""What WeChat says about refunds, recorded by one function whoever heard it: notify, query, answer or bill."""
+"""What WeChat says about refunds: recorded by one function, by whatever way it was heard."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def record_refund(session: Session, fact: RefundTrade, *, cause: str, now: datet
     if refund.status != new and not (accepted_before and _outdated(refund, new)):
         _check_possible(order, refund)
         refund.refund_id = fact.refund_id
-        _move(session, order, refund, new, fact, cause, now)
+        _move(session, order, refund, fact, cause=cause, now=now)
     refund.refund_id = fact.refund_id
     return refund
 
@@ -100,23 +100,18 @@ def _check_possible(order: Order, refund: Refund) -> None:
 
 
 def _move(
-    session: Session,
-    order: Order,
-    refund: Refund,
-    new: RefundStatus,
-    fact: RefundTrade,
-    cause: str,
-    now: datetime,
+    session: Session, order: Order, refund: Refund, fact: RefundTrade, *, cause: str, now: datetime
 ) -> None:
+    new = RefundStatus(fact.status)
     if refund.status == RefundStatus.APPROVED:
         # Sent before and believed not accepted: WeChat knows better.
         move(session, order, refund, RefundStatus.SENDING, actor=cause, now=now)
-    move(session, order, refund, new, actor=cause, now=now, error=None)
+    move(session, order, refund, new, actor=cause, now=now)
     if new == RefundStatus.PROCESSING:
-        _tell(session, order, refund, "submitted", submitted_text(order, refund), now)
+        _tell(session, order, refund, submitted_text(order, refund), now=now)
     elif new == RefundStatus.SUCCESS:
         refund.success_at = fact.success_at or now
-        _tell(session, order, refund, "refunded", refunded_text(order, refund), now)
+        _tell(session, order, refund, refunded_text(order, refund), now=now)
     elif new == RefundStatus.CLOSED:
         release(session, refund)
         ask(session, order, refund, ReviewKind.REFUND_CLOSED, now=now, reason="closed by WeChat")
@@ -124,8 +119,8 @@ def _move(
         ask(session, order, refund, ReviewKind.REFUND_ABNORMAL, now=now, reason="abnormal")
 
 
-def _tell(session: Session, order: Order, refund: Refund, what: str, text: str, now: datetime) -> None:
+def _tell(session: Session, order: Order, refund: Refund, text: str, *, now: datetime) -> None:
     if refund.origin != OURS:
         return
-    key = f"{what}:{refund.out_refund_no}"
+    key = f"refund-{refund.status.lower()}:{refund.out_refund_no}"
     outbox.put(session, "message", key, {"openid": order.payer_openid, "text": text}, now=now)

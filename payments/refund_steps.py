@@ -1,4 +1,4 @@
-"""The steps that all refund work shares: locking, the money of an order, moving, ending.
+"""The steps that all refund work shares: locking, the money of a payment, moving, ending.
 
 Locks are always taken in the same order: the order, its credit, its allocation, the refund.
 """
@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from models import allocation, journal
 from models.allocation import Allocation
 from models.errors import Refused
-from models.order import Credit, CreditStatus, Order, move_credit
-from models.refund import Refund, RefundStatus, ReversalStatus, move_refund
+from models.order import Credit, CreditStatus, Order, PaymentFact, move_credit
+from models.refund import Refund, RefundStatus, ReversalStatus, move_refund, refunds_of
 from models.review import ReviewKind, ask_person
+from payments.confirm import WECHAT
 
 WAITING_CREDIT = (CreditStatus.PENDING, CreditStatus.REJECTED)
 
@@ -33,10 +34,11 @@ class NoSuchRefund(Refused):
 
 @dataclass(frozen=True)
 class Money:
-    """Where an order's money is, under lock, in fen.
+    """Where one payment's money is, under lock, in fen.
 
     `free_fen` is held by nobody; `spare_fen` is what of it is not promised to a waiting credit
-    either (a second payment, a credit that was reversed or voided before).
+    either (a second payment, a credit that was reversed or voided before). `credit` is None for a
+    payment that the order's credit is not for.
     """
 
     credit: Credit | None
@@ -60,22 +62,28 @@ def locked(session: Session, out_refund_no: str) -> tuple[Order, Refund]:
     return order, session.scalars(query.execution_options(populate_existing=True)).one()
 
 
-def money_of(session: Session, order_id: int) -> Money:
-    """The money of a locked order; locks its credit and reads its allocation afresh."""
+def money_of(session: Session, order: Order, out_trade_no: str) -> Money:
+    """The money of one payment of a locked order; locks the order's credit.
+
+    The credit is for the payment that paid the order; of any other one nothing is in billing.
+    """
+    paid = session.scalars(
+        select(PaymentFact).where(PaymentFact.provider == WECHAT, PaymentFact.out_trade_no == out_trade_no)
+    ).one()
+    held = [r for r in refunds_of(session, order.id) if r.held and r.out_trade_no == out_trade_no]
+    left_fen = paid.amount_fen - sum(refund.amount_fen for refund in held)
     credit = session.scalar(
         select(Credit)
-        .where(Credit.order_id == order_id)
+        .where(Credit.order_id == order.id)
         .with_for_update(of=Credit)
         .execution_options(populate_existing=True)
     )
-    held = session.get(Allocation, order_id, populate_existing=True)
-    if held is None:
-        return Money(credit, 0, 0, 0)
-    credited_fen = held.credit_fen - held.reversed_fen
-    free_fen = held.paid_fen - credited_fen - held.refund_fen
-    waiting = credit is not None and credit.status in WAITING_CREDIT
-    promised_fen = credit.amount_fen if credit is not None and waiting else 0
-    return Money(credit, credited_fen, free_fen, free_fen - promised_fen)
+    if credit is None or paid.transaction_id != order.transaction_id:
+        return Money(None, 0, left_fen, left_fen)
+    allocated = session.get_one(Allocation, order.id, populate_existing=True)
+    credited_fen = allocated.credit_fen - allocated.reversed_fen
+    promised_fen = credit.amount_fen if credit.status in WAITING_CREDIT else 0
+    return Money(credit, credited_fen, left_fen - credited_fen, left_fen - credited_fen - promised_fen)
 
 
 def void(session: Session, order: Order, credit: Credit, *, actor: str, now: datetime) -> None:

@@ -63,7 +63,7 @@ def request(
         fact = _fact(session, order, out_trade_no)
         earlier = refunds_of(session, order.id)
         _check_limits(fact, [r for r in earlier if r.out_trade_no == fact.out_trade_no], amount_fen, now)
-        _check_money(money_of(session, order.id), amount_fen)
+        _check_money(money_of(session, order, fact.out_trade_no), amount_fen)
         refund = Refund(
             order_id=order.id,
             out_refund_no=f"f{order.order_no}{len(earlier) + 1:02d}",

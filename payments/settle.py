@@ -9,9 +9,19 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from models.errors import Conflict, IllegalTransition, Mismatch, NoSuchOrder
-from models.order import Order, OrderAction, OrderStatus, PaymentAttempt, advance, attempts_of, find_order
+from models.order import (
+    Order,
+    OrderAction,
+    OrderStatus,
+    PaymentAttempt,
+    advance,
+    attempts_of,
+    find_order,
+    paid_numbers,
+)
 from payments import outbox
 from payments.confirm import WECHAT, PaidFact, confirm_paid
+from payments.external_refunds import note_refunded_trade
 from payments.outcome import Done, Later, Outcome
 from payments.services import Services
 from payments.wechatpay import Trade
@@ -20,6 +30,7 @@ from payments.wechatpay_errors import AlreadyPaid, OrderClosed, TradeNotFound
 # After prepay, ask at these ages until the order's time is over (payments.md G7).
 ASK_AGES = tuple(timedelta(seconds=s) for s in (10, 30, 60, 120, 300, 600, 1800))
 FIRST_ASK = ASK_AGES[0]
+REFUNDED = "REFUND"
 
 
 def deliver(services: Services, held: outbox.Claim) -> Outcome:
@@ -35,11 +46,13 @@ def deliver(services: Services, held: outbox.Claim) -> Outcome:
             raise NoSuchOrder
         asked_from = min((a.prepaid_at for a in attempts_of(session, order.id) if a.prepaid_at), default=None)
     if order.status not in (OrderStatus.CREATED, OrderStatus.PREPAID):
+        _close_others(services, order_no)
         return Done()
     if now >= order.expires_at:
         end(services, order_no, OrderAction.EXPIRE, cause="worker")
         return Done()
     if asked_from is not None and ask(services, order_no):
+        _close_others(services, order_no)
         return Done()
     return Later(next_ask(asked_from, order.expires_at, now))
 
@@ -57,14 +70,16 @@ def ask(services: Services, order_no: str) -> bool:
 
     Raises: Unknown, Unavailable - no answer.
     """
-    return any(_ask_attempt(services, attempt) for attempt in _attempts(services, order_no))
+    # All of them, before looking at the answers: a second attempt may be paid as well.
+    paid = [_ask_attempt(services, attempt) for attempt in _attempts(services, order_no)]
+    return any(paid)
 
 
 def end(services: Services, order_no: str, action: OrderAction, *, cause: str) -> None:
     """Close every attempt at WeChat and then the order, unless it turns out to be paid."""
-    for attempt in _attempts(services, order_no):
-        if _close_attempt(services, attempt):
-            return
+    paid = [_close_attempt(services, attempt) for attempt in _attempts(services, order_no)]
+    if any(paid):
+        return
     with services.transaction() as session:
         order = find_order(session, order_no)
         if order is None:
@@ -83,13 +98,15 @@ def record_trade(services: Services, trade: Trade, *, cause: str) -> Order | Non
         return None
     with services.transaction() as session:
         order = confirm_paid(session, fact, cause=cause, now=services.clock())
+        if trade.trade_state == REFUNDED:
+            note_refunded_trade(session, order, trade.out_trade_no, cause=cause, now=services.clock())
     services.wake()
     return order
 
 
 def fact_of(trade: Trade, app_id: str, mch_id: str) -> PaidFact | None:
     """The trade as a fact, None when it is not paid. Raises: Mismatch - another app or merchant."""
-    if trade.trade_state not in ("SUCCESS", "REFUND"):
+    if trade.trade_state not in ("SUCCESS", REFUNDED):
         return None
     if trade.app_id != app_id:
         raise Mismatch("appid", trade.out_trade_no)
@@ -114,6 +131,18 @@ def _attempts(services: Services, order_no: str) -> list[PaymentAttempt]:
         if order is None:
             raise NoSuchOrder
         return attempts_of(session, order.id)
+
+
+def _close_others(services: Services, order_no: str) -> None:
+    """Nobody shall pay an order twice: close its other numbers, and record one that is paid already."""
+    attempts = _attempts(services, order_no)
+    if len(attempts) == 1:
+        return
+    with services.reading() as session:
+        recorded = paid_numbers(session, attempts[0].order_id)
+    for attempt in attempts:
+        if attempt.out_trade_no not in recorded:
+            _close_attempt(services, attempt)
 
 
 def _ask_attempt(services: Services, attempt: PaymentAttempt) -> bool:

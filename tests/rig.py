@@ -13,7 +13,6 @@ from app import wiring
 from app.config import Config
 from app.factory import create_app
 from app.phone import Phone, until
-from app.redis_server import free_port
 from app.server import web_settings
 from billing.embedded import seed
 from models import schema
@@ -133,7 +132,11 @@ class Rig:
         clock: Clock = utc_now,
         **changes: dict[str, Any],
     ) -> None:
-        self.port = free_port()
+        # Listens before anything is configured, on a port that nobody else can take meanwhile.
+        self._server: BaseWSGIServer = make_server(
+            "127.0.0.1", 0, self._answer, threaded=True, request_handler=QuietHandler
+        )
+        self.port = self._server.port
         self.origin = f"http://127.0.0.1:{self.port}"
         self.sandbox = Sandbox(credentials, Site(self.origin, f"{self.origin}/wechat"))
         self.sandbox.start()
@@ -148,13 +151,7 @@ class Rig:
             **changes,
         )
         self.house = wiring.build(self.config, clock=clock)
-        self._server: BaseWSGIServer = make_server(
-            "127.0.0.1",
-            self.port,
-            create_app(self.house.web, web_settings(self.config)),
-            threaded=True,
-            request_handler=QuietHandler,
-        )
+        self._app = create_app(self.house.web, web_settings(self.config))
         self._threads = [threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)]
         self._stopped = threading.Event()
         self._threads += [
@@ -163,6 +160,9 @@ class Rig:
         ]
         for thread in self._threads:
             thread.start()
+
+    def _answer(self, environ: dict[str, Any], start_response: Any) -> Any:
+        return self._app(environ, start_response)
 
     def phone(self, student: str = "xiaoming") -> Phone:
         return Phone(self.sandbox.url, student)

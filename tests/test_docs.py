@@ -77,3 +77,11 @@ def test_the_readme_names_only_commands_that_exist(name: str) -> None:
 def test_links_between_documents_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), f"{path.name} -> {target}"
+
+
+def test_the_deployment_files_run_commands_that_exist() -> None:
+    known = commands(main)
+    for unit in (ROOT / "deploy" / "systemd").glob("*.service"):
+        started = re.search(r"-m app\.cli ([a-z]+)", unit.read_text(encoding="utf-8"))
+        assert started is not None, unit.name
+        assert started[1] in known, unit.name

@@ -41,6 +41,12 @@ def pay_notify() -> ResponseReturnValue:
     return Response(status=204)
 
 
+@blueprint.post("/wechatpay/refund")
+def refund_notify() -> ResponseReturnValue:
+    """As `/wechatpay/notify`: what a callback is about stands inside it, sealed."""
+    return pay_notify()
+
+
 @blueprint.errorhandler(ServiceError)
 def _refuse(error: ServiceError) -> ResponseReturnValue:
     log.warning("hook_refused", hook=request.endpoint, error=type(error).__name__, reason=str(error))

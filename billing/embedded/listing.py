@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -22,8 +22,10 @@ def credit_lines(database: Database, since: datetime, until: datetime) -> Iterat
     """Every credit entry from `since` to before `until`; each step is a short read of its own."""
     in_time = (Entry.at >= since, Entry.at < until)
     with database.connection() as connection:
-        first, last = connection.execute(select(func.min(Entry.id), func.max(Entry.id)).where(*in_time)).one()
-    if first is None:
+        ends = select(func.min(Entry.id), func.max(Entry.id)).where(*in_time)
+        found_ends: Sequence[int | None] = connection.execute(ends).one()
+    first, last = found_ends
+    if first is None or last is None:
         return
     lines = (
         select(func.substr(Entry.key, _KEY_START), func.substr(Posting.book, _BOOK_START), Posting.amount_fen)

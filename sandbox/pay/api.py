@@ -1,4 +1,4 @@
-"""The endpoints of /v3: one table, one short function each; refunds and bills join the table."""
+"""The endpoints of /v3: one table, one short function each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from cryptography import x509
 
 from sandbox.faults import Fault
-from sandbox.pay import crypto, fields
+from sandbox.pay import bills_api, crypto, fields, refunds_api
 from sandbox.pay.auth import Call
 from sandbox.pay.errors import FieldError, PayError, system_error
 from sandbox.pay.keys import PUBLIC_KEY
@@ -20,7 +20,9 @@ from sandbox.pay.platform import MAGIC_AT_ONCE_FEN, MAGIC_ERROR_FEN, PayPlatform
 from sandbox.pay.transaction import tampered, transaction
 
 Json = dict[str, object]
-Handler = Callable[[PayPlatform, Call, Fault | None], tuple[int, Json | None]]
+# Bytes are a file: sent as they are, unsigned.
+Body = Json | bytes | None
+Handler = Callable[[PayPlatform, Call, Fault | None], tuple[int, Body]]
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def certificates(platform: PayPlatform, call: Call, fault: Fault | None) -> tupl
 
 
 _ORDER = "/v3/pay/transactions/out-trade-no/(?P<out_trade_no>[^/]+)"
+_REFUNDS = "/v3/refund/domestic/refunds"
 ENDPOINTS = (
     Endpoint("POST", re.compile("/v3/pay/transactions/jsapi"), "pay.prepay", prepay),
     Endpoint("GET", re.compile(_ORDER), "pay.query", query_by_number),
@@ -119,6 +122,16 @@ ENDPOINTS = (
     ),
     Endpoint("POST", re.compile(f"{_ORDER}/close"), "pay.close", close),
     Endpoint("GET", re.compile("/v3/certificates"), "pay.certificates", certificates),
+    Endpoint("POST", re.compile(_REFUNDS), "pay.refund", refunds_api.refund),
+    Endpoint(
+        "GET",
+        re.compile(f"{_REFUNDS}/(?P<out_refund_no>[^/]+)"),
+        "pay.refund_query",
+        refunds_api.query_refund,
+    ),
+    Endpoint("GET", re.compile("/v3/bill/tradebill"), "pay.bill", bills_api.trade_bill),
+    Endpoint("GET", re.compile("/v3/bill/fundflowbill"), "pay.bill", bills_api.fundflow_bill),
+    Endpoint("GET", re.compile("/v3/billdownload/file"), "pay.bill_download", bills_api.download),
 )
 
 

@@ -66,15 +66,15 @@ def check_prepay(
             f"/{unknown[0]}", body[unknown[0]], "undefined field", message="请求中含有未在API文档中定义的参数"
         )
     check_mchid(body, mch_id)
-    if _text(body, "appid", 32) != app_id:
+    if text(body, "appid", 32) != app_id:
         raise PayError(400, "APPID_MCHID_NOT_MATCH", "appid和mch_id不匹配，请检查后再试")
     return PrepayRequest(
         out_trade_no=_out_trade_no(body),
         app_id=app_id,
         mch_id=mch_id,
-        description=_text(body, "description", DESCRIPTION_MAX),
-        notify_url=_notify_url(body),
-        attach=_text(body, "attach", ATTACH_MAX) if "attach" in body else "",
+        description=text(body, "description", DESCRIPTION_MAX),
+        notify_url=notify_url(body),
+        attach=text(body, "attach", ATTACH_MAX) if "attach" in body else "",
         amount_fen=_amount_fen(body),
         openid=_openid(body, openid_exists),
         time_expire_at=_time_expire(body) if "time_expire" in body else None,
@@ -84,13 +84,14 @@ def check_prepay(
 
 def check_mchid(body: Body, mch_id: str) -> None:
     """The merchant in the body is the merchant of the signature, or PayError."""
-    if _text(body, "mchid", 32) != mch_id:
+    if text(body, "mchid", 32) != mch_id:
         raise FieldError(
             "/mchid", body["mchid"], "differs from Authorization", message="商户号与签名的商户号不一致"
         )
 
 
-def _text(body: Body, name: str, longest: int) -> str:
+def text(body: Body, name: str, longest: int) -> str:
+    """A required text of 1 to `longest` characters, or PayError."""
     value = body.get(name)
     if not isinstance(value, str):
         raise FieldError(f"/{name}", value, "string required", message=f"参数{name}必填且为字符串")
@@ -102,7 +103,7 @@ def _text(body: Body, name: str, longest: int) -> str:
 
 
 def _out_trade_no(body: Body) -> str:
-    value = _text(body, "out_trade_no", 32)
+    value = text(body, "out_trade_no", 32)
     if not OUT_TRADE_NO.fullmatch(value):
         raise FieldError(
             "/out_trade_no",
@@ -113,8 +114,9 @@ def _out_trade_no(body: Body) -> str:
     return value
 
 
-def _notify_url(body: Body) -> str:
-    value = _text(body, "notify_url", URL_MAX)
+def notify_url(body: Body) -> str:
+    """An address that the platform would tell, or PayError."""
+    value = text(body, "notify_url", URL_MAX)
     if not _deliverable(value):
         raise FieldError(
             "/notify_url", value, "https URL required", message="无效的notify_url，应为https地址"
@@ -148,14 +150,20 @@ def _amount_fen(body: Body) -> int:
         raise FieldError("/amount", amount, "object required")
     if amount.keys() - {"total", "currency"}:
         raise FieldError("/amount", amount, "undefined field", message="请求中含有未在API文档中定义的参数")
-    total = amount.get("total")
-    if not isinstance(total, int) or isinstance(total, bool) or not 1 <= total <= AMOUNT_MAX_FEN:
-        raise FieldError(
-            "/amount/total", total, "integer fen, at least 1", message="订单金额应为大于0的整数，单位为分"
-        )
+    total = fen(amount, "total")
     if amount.get("currency", "CNY") != "CNY":
         raise FieldError("/amount/currency", amount["currency"], "Currency code is invalid")
     return total
+
+
+def fen(amount: Body, name: str) -> int:
+    """A whole number of fen, at least 1, or PayError."""
+    value = amount.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= AMOUNT_MAX_FEN:
+        raise FieldError(
+            f"/amount/{name}", value, "integer fen, at least 1", message="金额应为大于0的整数，单位为分"
+        )
+    return value
 
 
 def _openid(body: Body, exists: Callable[[str], bool]) -> str:
@@ -169,7 +177,7 @@ def _openid(body: Body, exists: Callable[[str], bool]) -> str:
 
 
 def _time_expire(body: Body) -> datetime:
-    value = _text(body, "time_expire", 64)
+    value = text(body, "time_expire", 64)
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:

@@ -60,6 +60,8 @@ class Order:
     transaction_id: str = ""
     success_at: datetime | None = None
     closed_at: datetime | None = None
+    # Once any refund was accepted, whatever becomes of it (trade_state REFUND).
+    refunded: bool = False
 
 
 class Unpayable(Exception):

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from sandbox.engine import Engine
 from sandbox.faults import Fault
 from sandbox.pay import crypto
+from sandbox.pay.bills import Bills
 from sandbox.pay.keys import PlatformKeys
 from sandbox.pay.notify import Notifier, paid_event
 from sandbox.pay.orders import Order, OrderBook, PaidOrder, Unpayable
+from sandbox.pay.refunds import RefundBook
 
 MERCHANT = "模拟商户"
 PACKAGE = "prepay_id="
@@ -40,6 +42,8 @@ class PayPlatform:
         self.keys = PlatformKeys(engine.credentials, seed=seed)
         self.notifier = Notifier(engine, self.keys)
         self.book = OrderBook(engine)
+        self.refunds = RefundBook(engine)
+        self.bills = self._new_bills()
         self.magic = False
         self.on_paid: Callable[[str, PaidOrder], None] | None = None
         self._seed = seed
@@ -49,6 +53,8 @@ class PayPlatform:
         """Forget all orders and pay sheets; mode and magic go back to their defaults."""
         with self.engine.lock:
             self.book = OrderBook(self.engine)
+            self.refunds = RefundBook(self.engine)
+            self.bills = self._new_bills()
             self.keys = PlatformKeys(self.engine.credentials, seed=self._seed)
             self.notifier = Notifier(self.engine, self.keys)
             self.magic = False
@@ -104,6 +110,9 @@ class PayPlatform:
         magic = MAGIC_NOTIFY.get(paid.amount_fen) if self.magic else None
         self.notifier.announce(paid_event(order), magic)
         return paid
+
+    def _new_bills(self) -> Bills:
+        return Bills(self.engine, lambda: self.book.all(), lambda: self.refunds.all())  # noqa: PLW0108 - the books are replaced by reset
 
     def _receipt(self, order: Order) -> PaidOrder:
         request = order.request

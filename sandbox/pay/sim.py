@@ -8,11 +8,12 @@ from typing import ParamSpec
 
 from flask import Blueprint, Response, jsonify, request
 
-from sandbox.pay.errors import PayError
 from sandbox.pay.keys import MODES
 from sandbox.pay.notify import paid_event
 from sandbox.pay.orders import SUCCESS, Order, Unpayable, beijing
 from sandbox.pay.platform import MAGIC_CANCEL_FEN, MERCHANT, PayPlatform
+from sandbox.pay.refunds_sim import add_refund_routes
+from sandbox.pay.sim_views import body_of, plain
 
 P = ParamSpec("P")
 BRIDGE = "get_brand_wcpay_request"
@@ -24,6 +25,7 @@ def add_sim_routes(blueprint: Blueprint, platform: PayPlatform) -> None:
     """Hang the routes on the pay blueprint."""
     _add_sheet(blueprint, platform)
     _add_orders(blueprint, platform)
+    add_refund_routes(blueprint, platform)
     _add_switches(blueprint, platform)
 
 
@@ -32,7 +34,7 @@ def _add_sheet(blueprint: Blueprint, platform: PayPlatform) -> None:
     @_bridge
     def invoke() -> dict[str, object]:
         """What WeixinJSBridge does with getBrandWCPayRequest: a pay sheet or fail."""
-        body = _body()
+        body = body_of()
         params = body.get("params")
         token, order = platform.open_sheet(
             str(body.get("openid") or ""), params if isinstance(params, dict) else {}
@@ -51,7 +53,7 @@ def _add_sheet(blueprint: Blueprint, platform: PayPlatform) -> None:
     @_bridge
     def confirm() -> dict[str, object]:
         """Six digits, any of them."""
-        body = _body()
+        body = body_of()
         password = str(body.get("password", "0" * PASSWORD_DIGITS))
         if len(password) != PASSWORD_DIGITS or not password.isdecimal():
             raise Unpayable("支付密码应为六位数字")
@@ -62,37 +64,37 @@ def _add_sheet(blueprint: Blueprint, platform: PayPlatform) -> None:
     @_bridge
     def cancel() -> dict[str, object]:
         """The payer closes the sheet."""
-        platform.cancel_sheet(str(_body().get("pay_token") or ""))
+        platform.cancel_sheet(str(body_of().get("pay_token") or ""))
         return {"err_msg": f"{BRIDGE}:cancel"}
 
 
 def _add_orders(blueprint: Blueprint, platform: PayPlatform) -> None:
     @blueprint.get("/sim/pay/orders")
-    @_plain
+    @plain
     def orders() -> dict[str, object]:
         with platform.engine.lock:
             return {"orders": [describe(order) for order in platform.book.all()]}
 
     @blueprint.get("/sim/pay/orders/<out_trade_no>")
-    @_plain
+    @plain
     def order(out_trade_no: str) -> dict[str, object]:
         with platform.engine.lock:
             return describe(platform.book.get(out_trade_no))
 
     @blueprint.post("/sim/pay/orders/<out_trade_no>/pay")
-    @_plain
+    @plain
     def pay(out_trade_no: str) -> dict[str, object]:
         """Pay without a phone; `force` pays a closed or expired order, too."""
-        body = _body()
+        body = body_of()
         openid = body.get("openid")
         platform.pay(out_trade_no, str(openid) if openid else None, force=body.get("force") is True)
         return describe(platform.book.get(out_trade_no))
 
     @blueprint.post("/sim/pay/orders/<out_trade_no>/notify")
-    @_plain
+    @plain
     def notify(out_trade_no: str) -> dict[str, object]:
         """Tell the merchant again, `times` times, `parallel` or one after the other."""
-        body = _body()
+        body = body_of()
         with platform.engine.lock:
             found = platform.book.get(out_trade_no)
             if found.state != SUCCESS:
@@ -104,22 +106,22 @@ def _add_orders(blueprint: Blueprint, platform: PayPlatform) -> None:
 
 def _add_switches(blueprint: Blueprint, platform: PayPlatform) -> None:
     @blueprint.route("/sim/pay/mode", methods=["GET", "POST"])
-    @_plain
+    @plain
     def mode() -> dict[str, object]:
         """Which key signs notifications: public_key, certificate or mixed."""
         if request.method == "POST":
-            asked = str(_body().get("mode"))
+            asked = str(body_of().get("mode"))
             if asked not in MODES:
                 raise Unpayable(f"mode 应为 {'、'.join(MODES)} 之一")
             platform.keys.mode = asked
         return {"mode": platform.keys.mode}
 
     @blueprint.route("/sim/pay/magic", methods=["GET", "POST"])
-    @_plain
+    @plain
     def magic() -> dict[str, object]:
         """Whether amounts of 1 to 6 fen have their special meaning."""
         if request.method == "POST":
-            platform.magic = _body().get("on") is True
+            platform.magic = body_of().get("on") is True
         return {"on": platform.magic}
 
 
@@ -142,11 +144,6 @@ def describe(order: Order) -> dict[str, object]:
     }
 
 
-def _body() -> dict[str, object]:
-    value = request.get_json(force=True, silent=True)
-    return value if isinstance(value, dict) else {}
-
-
 def _bridge(view: Callable[P, dict[str, object]]) -> Callable[P, Response]:
     """Answer as WeixinJSBridge would: `fail` with the reason instead of a status."""
 
@@ -156,21 +153,5 @@ def _bridge(view: Callable[P, dict[str, object]]) -> Callable[P, Response]:
             return jsonify(view(*args, **kwargs))
         except Unpayable as error:
             return jsonify(err_msg=f"{BRIDGE}:fail", reason=str(error))
-
-    return wrapped
-
-
-def _plain(view: Callable[P, dict[str, object]]) -> Callable[P, Response]:
-    """JSON, with 404 or 409 and the reason when it cannot be done."""
-
-    @wraps(view)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Response:
-        try:
-            return jsonify(view(*args, **kwargs))
-        except PayError as error:
-            response, response.status_code = jsonify(error=error.message), error.status
-        except Unpayable as error:
-            response, response.status_code = jsonify(error=str(error)), 409
-        return response
 
     return wrapped

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sandbox.pay.orders import CLOSED, NOTPAY, SUCCESS, Order, beijing
 
-DESCRIPTIONS = {SUCCESS: "支付成功", NOTPAY: "订单未支付", CLOSED: "订单已关闭"}
+REFUND = "REFUND"
+DESCRIPTIONS = {SUCCESS: "支付成功", REFUND: "订单发生过退款", NOTPAY: "订单未支付", CLOSED: "订单已关闭"}
 TAMPERED = frozenset({"tamper_amount", "tamper_openid", "tamper_mchid", "tamper_appid"})
 
 
@@ -12,12 +13,13 @@ def transaction(order: Order, *, pretend_unpaid: bool = False) -> dict[str, obje
     """The transaction object; the payment's own fields only once it is paid."""
     request = order.request
     state = NOTPAY if pretend_unpaid else order.state
+    told = REFUND if state == SUCCESS and order.refunded else state
     shown: dict[str, object] = {
         "appid": request.app_id,
         "mchid": request.mch_id,
         "out_trade_no": request.out_trade_no,
-        "trade_state": state,
-        "trade_state_desc": DESCRIPTIONS[state],
+        "trade_state": told,
+        "trade_state_desc": DESCRIPTIONS[told],
     }
     if state != SUCCESS or order.success_at is None:
         return shown

@@ -81,6 +81,8 @@ def _act(platform: PayPlatform, endpoint: api.Endpoint, call: auth.Call, fault: 
         return _no_answer(fault)
     if name == "delay":
         _wait(fault, 2.0)
+    if isinstance(body, bytes):
+        return Response(body, status=status, content_type="application/octet-stream")
     return _signed(platform, call, status, body, name)
 
 

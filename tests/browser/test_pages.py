@@ -1,4 +1,4 @@
-"""What else a student does in the pages: choose an amount, change one's mind, ask for the money, look back."""
+"""What else a student does in the pages: choose an amount, give it up, ask for the money, look back."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def backend(subject: Subject) -> BillingBackend:
 
 def test_a_stranger_sees_the_masked_name_only(backend: BillingBackend) -> None:
     found = backend.find_account(LI.account_no)
-    assert (found.account_no, found.masked_name) == (LI.account_no, "*明")
+    assert (found.account_no, found.masked_name) == (LI.account_no, "*小明")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_what_is_no_account_is_refused_everywhere(backend: BillingBackend, accou
 
 def test_the_owner_sees_money_and_traffic_at_the_clock_s_time(subject: Subject) -> None:
     balance = subject.backend.balance(LI.account_no)
-    assert (balance.account_no, balance.masked_name) == (LI.account_no, "*明")
+    assert (balance.account_no, balance.masked_name) == (LI.account_no, "*小明")
     assert balance.balance_fen == LI.balance_fen
     assert balance.as_of == subject.clock.now
     for lot in balance.lots:

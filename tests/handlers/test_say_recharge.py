@@ -24,7 +24,7 @@ def taps(text: str) -> list[str]:
 
 def test_recharge_offers_the_amounts_for_the_bound_account(bound: Chat) -> None:
     text = bound.say("充值")
-    assert f"{MY_ACCOUNT}（*明）" in text
+    assert f"{MY_ACCOUNT}（*小明）" in text
     assert taps(text)[:7] == ["充值5", "充值10", "充值20", "充值50", "充值100", "充值200", "其他金额"]
     assert "给他人充值" in taps(text)
 

@@ -111,6 +111,8 @@ class Counterpart:
             parts.path,
             method=request.method or "GET",
             query_string=parts.query,
+            # What was signed: Flask would add a question mark to an address without a query.
+            environ_overrides={"REQUEST_URI": request.path_url},
             headers=[(name, value) for name, value in request.headers.items() if name != "Content-Length"],
             data=body,
         )

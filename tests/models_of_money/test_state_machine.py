@@ -1,11 +1,13 @@
 """Any order of payments, notices, queries, troubles, crashes and clock jumps: no fen is lost or doubled.
 
-`CAMPUSNET_STEPS` sets how many steps are made (default 2,000, CI 20,000), `CAMPUSNET_SEED` repeats a run.
+`CAMPUSNET_STEPS` sets how many steps are made (default 2,000, CI 20,000). `CAMPUSNET_SEED` repeats a run
+and looks for the shortest way to its failure, which takes minutes.
 """
 
 from __future__ import annotations
 
 import itertools
+import operator
 import os
 import random
 import shutil
@@ -17,7 +19,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import select
 
 from billing.embedded.ledger import wrong_balances
@@ -32,6 +40,7 @@ from sandbox.pay.orders import Unpayable
 from tests.models_of_money.world import PEOPLE, World, make_template
 
 STEPS = int(os.environ.get("CAMPUSNET_STEPS", "2000"))
+SEED = os.environ.get("CAMPUSNET_SEED")
 STEPS_EACH = 50
 FORGED = ("unsigned", "wrong_key", "stale_timestamp", "signtest")
 CONTRADICTING = ("tamper_amount", "tamper_openid", "tamper_mchid", "tamper_appid")
@@ -199,27 +208,32 @@ class MoneyMachine(RuleBasedStateMachine):
         self.world.billing.faults.append(fault)
 
     @invariant()
-    def every_fen_is_in_one_place(self) -> None:
+    def the_promises_hold(self) -> None:
         next(_steps)
+        self.every_fen_is_in_one_place()
+        self.states_are_legal()
+        self.we_believe_only_what_the_platform_took()
+
+    def every_fen_is_in_one_place(self) -> None:
         with self.world.database.reading() as session:
             assert check(session) == []
-            assert wrong_balances(session) == []
 
-    @invariant()
     def states_are_legal(self) -> None:
+        path = select(OrderEvent.order_id, OrderEvent.status, OrderEvent.action, Order.status)
         with self.world.database.reading() as session:
-            events: dict[int, list[OrderEvent]] = {}
-            for event in session.scalars(select(OrderEvent).order_by(OrderEvent.id)):
-                events.setdefault(event.order_id, []).append(event)
-            for order in session.scalars(select(Order)):
-                path = events[order.id]
-                for before, after in itertools.pairwise(path):
-                    assert TRANSITIONS[before.status, after.action] == after.status
-                assert path[-1].status == order.status
+            rows = session.execute(
+                path.join(Order, Order.id == OrderEvent.order_id).order_by(OrderEvent.order_id, OrderEvent.id)
+            ).all()
+        for _, events in itertools.groupby(rows, key=operator.itemgetter(0)):
+            reached = list(events)
+            for before, after in itertools.pairwise(reached):
+                assert TRANSITIONS[before[1], after[2]] == after[1]
+            assert reached[-1][1] == reached[-1][3]
 
-    @invariant()
     def we_believe_only_what_the_platform_took(self) -> None:
-        took = {t.request.out_trade_no: (t.transaction_id, t.request.amount_fen) for t in self.world.paid_trades()}
+        took = {
+            t.request.out_trade_no: (t.transaction_id, t.request.amount_fen) for t in self.world.paid_trades()
+        }
         for out_trade_no, recorded in self.facts().items():
             assert took[out_trade_no] == recorded
 
@@ -234,16 +248,15 @@ class MoneyMachine(RuleBasedStateMachine):
     def settle(self) -> None:
         world = self.world
         world.calm()
-        # A payment that came after we closed the order, and whose notice was lost, is asked for.
+        # Paid after we had closed, and the notice lost: only the bill of the next day knows.
         for trade in world.unrecorded():
-            order_no = trade.request.out_trade_no[:-2]
-            openid = world.payer(order_no)
-            orders.check_now(world.services, order_no=order_no, openid=openid)
+            world.read_bill_row(trade)
         world.calm()
         assert world.unrecorded() == []
         assert world.waiting() == 0
         self.every_fen_is_in_one_place()
         with world.database.reading() as session:
+            assert wrong_balances(session) == []
             sums = conservation(session)
             assert sums.in_flight_fen == 0
             asked = select(ReviewItem.id).where(ReviewItem.status == ReviewStatus.OPEN)
@@ -255,8 +268,8 @@ class MoneyMachine(RuleBasedStateMachine):
 
     def facts(self) -> dict[str, tuple[str, int]]:
         with self.world.database.reading() as session:
-            rows = session.scalars(select(PaymentFact))
-            return {row.out_trade_no: (row.transaction_id, row.amount_fen) for row in rows}
+            query = select(PaymentFact.out_trade_no, PaymentFact.transaction_id, PaymentFact.amount_fen)
+            return {number: (transaction, fen) for number, transaction, fen in session.execute(query)}
 
 
 @pytest.fixture
@@ -272,7 +285,7 @@ def stage(credentials: Credentials) -> Iterator[None]:
 
 @pytest.mark.slow
 def test_no_interleaving_loses_or_doubles_a_fen(stage: None, capsys: pytest.CaptureFixture[str]) -> None:
-    number = int(os.environ.get("CAMPUSNET_SEED") or random.SystemRandom().randrange(2**32))
+    number = int(SEED or random.SystemRandom().randrange(2**32))
     with capsys.disabled():
         print(f"\nCAMPUSNET_SEED={number} CAMPUSNET_STEPS={STEPS}")  # noqa: T201 - repeats a failure
     before = next(_steps)
@@ -283,7 +296,7 @@ def test_no_interleaving_loses_or_doubles_a_fen(stage: None, capsys: pytest.Capt
             stateful_step_count=STEPS_EACH,
             deadline=None,
             database=None,
-            phases=(Phase.generate, Phase.shrink),
+            phases=(Phase.generate, Phase.shrink) if SEED else (Phase.generate,),
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -180,6 +180,11 @@ class World:
             known = set(session.scalars(select(PaymentFact.transaction_id)))
         return [trade for trade in self.paid_trades() if trade.transaction_id not in known]
 
+    def read_bill_row(self, trade: Trade) -> None:
+        """What reconciliation does with a payment that it finds in the bill and not with us."""
+        known = self.services.pay.query(trade.request.out_trade_no)
+        settle.record_trade(self.services, known, cause="bill")
+
     def _new_worker(self) -> Worker:
         deliveries: dict[str, Deliver] = {
             "settle": settle.deliver,

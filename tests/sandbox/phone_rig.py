@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 import requests
-from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect
 
 from sandbox.engine import Site
 from sandbox.server import Sandbox
+from tests.browser_rig import errors_of
 from tests.sandbox.pay_rig import Merchant, credentials
 from tests.sandbox.phone_site import PhoneSite
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-NEEDS_BROWSER = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on PATH"),
-]
 
 MENU: list[dict[str, Any]] = [
     {"name": "网费充值", "sub_button": [{"type": "view", "name": "立即充值", "url": "URL"}]},
@@ -103,22 +96,6 @@ def running_world() -> Iterator[World]:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-                "--disable-background-networking",
-            ],
-        )
-        yield launched
-        launched.close()
-
-
-@contextmanager
 def opened(world: World, browser: Browser, **options: Any) -> Iterator[tuple[BrowserContext, Page]]:
     """A fresh world on a fresh page; fails when the page logged an error."""
     world.fresh()
@@ -126,9 +103,7 @@ def opened(world: World, browser: Browser, **options: Any) -> Iterator[tuple[Bro
         **({"viewport": {"width": 1280, "height": 900}, "locale": "zh-CN"} | options)
     )
     page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    errors = errors_of(page)
     page.goto(world.sandbox.url)
     yield context, page
     context.close()

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser_rig import NEEDS_BROWSER, chromium
 from tests.sandbox.phone_rig import (
-    NEEDS_BROWSER,
     World,
-    chromium,
     follow,
     open_pay_page,
     opened,

@@ -10,11 +10,10 @@ import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser_rig import NEEDS_BROWSER, chromium
 from tests.sandbox.pay_rig import wait_until
 from tests.sandbox.phone_rig import (
-    NEEDS_BROWSER,
     World,
-    chromium,
     follow,
     open_pay_page,
     opened,

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 from flask.sessions import SecureCookieSessionInterface
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from payments import orders
 from payments.views import OrderView
+from tests.browser_rig import errors_of
 from tests.web.world import OPENID, OTHER, OWN, STRANGER, WECHAT_UA, World
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 CAMPUS = "10.70.1.23"
-
-needs_browser = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium on PATH")]
 
 
 class Quiet(WSGIRequestHandler):
@@ -79,22 +74,11 @@ class BrowserSite:
         if openid is not None:
             context.add_cookies(self.cookies(openid, look))  # type: ignore[arg-type]
         page = context.new_page()
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        errors = errors_of(page)
         yield context, page
         context.close()
         # Chromium logs each failed load; the pages that show a failure are such loads.
         assert [error for error in errors if "Failed to load resource" not in error] == []
-
-
-@contextmanager
-def launched() -> Iterator[Browser]:
-    """The system's Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        yield browser
-        browser.close()
 
 
 def every_page(world: World) -> dict[str, str]:

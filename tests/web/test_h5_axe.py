@@ -11,10 +11,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from models.db import Database
-from tests.web.browser_site import UNBOUND, BrowserSite, every_page, launched, needs_browser
+from tests.browser_rig import NEEDS_BROWSER, chromium
+from tests.web.browser_site import UNBOUND, BrowserSite, every_page
 from tests.web.world import World
 
-pytestmark = needs_browser
+pytestmark = NEEDS_BROWSER
 
 RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
@@ -31,8 +32,8 @@ LOOKS = {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with launched() as chromium:
-        yield chromium
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from models.db import Database
 from models.order import orders_of
-from tests.web.browser_site import BrowserSite, launched, needs_browser
+from tests.browser_rig import NEEDS_BROWSER, chromium
+from tests.web.browser_site import BrowserSite
 from tests.web.world import OPENID, OTHER, World
 
-pytestmark = needs_browser
+pytestmark = NEEDS_BROWSER
 
 BRIDGE = """
 window.invoked = [];
@@ -32,8 +33,8 @@ setTimeout(() => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with launched() as chromium:
-        yield chromium
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_somebody_elses_name_appears_and_is_ticked_before_the_order(
         page.locator("#account").fill(OTHER)
         expect(page.locator("[data-tick]")).to_be_hidden()
         page.locator("#account-again").fill(OTHER)
-        expect(page.locator("[data-tick]")).to_contain_text("*红")
+        expect(page.locator("[data-tick]")).to_contain_text("*小红")
         page.locator("#confirmed").check()
         page.locator("main button.button-main").click()
         page.wait_for_url("**/h5/pay/*")
@@ -174,5 +175,5 @@ def test_the_form_works_without_any_script(site: BrowserSite, browser: Browser) 
         page.locator("main button.button-main").click()
         page.locator("#confirmed").check()
         page.locator("main button.button-main").click()
-        expect(page.locator("main")).to_contain_text("*红")
+        expect(page.locator("main")).to_contain_text("*小红")
         assert "/h5/pay/" in page.url

@@ -129,6 +129,7 @@ def test_any_other_failure_is_ours_to_repair(server: Server, code: str) -> None:
         success("<cas:user>1<b/>2</cas:user>").replace("cas:user", "cas:x"),
         f"<cas:serviceResponse {NS}></cas:serviceResponse>",
         success().replace("</cas:serviceResponse>", "<cas:authenticationSuccess/></cas:serviceResponse>"),
+        "<!DOCTYPE x>" + success(),
         '<!DOCTYPE x [<!ENTITY e "1">]>' + success("<cas:user>&e;</cas:user>"),
         success().replace("www.yale.edu", "evil.test"),
         f"<cas:serviceResponse {NS}><cas:other/></cas:serviceResponse>",

@@ -28,7 +28,7 @@ def test_a_bound_reader_recharges_the_own_account_with_two_taps(world: World, re
     assert amounts(world) == [(OWN, 2000)]
     page = reader.get(answer.headers["Location"]).text
     assert OWN in page
-    assert "*明" in page
+    assert "*小明" in page
     assert "李" not in page
     assert "充错无法退回" in page
     assert "微信支付" in page
@@ -49,7 +49,7 @@ def test_somebody_elses_account_is_typed_twice_and_its_name_confirmed(
     asked = submit(reader, **twice)
     assert asked.status_code == 422
     assert "E-NAME" in asked.text
-    assert "*红" in asked.text
+    assert "*小红" in asked.text
     assert "欧阳" not in asked.text
     assert amounts(world) == []
     assert submit(reader, **twice, confirmed=OTHER).status_code == 303
@@ -121,7 +121,7 @@ def test_a_link_fills_account_and_amount_in_but_never_confirms_the_name(reader: 
     html = reader.get(f"/h5/recharge?account={OTHER}&amount=50&confirmed={OTHER}").text
     assert f'value="{OTHER}"' in html
     assert 'value="50" checked' in html
-    assert "*红" in html
+    assert "*小红" in html
     assert f'name="confirmed" value="{OTHER}" checked' not in html
 
 
@@ -152,7 +152,7 @@ def test_the_page_warns_before_paying_when_billing_is_away(
 def test_a_name_is_told_masked_and_twenty_times_only(reader: FlaskClient) -> None:
     for _ in range(20):
         answer = reader.get(f"/h5/name?account={OTHER}", headers={"Accept": "application/json"})
-        assert answer.json == {"account": OTHER, "name": "*红"}
+        assert answer.json == {"account": OTHER, "name": "*小红"}
     blocked = reader.get(f"/h5/name?account={OTHER}", headers={"Accept": "application/json"})
     assert blocked.status_code == 429
 
@@ -168,4 +168,4 @@ def test_an_account_that_is_none_has_no_name(reader: FlaskClient, account: str) 
 def test_guessing_names_through_the_form_is_limited_too(reader: FlaskClient) -> None:
     for _ in range(20):
         reader.get(f"/h5/recharge?account={OTHER}")
-    assert "*红" not in reader.get(f"/h5/recharge?account={OTHER}").text
+    assert "*小红" not in reader.get(f"/h5/recharge?account={OTHER}").text

@@ -22,7 +22,7 @@ def test_our_own_pages_are_kept(target: str) -> None:
         None, "", "https://evil.test/", "//evil.test/h5/", "/\\evil.test", "\\/evil.test", "/h5/../../x",
         "/h5//evil.test", "/h5/\n",
         "/h5/\t/x", "javascript:alert(1)", "h5/usage", "/admin/", "/h5/" + "x" * 600,
-        " /h5/usage", "/wechat", "http:/h5/", "/h5/\\..\\evil",
+        " /h5/usage", "/wechat", "http:/h5/", "/h5/\\..\\evil", "/h5/\\evil",
     ],
 )  # fmt: skip
 def test_anything_else_becomes_the_default(target: str | None) -> None:

@@ -17,7 +17,7 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("submit", (event) => {
   const button = event.submitter ?? event.target.querySelector("button");
-  if (button) busy(button, true);
+  if (button && event.target.method === "post") busy(button, true);
 });
 
 // Coming back by the back button shows the page as it was left: free its buttons.

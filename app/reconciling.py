@@ -1,0 +1,138 @@
+"""`campusnet reconcile`: compare a day, put a name under it, hand it to finance."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from app import wiring
+from app.opening import config_option, open_config
+from models.clock import campus_date
+from models.errors import Refused, ServiceError
+from models.money import yuan
+from models.statement import Difference
+from payments import reconcile, reconcile_result
+from payments.reconcile_result import Summary
+from payments.services import Services
+
+# A spreadsheet takes a cell that begins like this for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+COLUMNS = ("对账日期", "差异类型", "编号", "订单号", "金额（元）", "处理", "详情")
+
+day_type = click.DateTime(formats=["%Y-%m-%d"])
+date_option = click.option("--date", "day", type=day_type, required=True, help="The campus day.")
+
+
+@click.group("reconcile", invoke_without_command=True)
+@config_option
+@click.option("--date", "day", type=day_type, help="The campus day; yesterday by default.")
+@click.option(
+    "--file",
+    "bill",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A trade bill (ALL) that was downloaded by hand.",
+)
+@click.option(
+    "--foreign-prefix", "prefixes", multiple=True, help="How numbers of another, known system begin."
+)
+@click.pass_context
+def reconcile_group(
+    context: click.Context,
+    config_path: Path,
+    day: datetime | None,
+    bill: Path | None,
+    prefixes: tuple[str, ...],
+) -> None:
+    """Compare WeChat's bill, our orders and billing's credits of one day."""
+    if context.invoked_subcommand is not None:
+        return
+    with _services(config_path) as services:
+        on = day.date() if day else campus_date(services.clock()) - timedelta(days=1)
+        if bill is None:
+            result = reconcile.run_daily(services, on, foreign_prefixes=prefixes)
+        else:
+            result = reconcile.run_file(services, on, bill, foreign_prefixes=prefixes)
+        _show(result)
+
+
+@reconcile_group.command()
+@config_option
+@date_option
+@click.option("--by", "actor", required=True, help="The name of whoever has checked the day.")
+def sign(config_path: Path, day: datetime, actor: str) -> None:
+    """Put a name under a finished day; its result is kept as it is from then on."""
+    with _services(config_path) as services:
+        reconcile_result.sign(services, on=day.date(), actor=actor)
+        click.echo(f"{day:%Y-%m-%d}: signed by {actor}")
+
+
+@reconcile_group.command()
+@config_option
+@date_option
+@click.option(
+    "--csv", "target", type=click.Path(dir_okay=False, path_type=Path), help="Write a file for a spreadsheet."
+)
+def report(config_path: Path, day: datetime, target: Path | None) -> None:
+    """Show the result of a day, or write its differences as CSV."""
+    with _services(config_path) as services, services.reading() as session:
+        result = reconcile_result.summary_of(session, day.date())
+        if result is None:
+            raise click.ClickException(f"{day:%Y-%m-%d} was not reconciled yet")
+        _show(result)
+        if target is not None:
+            # With a BOM: without it Excel takes the file for something else than UTF-8.
+            with target.open("w", encoding="utf-8-sig", newline="") as file:
+                write_csv(file, result, reconcile_result.differences_of(session, day.date()))
+
+
+def write_csv(file: TextIO, result: Summary, differences: Iterator[Difference]) -> None:
+    """The differences of a day, then its totals; no cell can run as a formula."""
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    for one in differences:
+        facts = json.dumps(one.facts, ensure_ascii=False)
+        amount = "" if one.amount_fen is None else yuan(one.amount_fen)
+        row = (result.on, one.kind, one.key, one.order_no or "", amount, one.action, facts)
+        writer.writerow([_cell(value) for value in row])
+    writer.writerow([])
+    for name, value in result.totals.items():
+        writer.writerow(["合计", _cell(name), _cell(json.dumps(value, ensure_ascii=False))])
+    writer.writerow(["签字", _cell(result.signed_by or "")])
+
+
+def _cell(value: object) -> str:
+    text = str(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _show(result: Summary) -> None:
+    ours, promised, billing = (result.totals.get(name) or {} for name in ("ours", "promised", "billing"))
+    click.echo(f"{result.on} {result.status}{f' by {result.signed_by}' if result.signed_by else ''}")
+    if bill := result.totals.get("bill"):
+        click.echo(f"bill:    {bill['rows']} rows, {yuan(bill['order'])} paid, {yuan(bill['asked_back'])} back")
+    for name, tally in (("orders", ours), ("credits", promised), ("billing", billing)):
+        click.echo(f"{name + ':':8} {tally.get('rows', 0)} rows, {yuan(tally.get('fen', 0))}")
+    for kind, count in sorted(result.differences.items()):
+        click.echo(f"{kind}: {count}")
+    if not result.differences:
+        click.echo("no differences")
+
+
+@contextmanager
+def _services(config_path: Path) -> Iterator[Services]:
+    house = wiring.build(open_config(config_path))
+    try:
+        yield house.web
+    except Refused as error:
+        raise click.ClickException(f"{error.code}: {error.text}") from None
+    except ServiceError as error:
+        raise click.ClickException(f"{type(error).__name__}: {error}") from None
+    finally:
+        house.close()

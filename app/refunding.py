@@ -1,0 +1,113 @@
+"""`campusnet refunds`: ask for money back, approve or reject it, see what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import click
+
+from app import wiring
+from app.opening import config_option, open_config
+from models.errors import Refused
+from models.money import FEN_PER_YUAN, yuan
+from models.refund import Refund
+from payments import refunds
+from payments.services import Services
+
+by_option = click.option("--by", "actor", required=True, help="Your name, for the journal.")
+
+
+@click.group("refunds")
+def refunds_group() -> None:
+    """Money back: requested by one person, approved by another."""
+
+
+@refunds_group.command("request")
+@config_option
+@by_option
+@click.option("--amount", required=True, help="In yuan, such as 5 or 5.50.")
+@click.option("--reason", required=True, help="The payer sees it in WeChat; up to 80 characters.")
+@click.option("--payment", "out_trade_no", help="Which payment, where the order was paid twice.")
+@click.argument("order_no")
+def request_refund(
+    *, config_path: Path, actor: str, amount: str, reason: str, out_trade_no: str | None, order_no: str
+) -> None:
+    """Ask for (part of) a payment to go back."""
+    amount_fen = fen_of(amount)
+    with _services(config_path) as services:
+        refund = refunds.request(
+            services,
+            order_no=order_no,
+            amount_fen=amount_fen,
+            reason=reason,
+            actor=actor,
+            out_trade_no=out_trade_no,
+        )
+    click.echo(f"{refund.out_refund_no} waits for somebody other than {refund.requested_by} to approve it")
+
+
+@refunds_group.command("approve")
+@config_option
+@by_option
+@click.argument("out_refund_no")
+def approve_refund(config_path: Path, actor: str, out_refund_no: str) -> None:
+    """Let a requested refund happen; the workers do it."""
+    with _services(config_path) as services:
+        refunds.approve(services, out_refund_no=out_refund_no, actor=actor)
+    click.echo(f"{out_refund_no} approved")
+
+
+@refunds_group.command("reject")
+@config_option
+@by_option
+@click.argument("out_refund_no")
+def reject_refund(config_path: Path, actor: str, out_refund_no: str) -> None:
+    """End a requested refund; no money moves."""
+    with _services(config_path) as services:
+        refunds.reject(services, out_refund_no=out_refund_no, actor=actor)
+    click.echo(f"{out_refund_no} rejected")
+
+
+@refunds_group.command("list")
+@config_option
+@click.option("--limit", default=20, show_default=True)
+@click.option("--waiting", is_flag=True, help="Only those that wait for approval.")
+def list_refunds(config_path: Path, limit: int, *, waiting: bool) -> None:
+    """The newest refunds, one line each."""
+    with _services(config_path) as services:
+        for refund, order_no in refunds.newest(services, limit=limit, waiting=waiting):
+            click.echo(line_of(refund, order_no))
+
+
+def line_of(refund: Refund, order_no: str) -> str:
+    """One refund for the list, time in UTC."""
+    return (
+        f"{refund.out_refund_no}  {refund.created_at:%Y-%m-%d %H:%M:%S}Z  {yuan(refund.amount_fen):>8}  "
+        f"{refund.status:<10}  {refund.origin:<8}  {order_no}  {refund.last_error or ''}"
+    ).rstrip()
+
+
+def fen_of(amount: str) -> int:
+    """Yuan as typed, in fen. Raises: click.BadParameter - no amount, or finer than one fen."""
+    try:
+        fen = Decimal(amount) * FEN_PER_YUAN
+        if fen == int(fen):
+            return int(fen)
+    except (InvalidOperation, ValueError, OverflowError):
+        pass
+    raise click.BadParameter(f"{amount!r} is no amount in yuan")
+
+
+@contextmanager
+def _services(config_path: Path) -> Iterator[Services]:
+    """The services of the configuration; what a person can act on becomes one line of error."""
+    house = wiring.build(open_config(config_path))
+    try:
+        yield house.web
+    except Refused as refusal:
+        raise click.ClickException(f"{refusal.code} {refusal.text}") from None
+    finally:
+        house.close()

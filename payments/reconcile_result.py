@@ -1,0 +1,338 @@
+"""What a reconciliation found, kept: one run a day and kind, its differences, and who signed it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from models import journal
+from models.errors import Conflict, Refused
+from models.order import rows_changed
+from models.review import ReviewKind, ask_person
+from models.statement import Difference, ReconRun, ReconStatus
+from payments.services import Services
+
+TRADE = "trade"
+FUNDFLOW = "fundflow"
+BATCH = 200
+# In a disaster one person cannot answer a million questions: the rest stands in the report.
+ASKED_MAX = 1000
+KEY_MAX = 80
+NAME_MAX = 64
+
+
+class Kind(StrEnum):
+    """The rows of the matrix (payments.md 3.3), and what else a bill may show."""
+
+    LOST_NOTIFY = "LOST_NOTIFY"
+    MISSING_IN_BILL = "MISSING_IN_BILL"
+    OTHER_DAY = "OTHER_DAY"
+    AMOUNT_DIFFERS = "AMOUNT_DIFFERS"
+    DUPLICATE_ROW = "DUPLICATE_ROW"
+    FOREIGN = "FOREIGN"
+    CREDIT_MISSING = "CREDIT_MISSING"
+    CREDIT_DIFFERS = "CREDIT_DIFFERS"
+    CREDIT_UNEXPECTED = "CREDIT_UNEXPECTED"
+    DOUBLE_CREDIT = "DOUBLE_CREDIT"
+    REFUND_MISSING_IN_BILL = "REFUND_MISSING_IN_BILL"
+    REFUND_DIFFERS = "REFUND_DIFFERS"
+    EXTERNAL_REFUND = "EXTERNAL_REFUND"
+    TOTALS_DIFFER = "TOTALS_DIFFER"
+
+
+class Action(StrEnum):
+    """What was done: ASKED opened a review item, WAIT leaves it to tomorrow's bill."""
+
+    REPAIRED = "repaired"
+    HASTENED = "hastened"
+    RECORDED = "recorded"
+    ASKED = "asked"
+    LISTED = "listed"
+    WAIT = "wait"
+    NONE = "none"
+
+
+class DaySigned(Refused):
+    """Somebody signed this day: its result stays as it is."""
+
+    status = 409
+    code = "E-SIGNED"
+
+    def __init__(self, text: str = "该日对账已签字确认，不能重新对账") -> None:
+        super().__init__(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One difference. `facts` are ids, states and fen; never names or openids."""
+
+    kind: Kind
+    key: str
+    action: Action
+    amount_fen: int | None = None
+    order_id: int | None = None
+    order_no: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of one day, for people."""
+
+    on: date
+    kind: str
+    status: ReconStatus
+    bill_sha1: str | None
+    totals: dict[str, Any]
+    differences: dict[str, int]
+    signed_by: str | None
+
+
+class Recorder:
+    """Writes the findings of one running reconciliation, as long as no other run replaced it."""
+
+    def __init__(self, services: Services, run: ReconRun) -> None:
+        self._services = services
+        self._run = run
+        self._waiting: list[Finding] = []
+        self._asked = 0
+        self.counts: Counter[str] = Counter()
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Keep these findings, in batches."""
+        for finding in findings:
+            self._waiting.append(finding)
+            if len(self._waiting) >= BATCH:
+                self.flush()
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits. Raises: Conflict - another run of this day began meanwhile."""
+        found, self._waiting = self._waiting, []
+        if not found:
+            return
+        with self._services.transaction() as session:
+            self._insist(session)
+            rows = {(f.kind, f.key[:KEY_MAX]): self._row(session, f) for f in found}
+            seen = select(Difference.kind, Difference.key).where(
+                Difference.run_id == self._run.id, Difference.key.in_([key for _, key in rows])
+            )
+            for kind, key in session.execute(seen):
+                rows.pop((Kind(kind), key), None)
+            if rows:
+                session.execute(insert(Difference), list(rows.values()))
+        self.counts.update(kind.value for kind, _ in rows)
+
+    def finish(self, totals: dict[str, Any], *, now: datetime) -> None:
+        """Close the run. Raises: Conflict - another run of this day began meanwhile."""
+        self.flush()
+        with self._services.transaction() as session:
+            self._insist(session, status=ReconStatus.DONE, totals=totals, finished_at=now)
+            if self._asked > ASKED_MAX:
+                self._ask_about_the_rest(session, now)
+            journal.note(
+                session,
+                "reconciled",
+                order_no=None,
+                actor="reconcile",
+                now=now,
+                bill_on=str(self._run.bill_on),
+                bill_kind=self._run.kind,
+                bill_sha1=self._run.bill_sha1,
+                differences=dict(self.counts),
+            )
+
+    def _insist(self, session: Session, **values: Any) -> None:
+        statement = (
+            update(ReconRun)
+            .where(
+                ReconRun.id == self._run.id,
+                ReconRun.status == ReconStatus.RUNNING,
+                ReconRun.started_at == self._run.started_at,
+            )
+            .values(**(values or {"kind": self._run.kind}))
+        )
+        if rows_changed(session, statement) != 1:
+            raise Conflict(f"another reconciliation of {self._run.bill_on} began")
+
+    def _row(self, session: Session, finding: Finding) -> dict[str, Any]:
+        action = finding.action
+        if action == Action.ASKED:
+            self._asked += 1
+            if self._asked > ASKED_MAX:
+                action = Action.LISTED
+            else:
+                self._ask(session, finding)
+        return {
+            "run_id": self._run.id,
+            "kind": finding.kind,
+            "key": finding.key[:KEY_MAX],
+            "order_no": finding.order_no,
+            "amount_fen": finding.amount_fen,
+            "facts": finding.facts,
+            "action": action,
+        }
+
+    def _ask(self, session: Session, finding: Finding) -> None:
+        ask_person(
+            session,
+            ReviewKind.BILL_DIFFERENCE,
+            f"{finding.kind}:{finding.key}",
+            order_id=finding.order_id,
+            amount_fen=finding.amount_fen,
+            now=self._services.clock(),
+            difference=finding.kind,
+            bill_on=str(self._run.bill_on),
+            order_no=finding.order_no,
+            **finding.facts,
+        )
+
+    def _ask_about_the_rest(self, session: Session, now: datetime) -> None:
+        ask_person(
+            session,
+            ReviewKind.BILL_DIFFERENCE,
+            f"more:{self._run.kind}:{self._run.bill_on}",
+            order_id=None,
+            amount_fen=None,
+            now=now,
+            bill_on=str(self._run.bill_on),
+            listed_only=self._asked - ASKED_MAX,
+        )
+
+
+def check_open(session: Session, on: date, kind: str) -> None:
+    """Raises: DaySigned - this day is closed for ever."""
+    if session.scalar(select(ReconRun.status).where(*_is(on, kind))) == ReconStatus.SIGNED:
+        raise DaySigned
+
+
+def begin(services: Services, on: date, kind: str, bill_sha1: str | None) -> Recorder:
+    """Start a run of this day; it replaces an earlier one with all its differences. Raises: DaySigned."""
+    now = services.clock()
+    with services.transaction() as session:
+        run = session.scalar(select(ReconRun).where(*_is(on, kind)).with_for_update())
+        if run is None:
+            run = ReconRun(bill_on=on, kind=kind)
+            session.add(run)
+        elif run.status == ReconStatus.SIGNED:
+            raise DaySigned
+        else:
+            session.execute(delete(Difference).where(Difference.run_id == run.id))
+        run.status, run.bill_sha1, run.totals = ReconStatus.RUNNING, bill_sha1, {}
+        run.started_at, run.finished_at = now, None
+    return Recorder(services, run)
+
+
+def sign(services: Services, *, on: date, actor: str, kind: str = TRADE) -> None:
+    """Put a name under a finished day; nothing changes its result any more.
+
+    Raises: DaySigned; Refused - there is no finished result, or no name.
+    """
+    name, now = actor.strip(), services.clock()
+    if not 0 < len(name) <= NAME_MAX:
+        raise Refused("请填写签字人姓名")
+    with services.transaction() as session:
+        check_open(session, on, kind)
+        signed = (
+            update(ReconRun)
+            .where(*_is(on, kind), ReconRun.status == ReconStatus.DONE)
+            .values(status=ReconStatus.SIGNED, signed_by=name, signed_at=now)
+        )
+        if rows_changed(session, signed) != 1:
+            raise Refused("该日还没有完成的对账结果，不能签字")
+        journal.note(
+            session, "recon-signed", order_no=None, actor=name, now=now, bill_on=str(on), bill_kind=kind
+        )
+
+
+def summary_of(session: Session, on: date, kind: str = TRADE) -> Summary | None:
+    """The result of one day, None when it was never reconciled."""
+    run = session.scalar(select(ReconRun).where(*_is(on, kind)))
+    if run is None:
+        return None
+    counted = Counter(session.scalars(select(Difference.kind).where(Difference.run_id == run.id)))
+    return Summary(
+        run.bill_on,
+        run.kind,
+        ReconStatus(run.status),
+        run.bill_sha1,
+        run.totals,
+        dict(counted),
+        run.signed_by,
+    )
+
+
+def differences_of(session: Session, on: date, kind: str = TRADE) -> Iterator[Difference]:
+    """The differences of one day, as they were found."""
+    query = (
+        select(Difference)
+        .join(ReconRun, ReconRun.id == Difference.run_id)
+        .where(*_is(on, kind))
+        .order_by(Difference.id)
+    )
+    yield from session.scalars(query.execution_options(yield_per=1000))
+
+
+def seen_next_door(session: Session, on: date, key: str) -> bool:
+    """Whether the bill of the day before or after lists this number, which is ours of this day."""
+    near = [on - timedelta(days=1), on + timedelta(days=1)]
+    query = (
+        select(Difference.id)
+        .join(ReconRun, ReconRun.id == Difference.run_id)
+        .where(
+            ReconRun.kind == TRADE,
+            ReconRun.bill_on.in_(near),
+            Difference.kind == Kind.OTHER_DAY,
+            Difference.key == key,
+        )
+    )
+    return session.scalar(query) is not None
+
+
+def settle_waiting(services: Services, on: date) -> None:
+    """Payments that waited for the bill of day `on`: it lists them, or now a person is asked."""
+    before = on - timedelta(days=1)
+    with services.transaction() as session:
+        waiting = (
+            select(Difference)
+            .join(ReconRun, ReconRun.id == Difference.run_id)
+            .where(ReconRun.kind == TRADE, ReconRun.bill_on == before, Difference.action == Action.WAIT)
+        )
+        for one in session.scalars(waiting):
+            if seen_next_door(session, before, one.key):
+                one.action = Action.NONE
+                continue
+            one.action = Action.ASKED
+            ask_person(
+                session,
+                ReviewKind.BILL_DIFFERENCE,
+                f"{one.kind}:{one.key}",
+                order_id=None,
+                amount_fen=one.amount_fen,
+                now=services.clock(),
+                difference=one.kind,
+                bill_on=str(before),
+                order_no=one.order_no,
+                **one.facts,
+            )
+
+
+def days_done(session: Session, since: date, kind: str = TRADE) -> set[date]:
+    """The days from `since` on that have a finished result."""
+    query = select(ReconRun.bill_on).where(
+        ReconRun.kind == kind,
+        ReconRun.bill_on >= since,
+        ReconRun.status.in_([ReconStatus.DONE, ReconStatus.SIGNED]),
+    )
+    return set(session.scalars(query))
+
+
+def _is(on: date, kind: str) -> tuple[Any, Any]:
+    return ReconRun.bill_on == on, ReconRun.kind == kind

@@ -1,0 +1,130 @@
+"""The two bill files, byte for byte as the platform writes them: BOM, CRLF, backquotes, yuan.
+
+Source: pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sandbox.pay.orders import BEIJING, SUCCESS
+
+DETAIL = (
+    "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"
+    "应结订单金额,代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,"
+    "手续费,费率,订单金额,申请退款金额,费率备注"
+)
+TOTALS = "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额"
+FLOW_DETAIL = (
+    "记账时间,微信支付业务单号,资金流水单号,业务名称,业务类型,收支类型,收支金额（元）,账户结余（元）,"
+    "资金变更提交申请人,备注,业务凭证号"
+)
+FLOW_TOTALS = "资金流水总笔数,收入笔数,收入金额,支出笔数,支出金额"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the trade bill; a refund has `refund_fen` and its numbers, and no `order_fen`."""
+
+    at: datetime
+    app_id: str
+    mch_id: str
+    transaction_id: str
+    out_trade_no: str
+    openid: str
+    description: str
+    attach: str
+    order_fen: int = 0
+    refund_id: str = ""
+    out_refund_no: str = ""
+    refund_fen: int = 0
+    refund_state: str = ""
+
+
+def trade_csv(rows: list[Row], counted: list[Row] | None = None) -> bytes:
+    """The file: BOM, header, rows, totals; CRLF. `counted` are the rows the totals speak of."""
+    summed = rows if counted is None else counted
+    order_fen, refund_fen = sum(r.order_fen for r in summed), sum(r.refund_fen for r in summed)
+    totals = [f"{len(summed)}.0", _yuan(order_fen), _yuan(refund_fen), "0.00", "0.00"]
+    totals += [_yuan(order_fen), _yuan(refund_fen)]
+    return _csv([DETAIL, *map(_line, map(_fields, rows)), TOTALS, _line(totals)])
+
+
+def fundflow_csv(rows: list[Row]) -> bytes:
+    """The fund-flow bill of the same rows; the account begins the day empty."""
+    left_fen, lines = 0, []
+    for number, row in enumerate(rows, start=1):
+        amount_fen = row.order_fen or row.refund_fen
+        left_fen += row.order_fen - row.refund_fen
+        income = bool(row.order_fen)
+        lines.append(
+            _line(
+                [
+                    _time(row.at),
+                    row.transaction_id if income else row.refund_id,
+                    f"{row.transaction_id}{number:04d}",
+                    "交易" if income else "退款",
+                    "交易" if income else "退款",
+                    "收入" if income else "支出",
+                    _yuan(amount_fen),
+                    _yuan(left_fen),
+                    "system",
+                    "",
+                    row.out_trade_no if income else row.out_refund_no,
+                ]
+            )
+        )
+    came, went = [r for r in rows if r.order_fen], [r for r in rows if not r.order_fen]
+    totals = [f"{len(rows)}.0", f"{len(came)}.0", _yuan(sum(r.order_fen for r in came))]
+    totals += [f"{len(went)}.0", _yuan(sum(r.refund_fen for r in went))]
+    return _csv([FLOW_DETAIL, *lines, FLOW_TOTALS, _line(totals)])
+
+
+def _fields(row: Row) -> list[str]:
+    back = not row.order_fen
+    return [
+        _time(row.at),
+        row.app_id,
+        row.mch_id,
+        "0",
+        "",
+        row.transaction_id,
+        row.out_trade_no,
+        row.openid,
+        "JSAPI",
+        "REFUND" if back else SUCCESS,
+        "OTHERS",
+        "CNY",
+        _yuan(row.order_fen),
+        "0.00",
+        row.refund_id if back else "0",
+        row.out_refund_no if back else "0",
+        _yuan(row.refund_fen),
+        "0.00",
+        "ORIGINAL" if back else "",
+        row.refund_state,
+        row.description,
+        row.attach,
+        "0.00000",
+        "0.60%",
+        _yuan(row.order_fen),
+        _yuan(row.refund_fen),
+        "",
+    ]
+
+
+def _csv(lines: list[str]) -> bytes:
+    return b"\xef\xbb\xbf" + "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def _line(fields: list[str]) -> str:
+    return ",".join(f"`{field}" for field in fields)
+
+
+def _time(at: datetime) -> str:
+    return f"{at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
+
+
+def _yuan(fen: int) -> str:
+    return f"{fen // 100}.{fen % 100:02d}"
