@@ -185,7 +185,7 @@ def _check_allocation(session: Session) -> Iterator[str]:
 
 @cache
 def _wrong_allocations() -> Select[Any]:
-    """Orders whose allocation is not what facts, credit and refunds make of it: booked and expected in turn."""
+    """Orders whose allocation is not what the states make of it: booked and expected in turn."""
     expected = (
         _sum_of(PaymentFact.amount_fen, PaymentFact.order_id, None),
         _sum_of(Credit.amount_fen, Credit.order_id, Credit.status.in_(_HOLDING)),

@@ -91,9 +91,12 @@ def view_of(order: Order, credit: Credit | None) -> OrderView:
 def steps(view: OrderView) -> list[tuple[str, str]]:
     """The progress bar: each label with `done`, `now` or `todo`."""
     done = STEPS_DONE[view.step]
+    labels = list(STEP_LABELS)
+    if view.step is Step.UNPAID:
+        labels[1] = "等待支付"
     return [
         (label, "done" if index < done else "now" if index == done else "todo")
-        for index, label in enumerate(STEP_LABELS)
+        for index, label in enumerate(labels)
     ]
 
 

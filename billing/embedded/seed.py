@@ -46,7 +46,7 @@ def seed_catalogue(session: Session) -> None:
             session.add(
                 Package(
                     code=code,
-                    name=f"{price_yuan}元{quota_gb}GB流量包",
+                    name=f"{price_yuan}元不限量套餐",
                     price_fen=price_yuan * _FEN_PER_YUAN,
                     quota_bytes=gigabytes_to_bytes(quota_gb),
                     validity_months=1,

@@ -84,7 +84,7 @@ def test_traffic_comes_off_the_grant_then_off_the_package_then_runs_slow(
         session.add(
             Package(
                 code="P05",
-                name="5元8GB流量包",
+                name="5元不限量套餐",
                 price_fen=500,
                 quota_bytes=8 * GB,
                 validity_months=1,
@@ -107,7 +107,7 @@ def test_traffic_comes_off_the_grant_then_off_the_package_then_runs_slow(
     balance = billing.balance("A1")
     assert [(lot.name, lot.left_bytes) for lot in balance.lots] == [
         ("本月免费流量(示例)", 0),
-        ("5元8GB流量包", 5 * GB),
+        ("5元不限量套餐", 5 * GB),
     ]
     assert balance.package == balance.lots[1]
     assert not balance.throttled
@@ -121,15 +121,15 @@ def test_swaps_are_listed_newest_first_with_their_price(
     billing: EmbeddedBilling, any_database: Database, clock: FixedClock
 ) -> None:
     billing.credit("A1", 3000, key="C1")
-    for number, (name, price_fen) in enumerate((("5元8GB流量包", 500), ("10元20GB流量包", 1000))):
+    for number, (name, price_fen) in enumerate((("5元不限量套餐", 500), ("10元不限量套餐", 1000))):
         clock.now += timedelta(hours=1)
         legs = (Leg(book_of("A1"), -price_fen), Leg("income:packages", price_fen))
         with any_database.transaction() as session:
             ledger.post(session, key=f"X{number}", kind=ledger.EXCHANGE, legs=legs, at=clock(), memo=name)
     log = billing.exchange_log("A1")
     assert [(record.package_name, record.price_fen) for record in log] == [
-        ("10元20GB流量包", 1000),
-        ("5元8GB流量包", 500),
+        ("10元不限量套餐", 1000),
+        ("5元不限量套餐", 500),
     ]
     assert log[0].at == clock()
     assert billing.exchange_log("A2") == []

@@ -64,8 +64,8 @@ def test_the_owner_sees_balance_and_speed(bound: Chat, said: str) -> None:
 
 
 def test_the_package_and_its_end_are_shown(bound: Chat) -> None:
-    text = telling(bound, balance_now=balance(lot("package", "20元60GB流量包", 12))).say("余额")
-    assert "当前套餐：20元60GB流量包：剩 12.0 / 60.0 GB，有效至3月30日" in text
+    text = telling(bound, balance_now=balance(lot("package", "20元不限量套餐", 12))).say("余额")
+    assert "当前套餐：20元不限量套餐：剩 12.0 / 60.0 GB，有效至3月30日" in text
 
 
 def test_a_used_up_account_is_throttled_not_cut(bound: Chat) -> None:
@@ -114,7 +114,12 @@ def test_last_months_use_does_not_count(bound: Chat) -> None:
 @pytest.mark.parametrize("said", ["套餐", "换购", "内网服务", "tc"])
 def test_the_catalogue_comes_with_the_rule_and_the_intranet_link(chat: Chat, said: str) -> None:
     text = chat.say(said)
-    for name in ("5元8GB", "10元20GB", "20元60GB", "30元120GB"):
+    for name in (
+        "5元不限量套餐（8GB）",
+        "10元不限量套餐（20GB）",
+        "20元不限量套餐（60GB）",
+        "30元不限量套餐（120GB）",
+    ):
         assert name in text
     assert "一次只能换购一个流量包" in text
     assert f"{BASE_URL}/go/packages" in text

@@ -81,7 +81,7 @@ class World:
             database=self.database,
             clock=self.clock.now,
             billing=self.billing.as_backend(),
-            pay=WechatPay(_pay_config(credentials), self.clock.now),
+            pay=WechatPay(pay_config(credentials), self.clock.now),
             rules=RULES,
             site=SITE,
             wake=lambda: None,
@@ -160,9 +160,9 @@ class World:
         self.counterpart.line_down = 0
         self.counterpart.engine.faults.clear()
         self.billing.faults.clear()
+        self.keep_house()
         for _ in range(ROUNDS_MAX):
             self.clock.advance(LONG_S)
-            self.keep_house()
             while self.turn():
                 pass
             if not self.waiting():
@@ -202,7 +202,8 @@ class World:
         return Done()
 
 
-def _pay_config(credentials: Credentials) -> PayConfig:
+def pay_config(credentials: Credentials) -> PayConfig:
+    """Our side of the simulated merchant."""
     return PayConfig(
         app_id=credentials.app_id,
         mch_id=credentials.mch_id,

@@ -87,9 +87,13 @@ def write_bill(path: Path, rows: Sequence[Paid], /, **totals: Any) -> Path:
 
 @dataclass
 class ListedBilling(ScriptedBilling):
-    """Also keeps a list of credits as they were applied, which a test may spoil."""
+    """Also keeps a list of credits as they were applied, which a test may spoil.
+
+    A key without a time in `at` was applied whenever it is asked for.
+    """
 
     applied: list[CreditLine] = field(default_factory=list)
+    at: dict[str, datetime] = field(default_factory=dict)
     can_list: bool = True
 
     def capabilities(self) -> Capabilities:
@@ -105,8 +109,7 @@ class ListedBilling(ScriptedBilling):
         )
 
     def credits_between(self, since: datetime, until: datetime) -> Iterator[CreditLine]:
-        assert since < until
-        yield from self.applied
+        yield from (line for line in self.applied if since <= self.at.get(line.key, since) < until)
 
     def apply(self, key: str, account_no: str, fen: int) -> None:
         self.credits[key] = (account_no, fen)
@@ -131,6 +134,7 @@ class BillWorld(World):
         view = self.paid(amount_fen)
         self.credit_ours(view)
         self.billing.apply(f"c{view.order_no}", view.account_no, amount_fen)
+        self.billing.at[f"c{view.order_no}"] = self.clock()
         return view
 
     def credit_ours(self, view: OrderView) -> None:

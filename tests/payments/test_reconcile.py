@@ -232,6 +232,7 @@ def test_a_credit_that_billing_did_twice_is_seen(world: BillWorld, changes: dict
 def test_a_credit_done_again_on_a_later_day_is_seen(world: BillWorld) -> None:
     world.clock.now = NOON - timedelta(days=1)
     view = world.credited()
+    world.billing.at.clear()
     world.next_morning()
     assert run(world).status == ReconStatus.DONE
     assert differences(world) == of(Kind.DOUBLE_CREDIT, f"c{view.order_no}", Action.ASKED)

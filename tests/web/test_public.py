@@ -53,7 +53,7 @@ def test_notices_are_shown_from_their_time_on(world: World, reader: FlaskClient)
 def test_help_opens_when_billing_is_away(
     world: World, reader: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "20元60GB流量包" in reader.get("/h5/help").text
+    assert "20元不限量套餐" in reader.get("/h5/help").text
 
     def away() -> None:
         raise Unavailable("billing is away")

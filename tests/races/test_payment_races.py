@@ -1,0 +1,132 @@
+"""Races for one order, each with its negative control: the guard taken out, the bug shows."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import Select, text, update
+from sqlalchemy.orm import Session
+
+from models.errors import Conflict
+from models.order import Order, OrderAction, OrderStatus, PaymentFact, advance, find_order
+from payments import confirm, orders, settle
+from tests.races.conftest import Desk
+from tests.races.meeting import Meeting, together
+
+pytestmark = pytest.mark.postgres
+
+
+def without_row_locks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Select, "with_for_update", lambda self, **_: self)
+
+
+def naive_advance(session: Session, order: Order, action: OrderAction, **_: Any) -> None:
+    """Believe what was read a moment ago."""
+    new = {OrderAction.PAY: OrderStatus.PAID, OrderAction.EXPIRE: OrderStatus.EXPIRED}[action]
+    session.execute(update(Order).where(Order.id == order.id).values(status=new, open_key=None))
+
+
+def test_two_notices_at_once_are_one_payment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_no = desk.paid_order()
+    Meeting(desk.database).at(monkeypatch, confirm, "_match")
+    tell = partial(desk.tell, order_no)
+    assert together(tell, tell) == [204, 204]
+    assert desk.verdicts() == [f"paid:{order_no}"] * 2
+    assert desk.count(PaymentFact) == 1
+    assert desk.findings() == []
+
+
+def test_without_the_row_lock_one_of_two_notices_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_no = desk.paid_order()
+    without_row_locks(monkeypatch)
+    Meeting(desk.database).at(monkeypatch, confirm, "_match")
+    tell = partial(desk.tell, order_no)
+    together(tell, tell)
+    assert sorted(map(str, desk.verdicts())) == ["failed:Conflict", f"paid:{order_no}"]
+
+
+def test_a_notice_and_a_query_at_once_are_one_payment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_no = desk.paid_order()
+    Meeting(desk.database).at(monkeypatch, confirm, "_match")
+    assert together(partial(desk.tell, order_no), partial(desk.ask, order_no)) == [204, True]
+    assert desk.verdicts() == [f"paid:{order_no}"]
+    assert desk.count(PaymentFact) == 1
+    assert desk.findings() == []
+
+
+def test_without_the_row_lock_notice_or_query_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_no = desk.paid_order()
+    without_row_locks(monkeypatch)
+    Meeting(desk.database).at(monkeypatch, confirm, "_match")
+    _, asked = together(partial(desk.tell, order_no), partial(desk.ask, order_no))
+    assert isinstance(asked, Conflict) or desk.verdicts() == ["failed:Conflict"]
+
+
+def test_two_tabs_with_the_same_wish_share_one_order(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    Meeting(desk.database).at(monkeypatch, orders, "_new_order")
+    first, second = together(desk.order, desk.order)
+    assert first == second
+    assert desk.count(Order) == 1
+
+
+def test_without_the_unique_key_two_tabs_make_two_orders(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with desk.services.transaction() as session:
+        session.execute(text("ALTER TABLE orders DROP CONSTRAINT uq_orders_open_key"))
+    Meeting(desk.database).at(monkeypatch, orders, "_new_order")
+    first, second = together(desk.order, desk.order)
+    assert first != second
+    assert desk.count(Order) == 2
+
+
+def pay_while_it_expires(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The payment arrives between our last query and the commit that ends the order."""
+    order_no = desk.paid_order()
+    monkeypatch.setattr(settle, "_close_attempt", lambda *_: False)
+    meeting = Meeting(desk.database)
+    meeting.at(monkeypatch, settle, "advance")
+    meeting.at(monkeypatch, confirm, "advance")
+    expire = partial(settle.end, desk.services, order_no, OrderAction.EXPIRE, cause="worker")
+    assert together(partial(desk.tell, order_no), expire) == [204, None]
+    return order_no
+
+
+def test_a_payment_that_meets_the_expiry_wins(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_no = pay_while_it_expires(desk, monkeypatch)
+    assert desk.status(order_no) == OrderStatus.PAID
+    assert desk.findings() == []
+
+
+def test_without_compare_and_set_the_expiry_overwrites_a_payment(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "advance", naive_advance)
+    order_no = pay_while_it_expires(desk, monkeypatch)
+    assert desk.status(order_no) == OrderStatus.EXPIRED
+    assert desk.findings() != []
+
+
+def close_and_expire(desk: Desk, move: Any) -> list[str]:
+    """Two sessions read the same order, then both move it. Returns: who succeeded."""
+    order_no = desk.order()
+    won = []
+    with desk.database.reading() as first, desk.database.reading() as second:
+        read = [(session, find_order(session, order_no)) for session in (first, second)]
+        for (session, order), action in zip(read, (OrderAction.EXPIRE, OrderAction.PAY), strict=True):
+            assert order is not None
+            try:
+                move(session, order, action, cause="test", now=desk.services.clock())
+                session.commit()
+                won.append(action)
+            except Conflict:
+                session.rollback()
+    return won
+
+
+def test_of_two_moves_from_one_state_the_second_is_refused(desk: Desk) -> None:
+    assert close_and_expire(desk, advance) == [OrderAction.EXPIRE]
+
+
+def test_without_compare_and_set_both_moves_succeed(desk: Desk) -> None:
+    assert close_and_expire(desk, naive_advance) == [OrderAction.EXPIRE, OrderAction.PAY]
