@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.handlers.handler_chat import Chat, open_chat, prepare
 
 

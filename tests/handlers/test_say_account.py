@@ -5,12 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.handlers.handler_chat import BASE_URL, CONTACT, ME, MY_ACCOUNT, NOON, ROOMMATE, Chat
 
 from billing.interface import Balance, ExchangeRecord, Lot, Offer
 from bot.context import Silence
 from models.errors import ServiceError, Unavailable, Unknown
 from models.person import bound_account, find_person
+from tests.handlers.handler_chat import BASE_URL, CONTACT, ME, MY_ACCOUNT, NOON, ROOMMATE, Chat
 
 GB = 10**9
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.handlers.handler_chat import BASE_URL, CONTACT, NOON, SITE, Chat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from handlers import ROUTES, recharge
 from handlers.fallback import nearest
 from handlers.vocabulary import TOPICS
 from models.notice import Notice
+from tests.handlers.handler_chat import BASE_URL, CONTACT, NOON, SITE, Chat
 
 MAX_BYTES = 2048
 OTHER_STATES = [recharge.AWAIT_ACCOUNT_AGAIN, recharge.AWAIT_NAME_CONFIRM, recharge.CONFIRM, "unbind"]

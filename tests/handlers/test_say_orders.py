@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.handlers.handler_chat import BASE_URL, ME, MY_ACCOUNT, ROOMMATE, Chat
 
 from models.errors import ServiceError, Unavailable, Unknown
 from payments import outbox
 from payments.credit import deliver
 from payments.orders import cancel, start_recharge
+from tests.handlers.handler_chat import BASE_URL, ME, MY_ACCOUNT, ROOMMATE, Chat
 
 
 def ordered(chat: Chat, amount_fen: int = 500, account_no: str = MY_ACCOUNT) -> str:

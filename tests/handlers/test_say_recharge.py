@@ -3,10 +3,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.handlers.handler_chat import BASE_URL, ME, MY_ACCOUNT, ROOMMATE, Chat
 
 from models.money import yuan
 from models.order import orders_of
+from tests.handlers.handler_chat import BASE_URL, ME, MY_ACCOUNT, ROOMMATE, Chat
 
 
 def orders(chat: Chat) -> list[tuple[str, int]]:
