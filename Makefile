@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick test-browser check format bench lock clean
+.PHONY: help demo test quick test-browser check format bench chaos lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ format: .venv/.ready ## format the code
 
 bench: .venv/.ready ## measure: messages against WeRoBot and a smallest view
 	@$(PY) -m bench
+
+chaos: .venv/.ready ## kill everything again and again during 10,000 payments, then compare the books (PAYMENTS, KILLS)
+	@$(PY) -m bench.chaos --payments $(or $(PAYMENTS),10000) --kills $(or $(KILLS),100)
 
 lock: ## renew requirements.lock from requirements.in (needs uv)
 	uv pip compile --universal -p 3.11 --generate-hashes --no-header --no-emit-index-url -q requirements.in -o requirements.lock

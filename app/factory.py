@@ -9,6 +9,7 @@ from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from web import errors, h5, headers, hooks, portal, public
+from web.entrance import PushEntrance
 from web.services import WebServices
 
 BODY_LIMIT_BYTES = 64 * 1024
@@ -48,4 +49,5 @@ def create_app(services: WebServices, settings: WebSettings) -> Flask:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies
         )
+    app.wsgi_app = PushEntrance(app.wsgi_app, services, BODY_LIMIT_BYTES)  # type: ignore[method-assign]
     return app

@@ -70,7 +70,7 @@ def _fill(scene: Scene) -> None:
 def _account(number: int, now: datetime) -> Account:
     return Account(
         account_no=account_no(number),
-        name=f"测试{number}明",
+        name="王小明",
         kind="undergraduate",
         balance_fen=BALANCE_FEN,
         created_at=now,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, select, text, update
+from sqlalchemy import ForeignKey, Index, String, bindparam, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
+from models.db import Database
+from models.prepared import Prepared
 
 
 class Person(Base):
@@ -85,6 +87,19 @@ def unfollow(session: Session, openid: str, now: datetime) -> None:
     person.unfollowed_at = now
     person.scene = None
     unbind(session, openid, now)
+
+
+_BOUND = Prepared(
+    select(Binding.account_no)
+    .join(Person, Person.id == Binding.person_id)
+    .where(Person.openid == bindparam("openid"), Binding.unbound_at.is_(None))
+)
+
+
+def look_up_bound_account(database: Database, openid: str) -> str | None:
+    """As `bound_account`, for the hot path: one prepared read of its own."""
+    rows = database.look(_BOUND, openid=openid)
+    return rows[0][0] if rows else None
 
 
 def bound_account(session: Session, openid: str) -> str | None:

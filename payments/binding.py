@@ -40,5 +40,4 @@ def unbind_account(services: Services, *, openid: str) -> str | None:
 
 def bound_account(services: Services, openid: str) -> str | None:
     """The account this person has proved to own, or None."""
-    with services.reading() as session:
-        return person.bound_account(session, openid)
+    return person.look_up_bound_account(services.database, openid)

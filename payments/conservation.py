@@ -172,8 +172,8 @@ def _contradicting_orders() -> Select[Any]:
         Credit.amount_fen != Order.amount_fen,
         Credit.account_no != Order.account_no,
     )
-    query = select(Order.order_no, Order.status).outerjoin(Credit, Credit.order_id == Order.id)
-    return query.where(contradiction).limit(FINDINGS_MAX)
+    query: Select[Any] = select(Order.order_no, Order.status)
+    return query.outerjoin(Credit, Credit.order_id == Order.id).where(contradiction).limit(FINDINGS_MAX)
 
 
 def _check_allocation(session: Session) -> Iterator[str]:

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from models.clock import CAMPUS_ZONE
@@ -66,7 +68,10 @@ def run_due(services: Services, jobs: Mapping[str, Job]) -> int:
 def take(session: Session, name: str, next_at: datetime, *, now: datetime) -> bool:
     """Move the row forward. Returns: whether this caller did it. A new job starts with its next turn."""
     if session.get(Periodic, name) is None:
-        session.add(Periodic(name=name, next_at=next_at))
+        insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
+        # Every worker of a new installation meets a new job at the same moment: the first row stays.
+        first = insert(Periodic).values(name=name, next_at=next_at)
+        session.execute(first.on_conflict_do_nothing(index_elements=["name"]))
         return False
     statement = (
         update(Periodic)

@@ -10,7 +10,7 @@ def credited_text(order: Order, balance_fen: int | None) -> str:
     """The 到账 message; `balance_fen` only for the account's owner."""
     lines = [
         "充值到账",
-        f"账号：{order.account_no}({order.masked_name})",
+        f"账号：{order.account_no}（{order.masked_name}）",
         f"金额：{yuan(order.amount_fen)} 元",
     ]
     if balance_fen is not None:

@@ -74,7 +74,7 @@ def words(rows: list[tuple[str, str, int, str, int, int, str, str | None]], now:
             break
     speed = "全速" if left_bytes > 0 else "限速中（高速流量已用完，不断网）"
     return (
-        f"账号：{account}（*{name[-1]}）\n余额：{fen // 100}.{fen % 100:02d} 元\n当前套餐：{package}\n"
+        f"账号：{account}（*{name[1:]}）\n余额：{fen // 100}.{fen % 100:02d} 元\n当前套餐：{package}\n"
         f"高速流量剩余：{gigabytes(left_bytes)} GB\n网速：{speed}\n"
         f"更新于 {now.astimezone(ZONE):%H:%M}\n\n{TAPS}"
     )

@@ -7,21 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, select
+from sqlalchemy import and_, bindparam, select
 
 from billing.embedded.quota import in_order_of_use
 from billing.interface import Balance, Lot
+from models.db import Database
 from models.ledger import Account
 from models.money import mask_name
 from models.package import GrantPolicy, LotKind, Package, TrafficLot
+from models.prepared import Prepared
 
 GRANT_NAME = "本月免费流量"
-EXAMPLE_MARK = "(示例)"
+EXAMPLE_MARK = "（示例）"
 PACKAGE_NAME = "流量包"
 
 # Written once: SQLAlchemy then finds its compiled form by the statement, not by building it again.
 # Every table is entered by a key, so the cost does not depend on how many accounts there are.
-_ACCOUNT_WITH_LOTS = (
+_ACCOUNT_WITH_LOTS = Prepared(
     select(
         Account.name,
         Account.kind,
@@ -59,9 +61,9 @@ class Found:
     grant_missing: bool
 
 
-def read_balance(connection: Connection, account_no: str, now: datetime) -> Found | None:
+def read_balance(database: Database, account_no: str, now: datetime) -> Found | None:
     """The account's money and the lots that run at `now`, None when there is no such account."""
-    rows = connection.execute(_ACCOUNT_WITH_LOTS, {"account_no": account_no, "now": now}).all()
+    rows = database.look(_ACCOUNT_WITH_LOTS, account_no=account_no, now=now)
     if not rows:
         return None
     name, kind, active, balance_fen = rows[0][:4]

@@ -153,8 +153,8 @@ class EmbeddedBilling:
     def _read_balance(self, account_no: str) -> Found:
         found = None
         if accounts.plausible(account_no):
-            with looking(), self._database.connection() as connection:
-                found = read_balance(connection, account_no, self._clock())
+            with looking():
+                found = read_balance(self._database, account_no, self._clock())
         if found is None:
             raise NoSuchAccount
         return found

@@ -106,7 +106,7 @@ def test_traffic_comes_off_the_grant_then_off_the_package_then_runs_slow(
         assert usage.record_usage(session, "A1", 33 * GB, clock()) == 0
     balance = billing.balance("A1")
     assert [(lot.name, lot.left_bytes) for lot in balance.lots] == [
-        ("本月免费流量(示例)", 0),
+        ("本月免费流量（示例）", 0),
         ("5元不限量套餐", 5 * GB),
     ]
     assert balance.package == balance.lots[1]

@@ -5,8 +5,6 @@ The platform is the simulated one over real HTTP; places are counted by running 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -33,6 +31,7 @@ from sandbox.pay.orders import Unpayable
 from sandbox.server import Sandbox
 from tests.crashes.points import Crash, Points, WatchedBilling, around_calls, around_commits
 from tests.models_of_money.in_process import DirectOutbound
+from tests.models_of_money.memory import memory_folder
 from tests.rig import make_config, prepare
 
 AMOUNT_FEN = 500
@@ -200,15 +199,12 @@ JOURNEYS = (
 
 @pytest.fixture(scope="module")
 def town(credentials: Credentials, redis_server: RedisServer) -> Iterator[Town]:
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(prefix="campusnet-", dir=memory if memory.is_dir() else None))
-    made = Town(folder, credentials, redis_server.url)
-    with pytest.MonkeyPatch.context() as patch:
+    with memory_folder() as folder, pytest.MonkeyPatch.context() as patch:
+        made = Town(folder, credentials, redis_server.url)
         around_commits(made.points, made.house.database)
         around_calls(made.points, patch)
         yield made
         made.close()
-    shutil.rmtree(folder)
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ class Counterpart:
             headers=[(name, value) for name, value in request.headers.items() if name != "Content-Length"],
             data=body,
         )
-        if connection.is_dropped(answered):
+        if connection.DROPPED in answered.headers:
             raise requests.ConnectionError("the line was cut")
         return adapter.build_response(
             request,

@@ -10,8 +10,6 @@ import itertools
 import operator
 import os
 import random
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -30,14 +28,15 @@ from sqlalchemy import select
 
 from billing.embedded.ledger import wrong_balances
 from models.errors import Refused, Unavailable, Unknown
-from models.order import TRANSITIONS, Order, OrderEvent, OrderStatus, PaymentFact
+from models.order import TRANSITIONS, Order, OrderEvent, PaymentFact
 from models.review import ReviewItem, ReviewStatus
 from payments import orders, sealing
 from payments.conservation import check, conservation
 from sandbox.credentials import Credentials
 from sandbox.pay.errors import PayError
 from sandbox.pay.orders import Unpayable
-from tests.models_of_money.world import PEOPLE, World, make_template
+from tests.models_of_money.memory import memory_folder
+from tests.models_of_money.world import World, make_template
 
 STEPS = int(os.environ.get("CAMPUSNET_STEPS", "2000"))
 SEED = os.environ.get("CAMPUSNET_SEED")
@@ -273,18 +272,17 @@ class MoneyMachine(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def stage(credentials: Credentials) -> Iterator[None]:
-    # Memory instead of a disk: commits are what this test does most.
-    memory = Path("/dev/shm")
-    Stage.folder = Path(tempfile.mkdtemp(prefix="campusnet-", dir=memory if memory.is_dir() else None))
-    Stage.template = make_template(Stage.folder)
-    Stage.credentials = credentials
-    yield
-    shutil.rmtree(Stage.folder)
+def _stage(credentials: Credentials) -> Iterator[None]:
+    with memory_folder() as folder:
+        Stage.folder = folder
+        Stage.template = make_template(folder)
+        Stage.credentials = credentials
+        yield
 
 
 @pytest.mark.slow
-def test_no_interleaving_loses_or_doubles_a_fen(stage: None, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("_stage")
+def test_no_interleaving_loses_or_doubles_a_fen(capsys: pytest.CaptureFixture[str]) -> None:
     number = int(SEED or random.SystemRandom().randrange(2**32))
     with capsys.disabled():
         print(f"\nCAMPUSNET_SEED={number} CAMPUSNET_STEPS={STEPS}")  # noqa: T201 - repeats a failure

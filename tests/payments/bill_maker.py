@@ -14,6 +14,7 @@ from models.db import Database
 from models.money import yuan
 from models.order import CreditStatus, move_credit
 from payments.views import OrderView
+from payments.wechatpay import RefundNotFound, RefundTrade
 from tests.builders import NOON, PAYER, ScriptedBilling, ScriptedPay, World
 
 ON = date(2026, 3, 10)
@@ -116,13 +117,20 @@ class ListedBilling(ScriptedBilling):
         self.applied.append(CreditLine(key, account_no, fen))
 
 
+class RefundlessPay(ScriptedPay):
+    """Knows no refund."""
+
+    def query_refund(self, out_refund_no: str) -> RefundTrade:
+        raise RefundNotFound("RESOURCENOTEXISTS", out_refund_no, "")
+
+
 class BillWorld(World):
     """A world whose clock stands at 10:10 of the morning after, with payments of the day before."""
 
     billing: ListedBilling
 
     def __init__(self, database: Database, folder: Path) -> None:
-        super().__init__(database, billing=ListedBilling())
+        super().__init__(database, billing=ListedBilling(), pay=RefundlessPay())
         self.folder = folder
 
     def next_morning(self) -> None:

@@ -60,7 +60,8 @@ class Meeting:
 
 def _somebody_hangs(watch: psycopg.Connection[Any]) -> bool:
     row = watch.execute(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     ).fetchone()
     return row is not None and row[0] > 0
 

@@ -107,7 +107,7 @@ def test_without_compare_and_set_the_expiry_overwrites_a_payment(
     assert desk.findings() != []
 
 
-def close_and_expire(desk: Desk, move: Any) -> list[str]:
+def expire_and_pay(desk: Desk, move: Any) -> list[OrderAction]:
     """Two sessions read the same order, then both move it. Returns: who succeeded."""
     order_no = desk.order()
     won = []
@@ -125,8 +125,8 @@ def close_and_expire(desk: Desk, move: Any) -> list[str]:
 
 
 def test_of_two_moves_from_one_state_the_second_is_refused(desk: Desk) -> None:
-    assert close_and_expire(desk, advance) == [OrderAction.EXPIRE]
+    assert expire_and_pay(desk, advance) == [OrderAction.EXPIRE]
 
 
 def test_without_compare_and_set_both_moves_succeed(desk: Desk) -> None:
-    assert close_and_expire(desk, naive_advance) == [OrderAction.EXPIRE, OrderAction.PAY]
+    assert expire_and_pay(desk, naive_advance) == [OrderAction.EXPIRE, OrderAction.PAY]

