@@ -173,8 +173,8 @@ def report(books: Books, story: Story, seed: int) -> list[str]:
         lines.append(f"{name}: {', '.join(f'{what} {many}' for what, many in sorted(counts.items())) or '-'}")
     sums = books.sums
     lines += [
-        f"fen paid {sums.paid_fen} (platform says {books.paid_fen}) = credited {sums.credited_fen}"
-        f" + refunded {sums.refunded_fen} + in flight {sums.in_flight_fen} + with a person {sums.review_fen}",
+        f"fen paid: {sums.paid_fen}, the platform says {books.paid_fen}",
+        f"fen credited {sums.credited_fen}, in flight {sums.in_flight_fen}, with a person {sums.review_fen}",
         *(f"finding: {finding}" for finding in books.findings),
         "",
         f"payments: {books.payments}",

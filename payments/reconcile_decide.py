@@ -55,7 +55,7 @@ class Payments:
         unknown: list[str] = []
         for one in unequal:
             yield from self._contradiction(one)
-            if one.left and not one.right and not one.matched:
+            if one.left and not one.right:
                 number = one.key.decode()
                 if is_ours(number):
                     unknown.append(number)
@@ -70,7 +70,7 @@ class Payments:
 
     def _contradiction(self, one: Unequal) -> Iterator[Finding]:
         number = one.key.decode()
-        if one.repeated_left or (one.left and one.matched) or len(one.left) > 1:
+        if one.repeated_left or len(one.left) > 1:
             yield self._asked(Kind.DUPLICATE_ROW, number, (one.repeated_left or one.left)[0])
         if one.left and one.right:
             yield self._asked(Kind.AMOUNT_DIFFERS, number, one.left[0], ours=_words(one.right[0]))
@@ -145,6 +145,9 @@ class Payments:
             return self._told(Kind.FOREIGN, row, None, Action.ASKED, ours=True)
         if found.fact is None:
             return self._repair(row, found)
+        if self._day.holds(found.fact.paid_at):
+            # Ours of this day and not left over: another row answers to it already.
+            return self._told(Kind.DUPLICATE_ROW, row, found, Action.ASKED)
         if (found.fact.transaction_id, found.fact.amount_fen) != (row.transaction_id, row.order_fen):
             return self._told(Kind.AMOUNT_DIFFERS, row, found, Action.ASKED, ours=found.fact.amount_fen)
         return self._told(Kind.OTHER_DAY, row, found, Action.NONE, ours_at=found.fact.paid_at.isoformat())

@@ -6,21 +6,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, String, cast, literal, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from models.bulk import in_steps
 from models.clock import CAMPUS_ZONE
 from models.db import Database
 from models.order import Credit, CreditStatus, Order, PaymentAttempt, PaymentFact
 from models.refund import Refund, RefundStatus
 from payments.confirm import WECHAT
 
-STEP = 10_000
 BILL = "bill"
+# No credit yet or none any more.
+NOT_CALLED_FOR = (None, CreditStatus.VOIDED.value)
 
-Line = tuple[bytes, bytes]
 T = TypeVar("T")
 
 
@@ -31,6 +32,10 @@ class Day:
     on: date
     since: datetime
     until: datetime
+
+    def holds(self, at: datetime | None) -> bool:
+        """Whether this moment belongs to the day."""
+        return at is not None and self.since <= at < self.until
 
     @classmethod
     def of(cls, on: date) -> Day:
@@ -45,6 +50,11 @@ class Tally:
 
     rows: int = 0
     fen: int = 0
+
+    def count(self, rows: int, fen: int) -> None:
+        """Some more."""
+        self.rows += rows
+        self.fen += fen
 
 
 @dataclass(frozen=True)
@@ -63,32 +73,42 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def fact_lines(database: Database, day: Day, tally: Tally) -> Iterator[Line]:
-    """out_trade_no, transaction_id and fen of every WeChat payment of the day."""
-    columns = select(
-        PaymentFact.provider, PaymentFact.out_trade_no, PaymentFact.transaction_id, PaymentFact.amount_fen
-    )
-    for provider, number, transaction_id, amount_fen in _steps(database, day, columns):
-        # Not in the query: a database may think that an index on the provider leads there faster.
-        if provider == WECHAT:
-            tally.rows += 1
-            tally.fen += amount_fen
-            yield number.encode(), f"{number}\t{transaction_id}\t{amount_fen}".encode()
+@dataclass(frozen=True)
+class Promises:
+    """A step of the day: lines of our WeChat payments, and of the credits that payments call for."""
+
+    payments: list[bytes]
+    credits: list[bytes]
 
 
-def credit_lines(database: Database, day: Day, tally: Tally) -> Iterator[Line]:
-    """credit_no, account and fen of every credit that the day's payments call for, voided ones left out."""
-    columns = (
-        select(Credit.credit_no, Credit.account_no, Credit.amount_fen)
-        .select_from(PaymentFact)
-        .join(Credit, Credit.order_id == PaymentFact.order_id)
-    )
-    for number, account_no, amount_fen in _steps(
-        database, day, columns, Credit.status != CreditStatus.VOIDED
-    ):
-        tally.rows += 1
-        tally.fen += amount_fen
-        yield number.encode(), f"{number}\t{account_no}\t{amount_fen}".encode()
+def promises(database: Database, day: Day, paid: Tally, promised: Tally) -> Iterator[Promises]:
+    """All payments of the day; voided credits are left out, the tallies count along.
+
+    A payment's line is out_trade_no, transaction_id, fen; a credit's is credit_no, account, fen.
+    """
+    query = select(
+        PaymentFact.provider,
+        PaymentFact.amount_fen,
+        _line(PaymentFact.out_trade_no, PaymentFact.transaction_id, PaymentFact.amount_fen),
+        Credit.status,
+        Credit.amount_fen,
+        _line(Credit.credit_no, Credit.account_no, Credit.amount_fen),
+    ).outerjoin(Credit, Credit.order_id == PaymentFact.order_id)
+    for rows in in_steps(database, query, PaymentFact.id, *_in_day(day)):
+        ours = [row for row in rows if row[0] == WECHAT]
+        called_for = [row for row in rows if row[3] not in NOT_CALLED_FOR]
+        paid.count(len(ours), sum(row[1] for row in ours))
+        promised.count(len(called_for), sum(row[4] for row in called_for))
+        yield Promises([row[2].encode() for row in ours], [row[5].encode() for row in called_for])
+
+
+def _line(
+    number: InstrumentedAttribute[str],
+    middle: InstrumentedAttribute[str],
+    amount_fen: InstrumentedAttribute[int],
+) -> ColumnElement[str]:
+    """The canonical line, made by the database."""
+    return number + literal("\t") + middle + literal("\t") + cast(amount_fen, String)
 
 
 def repaired(database: Database, day: Day) -> Iterator[Known]:
@@ -117,14 +137,26 @@ def known(session: Session, numbers: Sequence[str]) -> dict[str, Known]:
     }
 
 
-def known_credits(session: Session, numbers: Sequence[str]) -> dict[str, tuple[Credit, str]]:
-    """Credits by credit_no, each with its order number, in one query."""
+@dataclass(frozen=True)
+class KnownCredit:
+    """A credit of ours; `paid_at` is when the payment came that calls for it."""
+
+    credit: Credit
+    order_no: str
+    paid_at: datetime | None
+
+
+def known_credits(session: Session, numbers: Sequence[str]) -> dict[str, KnownCredit]:
+    """Credits by credit_no, in one query."""
     query = (
-        select(Credit, Order.order_no)
+        select(Credit, Order.order_no, Order.paid_at)
         .join(Order, Order.id == Credit.order_id)
         .where(Credit.credit_no.in_(numbers))
     )
-    return {credit.credit_no: (credit, order_no) for credit, order_no in session.execute(query)}
+    return {
+        credit.credit_no: KnownCredit(credit, order_no, paid_at)
+        for credit, order_no, paid_at in session.execute(query)
+    }
 
 
 def unbilled_refunds(session: Session, day: Day) -> list[tuple[Refund, str]]:
@@ -145,19 +177,3 @@ def unbilled_refunds(session: Session, day: Day) -> list[tuple[Refund, str]]:
 
 def _in_day(day: Day) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return PaymentFact.paid_at >= day.since, PaymentFact.paid_at < day.until
-
-
-def _steps(
-    database: Database, day: Day, columns: Select[*tuple[Any, ...]], *where: ColumnElement[bool]
-) -> Iterator[Sequence[Any]]:
-    """Rows of the day in steps of fact ids: nothing to sort, short reads, flat memory."""
-    with database.connection() as connection:
-        ends = select(func.min(PaymentFact.id), func.max(PaymentFact.id)).where(*_in_day(day))
-        found: Sequence[int | None] = connection.execute(ends).one()
-    first, last = found
-    if first is None or last is None:
-        return
-    query = columns.where(*_in_day(day), *where)
-    for start in range(first, last + 1, STEP):
-        with database.connection() as connection:
-            yield from connection.execute(query.where(PaymentFact.id.between(start, start + STEP - 1))).all()

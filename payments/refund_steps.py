@@ -1,6 +1,8 @@
 """The steps that all refund work shares: locking, the money of a payment, moving, ending.
 
-Locks are always taken in the same order: the order, its credit, its allocation, the refund.
+Locks are always taken in the same order: the order, its credit, its allocation, the refund. The order
+is locked with `key_share`: a credit's job holds the credit while PostgreSQL checks its foreign key to
+the order, and would wait for us for ever as we for it.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def locked(session: Session, out_refund_no: str) -> tuple[Order, Refund]:
         select(Order)
         .join(Refund, Refund.order_id == Order.id)
         .where(Refund.out_refund_no == out_refund_no)
-        .with_for_update(of=Order)
+        .with_for_update(of=Order, key_share=True)
         .execution_options(populate_existing=True)
     )
     if order is None:

@@ -120,7 +120,9 @@ def newest(services: Services, *, limit: int = 20, waiting: bool = False) -> lis
 
 
 def _locked_order(session: Session, order_no: str) -> Order:
-    order = session.scalar(select(Order).where(Order.order_no == order_no).with_for_update(of=Order))
+    order = session.scalar(
+        select(Order).where(Order.order_no == order_no).with_for_update(of=Order, key_share=True)
+    )
     if order is None:
         raise NoSuchOrder
     if order.status != OrderStatus.PAID:

@@ -1,40 +1,30 @@
-"""The credits of a stretch of time, read in steps so that memory and locks stay small."""
+"""The credits of a stretch of time, for reconciliation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from billing.embedded.ledger import CREDIT, book_of, credit_key
 from billing.interface import CreditLine
+from models.bulk import in_steps
 from models.db import Database
 from models.ledger import Entry, Posting
 
-STEP = 10_000
-
-_KEY_START = len(credit_key("")) + 1
-_BOOK_START = len(book_of("")) + 1
+_KEY = slice(len(credit_key("")), None)
+_ACCOUNT = slice(len(book_of("")), None)
 
 
 def credit_lines(database: Database, since: datetime, until: datetime) -> Iterator[CreditLine]:
-    """Every credit entry from `since` to before `until`; each step is a short read of its own."""
-    in_time = (Entry.at >= since, Entry.at < until)
-    with database.connection() as connection:
-        ends = select(func.min(Entry.id), func.max(Entry.id)).where(*in_time)
-        found_ends: Sequence[int | None] = connection.execute(ends).one()
-    first, last = found_ends
-    if first is None or last is None:
-        return
+    """Every credit entry from `since` to before `until`, in the order of the ledger."""
     lines = (
-        select(func.substr(Entry.key, _KEY_START), func.substr(Posting.book, _BOOK_START), Posting.amount_fen)
+        select(Entry.key, Posting.book, Posting.amount_fen)
         .join(Posting, Posting.entry_id == Entry.id)
-        .where(*in_time, Entry.kind == CREDIT, Posting.book.startswith(book_of("")))
+        # The leg onto the account; the other one takes the same off the clearing book.
+        .where(Entry.kind == CREDIT, Posting.amount_fen > 0)
     )
-    # Steps of ids, not of rows: nothing to sort, and the primary key leads straight to each.
-    for start in range(first, last + 1, STEP):
-        with database.connection() as connection:
-            found = connection.execute(lines.where(Entry.id.between(start, start + STEP - 1))).all()
-        for key, account_no, amount_fen in found:
-            yield CreditLine(key, account_no, amount_fen)
+    for rows in in_steps(database, lines, Entry.id, Entry.at >= since, Entry.at < until):
+        for key, book, amount_fen in rows:
+            yield CreditLine(key[_KEY], book[_ACCOUNT], amount_fen)

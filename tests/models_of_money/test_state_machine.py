@@ -10,8 +10,9 @@ import itertools
 import operator
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -24,23 +25,27 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from billing.embedded.ledger import wrong_balances
 from models.errors import Refused, Unavailable, Unknown
 from models.order import TRANSITIONS, Order, OrderEvent, PaymentFact
+from models.refund import Refund
 from models.review import ReviewItem, ReviewStatus
-from payments import orders, sealing
+from payments import crypto, orders, refunds, sealing
 from payments.conservation import check, conservation
 from sandbox.credentials import Credentials
+from sandbox.pay import keys, refunds_api
 from sandbox.pay.errors import PayError
 from sandbox.pay.orders import Unpayable
+from sandbox.pay.refunds import Refund as RefundAtWechat
 from tests.models_of_money.memory import memory_folder
-from tests.models_of_money.world import World, make_template
+from tests.models_of_money.world import make_template
+from tests.payments.refund_world import RefundWorld
 
 STEPS = int(os.environ.get("CAMPUSNET_STEPS", "2000"))
 SEED = os.environ.get("CAMPUSNET_SEED")
-STEPS_EACH = 50
+STEPS_EACH = 80
 FORGED = ("unsigned", "wrong_key", "stale_timestamp", "signtest")
 CONTRADICTING = ("tamper_amount", "tamper_openid", "tamper_mchid", "tamper_appid")
 CALL_FAULTS = (
@@ -52,6 +57,7 @@ CALL_FAULTS = (
     "rate_429",
     *FORGED[:3],
 )
+REFUND_FAULTS = (*CALL_FAULTS, "not_enough", "account_abnormal", "answer_202", "rate_429_after")
 PLACES = ("pay.prepay", "pay.query", "pay.close")
 BILLING_FAULTS = (
     ("before", Unknown("no answer")),
@@ -63,6 +69,8 @@ JUMPS_S = (1.0, 11.0, 31.0, 61.0, 400.0, 1801.0, 7300.0, 90_000.0)
 # A journey passes fewer places than this; a crash armed beyond its last one does not happen.
 PLACES_MAX = 12
 NUMBER = st.integers(0, 99)
+
+Facts = dict[str, tuple[str, int]]
 
 _numbers = itertools.count(1)
 _steps = itertools.count()
@@ -84,7 +92,7 @@ class MoneyMachine(RuleBasedStateMachine):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         database = Stage.folder / f"{next(_numbers)}.db"
-        self.world = World(Stage.template, database, Stage.credentials, self.patch)
+        self.world = RefundWorld(Stage.template, database, Stage.credentials, self.patch)
 
     @rule(person=st.integers(0, 1), account=st.integers(0, 1), amount=st.sampled_from((100, 500)))
     def a_payer_orders(self, person: int, account: int, amount: int) -> None:
@@ -111,18 +119,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(person=st.integers(0, 1))
     def two_attempts_of_one_order_are_both_paid(self, person: int) -> None:
-        """The first answer is lost, the number is closed in the console, a second one is taken."""
-        order_no = self.world.start(person, person, 700)
-        if order_no is None:
-            return
-        self.world.counterpart.fault("effect_then_timeout", "pay.prepay")
-        self.world.prepare(order_no)
-        with suppress(PayError):
-            self.world.platform.book.close(f"{order_no}01")
-        self.world.prepare(order_no)
-        for seq in (1, 2):
-            with suppress(Unpayable, PayError):
-                self.world.pay(order_no, force=True, seq=seq)
+        self.world.paid_twice(person, 700)
 
     @precondition(lambda self: self.world.paid_trades())
     @rule(which=NUMBER, times=st.integers(1, 3))
@@ -159,6 +156,70 @@ class MoneyMachine(RuleBasedStateMachine):
         openid = self.world.payer(order_no)
         self.world.points.arm(place)
         self.world.run(lambda: orders.check_now(self.world.services, order_no=order_no, openid=openid))
+
+    @precondition(lambda self: self.world.paid_trades())
+    @rule(which=NUMBER, part=st.sampled_from((100, 100, 500, 700)), who=st.sampled_from(("anna", "bert")))
+    def somebody_asks_for_a_refund(self, which: int, part: int, who: str) -> None:
+        trades = self.world.paid_trades()
+        number = trades[which % len(trades)].request.out_trade_no
+        wanted = partial(
+            refunds.request,
+            self.world.services,
+            order_no=number[:-2],
+            amount_fen=part,
+            reason="充错账号",
+            actor="anna",
+            out_trade_no=number,
+        )
+        refund = self.world.run(wanted)
+        if refund is not None and who == "bert":
+            self.decide(refunds.approve, refund.out_refund_no, who)
+
+    @rule(which=NUMBER, who=st.sampled_from(("anna", "bert")), reject=st.booleans())
+    def somebody_decides_about_a_refund(self, which: int, who: str, reject: bool) -> None:  # noqa: FBT001 - drawn
+        asked = [refund for refund, _ in refunds.newest(self.world.services, waiting=True)]
+        if asked:
+            decision = refunds.reject if reject else refunds.approve
+            self.decide(decision, asked[which % len(asked)].out_refund_no, who)
+
+    def decide(self, decision: Callable[..., object], number: str, who: str) -> None:
+        self.world.run(lambda: decision(self.world.services, out_refund_no=number, actor=who))
+
+    @precondition(lambda self: self.world.platform.refunds.all())
+    @rule(which=NUMBER, status=st.sampled_from(("SUCCESS", "SUCCESS", "ABNORMAL", "CLOSED")))
+    def the_platform_ends_a_refund(self, which: int, status: str) -> None:
+        refunds_api.end(self.world.platform, self.refund(which), status, tell=False)
+
+    @precondition(lambda self: self.world.platform.refunds.all())
+    @rule(which=NUMBER, place=st.one_of(st.none(), st.integers(0, PLACES_MAX)))
+    def a_refund_notice_arrives(self, which: int, place: int | None) -> None:
+        refund = self.refund(which)
+        if refund.status != "PROCESSING":
+            self.world.points.arm(place)
+            assert self.world.tell_refund(refund.request.out_refund_no) in {0, 204}
+            self.world.points.arm(None)
+
+    @precondition(lambda self: self.world.paid_trades())
+    @rule(which=NUMBER, part=st.sampled_from((100, 500)))
+    def somebody_refunds_in_the_console(self, which: int, part: int) -> None:
+        trades = self.world.paid_trades()
+        trade = trades[which % len(trades)].request.out_trade_no
+        if trade.endswith("01"):
+            with suppress(PayError):
+                self.world.console(trade[:-2], part)
+
+    @rule(name=st.sampled_from(REFUND_FAULTS))
+    def the_next_refund_call_goes_wrong(self, name: str) -> None:
+        self.world.counterpart.fault(name, "pay.refund")
+
+    @rule(name=st.sampled_from(CALL_FAULTS))
+    def the_next_refund_query_goes_wrong(self, name: str) -> None:
+        self.world.counterpart.fault(name, "pay.refund_query")
+
+    @rule()
+    def the_student_spends_everything(self) -> None:
+        """What billing then has to refuse is a reversal."""
+        self.world.spend()
 
     @precondition(lambda self: self.world.order_nos)
     @rule(which=NUMBER, place=st.one_of(st.none(), st.integers(0, PLACES_MAX)))
@@ -211,7 +272,9 @@ class MoneyMachine(RuleBasedStateMachine):
         next(_steps)
         self.every_fen_is_in_one_place()
         self.states_are_legal()
-        self.we_believe_only_what_the_platform_took()
+        facts = self.facts()
+        self.we_believe_only_what_the_platform_took(facts)
+        self.no_payment_gives_more_than_it_brought(facts)
 
     def every_fen_is_in_one_place(self) -> None:
         with self.world.database.reading() as session:
@@ -229,11 +292,20 @@ class MoneyMachine(RuleBasedStateMachine):
                 assert TRANSITIONS[before[1], after[2]] == after[1]
             assert reached[-1][1] == reached[-1][3]
 
-    def we_believe_only_what_the_platform_took(self) -> None:
+    def no_payment_gives_more_than_it_brought(self, facts: Facts) -> None:
+        """Credit and refund of one payment exclude each other, whoever refunded it where."""
+        held = Refund.held.is_(True)
+        query = select(Refund.out_trade_no, func.sum(Refund.amount_fen)).where(held)
+        paid = {number: fen for number, (_, fen) in facts.items()}
+        with self.world.database.reading() as session:
+            for number, fen in session.execute(query.group_by(Refund.out_trade_no)):
+                assert fen <= paid[number]
+
+    def we_believe_only_what_the_platform_took(self, facts: Facts) -> None:
         took = {
             t.request.out_trade_no: (t.transaction_id, t.request.amount_fen) for t in self.world.paid_trades()
         }
-        for out_trade_no, recorded in self.facts().items():
+        for out_trade_no, recorded in facts.items():
             assert took[out_trade_no] == recorded
 
     def teardown(self) -> None:
@@ -250,6 +322,9 @@ class MoneyMachine(RuleBasedStateMachine):
         # Paid after we had closed, and the notice lost: only the bill of the next day knows.
         for trade in world.unrecorded():
             world.read_bill_row(trade)
+        # The platform ends what is under way, and a person at its console what was abnormal.
+        for refund in world.platform.refunds.all():
+            refunds_api.end(world.platform, refund, "SUCCESS", tell=False)
         world.calm()
         assert world.unrecorded() == []
         assert world.waiting() == 0
@@ -265,14 +340,22 @@ class MoneyMachine(RuleBasedStateMachine):
     def order(self, which: int) -> str:
         return self.world.order_nos[which % len(self.world.order_nos)]
 
-    def facts(self) -> dict[str, tuple[str, int]]:
+    def refund(self, which: int) -> RefundAtWechat:
+        known = self.world.platform.refunds.all()
+        return known[which % len(known)]
+
+    def facts(self) -> Facts:
+        """Transaction and fen of every recorded payment, by out_trade_no."""
         with self.world.database.reading() as session:
             query = select(PaymentFact.out_trade_no, PaymentFact.transaction_id, PaymentFact.amount_fen)
             return {number: (transaction, fen) for number, transaction, fen in session.execute(query)}
 
 
 @pytest.fixture
-def _stage(credentials: Credentials) -> Iterator[None]:
+def _stage(credentials: Credentials, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # The same keys for every example: reading one costs as much as ten steps.
+    monkeypatch.setattr(crypto, "load_private_key", cache(crypto.load_private_key))
+    monkeypatch.setattr(keys, "_private", cache(keys._private))
     with memory_folder() as folder:
         Stage.folder = folder
         Stage.template = make_template(folder)

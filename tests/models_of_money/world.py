@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,12 +13,13 @@ import pytest
 from sqlalchemy import func, select
 
 from app.worker import Deliver, Worker
-from billing.embedded import seed
+from billing.embedded import ledger, seed
 from billing.embedded.engine import EmbeddedBilling
 from models import schema
 from models.clock import utc_now
 from models.db import Database
 from models.errors import ServiceError
+from models.ledger import Account
 from models.order import Order, PaymentFact
 from models.outbox import OutboxItem, OutboxStatus
 from models.site import Contact, RechargeRules, Site
@@ -25,8 +28,9 @@ from payments.outcome import Done, Outcome
 from payments.services import Services
 from payments.wechatpay import PayConfig, WechatPay
 from sandbox.credentials import Credentials
+from sandbox.pay.errors import PayError
 from sandbox.pay.notify import paid_event
-from sandbox.pay.orders import SUCCESS
+from sandbox.pay.orders import SUCCESS, Unpayable
 from sandbox.pay.orders import Order as Trade
 from tests.crashes.points import Crash, Points, WatchedBilling, around_calls, around_commits
 from tests.models_of_money.in_process import ORIGIN, Counterpart, connect
@@ -46,7 +50,8 @@ RULES = RechargeRules(
 SITE = Site("校园网", "http://site.invalid", "", (), Contact("", "", "", "", 9, 18))
 # Longer than the longest back-off with its jitter, and than any lease.
 LONG_S = 800.0
-ROUNDS_MAX = 60
+DAY_S = 86_400.0
+ROUNDS_MAX = 20
 
 
 def make_template(folder: Path) -> Path:
@@ -129,6 +134,29 @@ class World:
         """The payer pays; `force` also after the order was closed. Raises: Unpayable, PayError."""
         self.platform.pay(f"{order_no}{seq:02d}", self.payer(order_no), force=force)
 
+    def two_numbers(self, person: int = 0, amount_fen: int = 500) -> str:
+        """The first prepay's answer is lost, its number closed in the console, a second one taken.
+
+        Returns: the order, or nothing when the payer could not even order.
+        """
+        order_no = self.start(person, person, amount_fen)
+        if order_no is None:
+            return ""
+        self.counterpart.fault("effect_then_timeout", "pay.prepay")
+        self.prepare(order_no)
+        with suppress(PayError):
+            self.platform.book.close(f"{order_no}01")
+        self.prepare(order_no)
+        return order_no
+
+    def paid_twice(self, person: int = 0, amount_fen: int = 500) -> str:
+        """Both numbers of one order are paid, the closed one by a payment that was under way."""
+        order_no = self.two_numbers(person, amount_fen)
+        for seq in (1, 2) if order_no else ():
+            with suppress(Unpayable, PayError):
+                self.pay(order_no, force=True, seq=seq)
+        return order_no
+
     def tell(self, trade: Trade, spoil: str = "") -> int:
         """One notice of a paid trade. Returns: the status answered, 0 for none."""
         try:
@@ -143,6 +171,17 @@ class World:
     def turn(self, rounds: int = 1) -> int:
         """Let a worker do some rounds. Returns: how many items it leased."""
         return sum(self.run(self.worker.run_once) or 0 for _ in range(rounds))
+
+    def spend(self) -> None:
+        """Whoever has money on an account swaps all of it for packages."""
+        with self.database.transaction() as session:
+            for account in session.scalars(select(Account).where(Account.balance_fen > 0)):
+                legs = (
+                    ledger.Leg(ledger.book_of(account.account_no), -account.balance_fen),
+                    ledger.Leg("income:packages", account.balance_fen),
+                )
+                key = f"spent:{account.account_no}:{secrets.token_hex(8)}"
+                ledger.post(session, key=key, kind=ledger.EXCHANGE, legs=legs, at=self.clock.now())
 
     def keep_house(self) -> None:
         """What the periodic jobs do."""
@@ -161,8 +200,8 @@ class World:
         self.counterpart.engine.faults.clear()
         self.billing.faults.clear()
         self.keep_house()
-        for _ in range(ROUNDS_MAX):
-            self.clock.advance(LONG_S)
+        for number in range(ROUNDS_MAX):
+            self.clock.advance(min(LONG_S * 2**number, DAY_S))
             while self.turn():
                 pass
             if not self.waiting():

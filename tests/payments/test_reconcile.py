@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from billing.interface import CreditLine
 from models.clock import CAMPUS_ZONE
 from models.db import Database
-from models.errors import Malformed, Refused, Unavailable
+from models.errors import Conflict, Malformed, Refused, Unavailable
 from models.journal import JournalRow
 from models.order import Credit, CreditStatus, OrderAction, OrderStatus, PaymentFact, advance
 from models.outbox import OutboxItem, OutboxStatus
@@ -313,7 +313,7 @@ def test_a_replaced_run_writes_nothing_more(world: BillWorld) -> None:
     older = reconcile_result.begin(world.services, ON, reconcile_result.TRADE, None)
     world.clock.forward(seconds=1)
     newer = reconcile_result.begin(world.services, ON, reconcile_result.TRADE, None)
-    with pytest.raises(reconcile_result.Conflict):
+    with pytest.raises(Conflict):
         older.finish({}, now=world.clock())
     newer.finish({}, now=world.clock())
 

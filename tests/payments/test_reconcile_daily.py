@@ -197,8 +197,8 @@ def test_each_fault_of_the_bill_is_found(shop: Shop, fault: str, expected: set[t
 def test_a_refund_made_in_the_console_is_recorded_and_shown_to_a_person(shop: Shop) -> None:
     view = shop.prepaid()
     shop.pay_at_wechat(view)
-    body = {"out_trade_no": f"{view.order_no}01", "out_refund_no": "CONSOLE1", "amount": {}}
-    body["amount"] = {"refund": 500, "total": 500, "currency": "CNY"}  # type: ignore[assignment]
+    amount = {"refund": 500, "total": 500, "currency": "CNY"}
+    body = {"out_trade_no": f"{view.order_no}01", "out_refund_no": "CONSOLE1", "amount": amount}
     assert shop.rig.call("POST", "/v3/refund/domestic/refunds", body).status_code == 200
     shop.morning()
     for _ in range(2):

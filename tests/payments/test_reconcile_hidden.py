@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -202,7 +202,10 @@ CASES: list[Callable[[Day, int], Expected]] = [
 # A refund that differs also misses in the bill: nothing in it speaks of ours.
 ALSO = {"REFUND_DIFFERS": "REFUND_MISSING_IN_BILL"}
 
-hidden = st.lists(st.tuples(st.sampled_from(CASES), st.integers(100, 50_000)), max_size=8)
+# The same amount again would find the order that is still open.
+STEP_FEN = 100
+
+hidden = st.lists(st.sampled_from(CASES), max_size=8)
 ONE_DATABASE = settings(
     max_examples=20,
     deadline=None,
@@ -215,14 +218,13 @@ ONE_DATABASE = settings(
 def test_every_hidden_difference_is_found_and_none_invented(
     sqlite_database: Database,
     tmp_path: Path,
-    hidden: list[tuple[Callable[[Day, int], Expected], int]],
+    hidden: list[Callable[[Day, int], Expected]],
     order: object,
 ) -> None:
     world = BillWorld(sqlite_database, tmp_path)
     # Every example has a day of its own in the same books.
     day = Day(world, _next_day(world))
-    expected = {found for case, fen in hidden if (found := case(day, fen // 100 * 100)) is not None}
-    expected |= {(ALSO[kind], key) for kind, key in expected if kind in ALSO}
+    expected = _hide(day, hidden)
     order.shuffle(day.rows)  # type: ignore[attr-defined]
     world.pay.trades.clear()
     world.clock.forward(days=1)
@@ -232,6 +234,12 @@ def test_every_hidden_difference_is_found_and_none_invented(
     assert found == expected
     assert sum(result.differences.values()) == len(expected)
     assert result.totals["bill"] == result.totals["bill_says"]
+
+
+def _hide(day: Day, cases: list[Callable[[Day, int], Expected]]) -> set[tuple[str, str]]:
+    made = [case(day, number * STEP_FEN) for number, case in enumerate(cases, start=5)]
+    expected = {one for one in made if one is not None}
+    return expected | {(ALSO[kind], key) for kind, key in expected if kind in ALSO}
 
 
 def _next_day(world: BillWorld) -> date:
@@ -247,8 +255,7 @@ def _next_day(world: BillWorld) -> date:
 def test_all_kinds_at_once(sqlite_database: Database, tmp_path: Path) -> None:
     world = BillWorld(sqlite_database, tmp_path)
     day = Day(world, campus_date(world.clock()))
-    expected = {found for case in CASES for fen in (500, 900) if (found := case(day, fen)) is not None}
-    expected |= {(ALSO[kind], key) for kind, key in expected if kind in ALSO}
+    expected = _hide(day, CASES * 2)
     world.clock.forward(days=1)
     path = world.bill(*day.rows)
     reconcile.run_file(world.services, day.on, path, foreign_prefixes=["BOOK"])

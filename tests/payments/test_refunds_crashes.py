@@ -61,6 +61,7 @@ def die_at(world: RefundWorld, number: str, index: int) -> bool:
     return died
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "credited"),
     [
@@ -93,6 +94,7 @@ def test_a_refund_that_dies_anywhere_happens_once(world: RefundWorld, fault: str
     pytest.fail("the journey never came to its end undisturbed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_reversal_in_doubt_that_also_dies_happens_once(world: RefundWorld, when: str) -> None:
     for index in range(PLACES_MAX):
@@ -120,6 +122,8 @@ def test_asking_and_approving_leave_all_or_nothing(world: RefundWorld) -> None:
             number = world.approved(order_no, 1)
         world.points.arm(None)
         world.clock.advance(61)
+    # Two refunds were approved; WeChat takes the second one a minute after the first.
+    world.later()
     world.later()
     world.check_books()
     assert world.state(number) == RefundStatus.PROCESSING
