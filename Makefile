@@ -1,8 +1,10 @@
 # Each target sets up what it needs; nothing is written outside this folder.
 SHELL := /bin/sh
 PY := .venv/bin/python
+# One process a core; a test that is long goes to whoever is idle.
+PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick test-browser check format bench chaos lock clean
+.PHONY: help demo test test-long quick test-browser check format bench chaos lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -14,10 +16,15 @@ demo: .venv/.ready ## run everything on this machine: bot, billing, simulated We
 	@$(PY) -m app.cli demo
 
 test: .venv/.ready ## run all tests (browser tests where Chromium is found)
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q $(PARALLEL) -m "not browser and not long"
+	@$(PY) -m pytest -q -m browser
 
 quick: .venv/.ready ## run the tests that take seconds
-	@$(PY) -m pytest -q -m "not slow and not browser"
+	@$(PY) -m pytest -q $(PARALLEL) -m "not slow and not long and not browser"
+
+test-long: .venv/.ready ## run what takes minutes: every crash point of a refund, 20,000 steps of the state machine
+	@$(PY) -m pytest -q -m long
+	@CAMPUSNET_STEPS=20000 $(PY) -m pytest -q -s tests/models_of_money/test_state_machine.py
 
 test-browser: .venv/.ready ## run the browser tests only (Debian: apt-get install chromium fonts-noto-cjk)
 	@$(PY) -m pytest -q -m browser

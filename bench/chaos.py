@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -57,6 +59,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     given = parser.parse_args()
+    # Whoever stops us gets a clean machine back: the exit unwinds what was started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     books, story = run(Plan(given.payments, given.kills, given.seed))
     print("\n".join(report(books, story, given.seed)))
     return 0 if not (books.lost_fen or books.credited_twice or books.stuck or books.findings) else 1
@@ -102,6 +106,16 @@ class Killer:
                 self._story.kills[kind] += 1
 
 
+@dataclass
+class Wish:
+    """One payment to be made; `order_no` once it is ordered."""
+
+    openid: str
+    account_no: str
+    amount_fen: int
+    order_no: str = ""
+
+
 class Payers:
     """People who pay until every payment is made, whatever is down in the meantime."""
 
@@ -127,26 +141,30 @@ class Payers:
         # A wish of its own for each payment: the same person never wants the same amount twice.
         amount_fen = 100 * (1 + number // len(self._people))
         deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            try:
-                self._pay_once(openid, account_no, amount_fen)
-            except (ServiceError, SQLAlchemyError) as error:
-                self._story.repeats[type(error).__name__] += 1
-                time.sleep(RETRY_S)
-            else:
-                return
-        raise TimeoutError(f"payment {number} could not be made")
+        wish = Wish(openid, account_no, amount_fen)
+        while not self._paid(wish):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"payment {number} could not be made")
+            time.sleep(RETRY_S)
 
-    def _pay_once(self, openid: str, account_no: str, amount_fen: int) -> None:
-        order = orders.start_recharge(
-            self._house.web, openid=openid, account_no=account_no, amount_fen=amount_fen
-        )
+    def _paid(self, wish: Wish) -> bool:
+        """Go on where the last try ended. Returns: whether the money is taken."""
         try:
-            orders.pay_params(self._house.web, order_no=order.order_no, openid=openid)
-        except IllegalTransition:
-            # Paid before the answer came.
-            return
-        self._platform.pay(numbers.out_trade_no(order.order_no, 1))
+            if not wish.order_no:
+                wish.order_no = self._order(wish)
+            with suppress(IllegalTransition):  # paid before the answer to prepay came
+                orders.pay_params(self._house.web, order_no=wish.order_no, openid=wish.openid)
+        except (ServiceError, SQLAlchemyError) as error:
+            self._story.repeats[type(error).__name__] += 1
+            return False
+        self._platform.pay(numbers.out_trade_no(wish.order_no, 1))
+        return True
+
+    def _order(self, wish: Wish) -> str:
+        view = orders.start_recharge(
+            self._house.web, openid=wish.openid, account_no=wish.account_no, amount_fen=wish.amount_fen
+        )
+        return view.order_no
 
 
 def settle(house: wiring.House, payments: int) -> None:

@@ -23,7 +23,7 @@ ACCOUNTS = 1000
 SECONDS_A_DAY = 86_400
 # Shares no factor with a power of ten: numbers are scattered and never meet.
 SCATTER = 61_803_398_877
-HIDDEN_EACH = 20
+HIDDEN_EACH = 10
 AMOUNTS_FEN = (100, 500, 1000, 1234, 2000, 5000, 10_000)
 
 HEADER = (

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 
 class CreditOutcome(StrEnum):
@@ -55,14 +55,6 @@ class CreditReceipt:
     outcome: CreditOutcome
     balance_fen: int | None
     at: datetime
-
-
-class CreditLine(NamedTuple):
-    """One credit as reconciliation reads it, millions at a time: as small as it can be."""
-
-    key: str
-    account_no: str
-    amount_fen: int
 
 
 @dataclass(frozen=True)
@@ -194,10 +186,11 @@ class BillingBackend(Protocol):
         """Traffic per campus day, oldest first; days without traffic are left out."""
         ...
 
-    def credits_between(self, since: datetime, until: datetime) -> Iterator[CreditLine]:
-        """Every credit applied at `since` or later and before `until`, in any order, each as often as it was.
+    def credits_between(self, since: datetime, until: datetime) -> Iterator[list[bytes]]:
+        """Every credit applied at `since` or later and before `until`, each as often as it was, in batches.
 
-        Streams: memory stays flat however many there are. Reversals are not credits and do not
-        take their credit off the list. Raises: Unavailable, also on the way.
+        A credit is a line of UTF-8, `key<TAB>account_no<TAB>amount_fen`: millions are compared, and
+        hardly one is ever read. About in the order of time; batches are small, so memory stays flat.
+        Reversals are not credits and take nothing off the list. Raises: Unavailable, also on the way.
         """
         ...

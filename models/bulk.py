@@ -1,19 +1,18 @@
-"""Reading rows by the million: in steps of ids, as plain tuples, in flat memory."""
+"""Reading rows by the million: as lines of text that the database puts together, in flat memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, String, cast, func, literal, select
 from sqlalchemy.orm import InstrumentedAttribute
-from sqlalchemy.sql import ColumnElement
 
 from models.db import Database
 
 STEP = 10_000
-
-Rows = list[tuple[Any, ...]]
+FIELD_END = "\t"
+LINE_END = "\n"
 
 
 def in_steps(
@@ -21,14 +20,13 @@ def in_steps(
     query: Select[*tuple[Any, ...]],
     number: InstrumentedAttribute[int],
     *where: ColumnElement[bool],
-) -> Iterator[Rows]:
-    """The rows of `query` where `where` holds, step by step; each step is a short read of its own.
+) -> Iterator[Row[*tuple[Any, ...]]]:
+    """The one row of `query`, an aggregate, for each step through the rows where `where` holds.
 
     Args:
         number: the primary key to go along. Steps are of its values, not of rows: there is nothing
-            to sort, and the key leads straight to each.
+            to sort, and the key leads straight to each. Each is a short read of its own.
         where: on the table of `number`; an index should serve it, for the first and the last key.
-    The columns must be text and whole numbers: they come as the driver gives them.
     """
     with database.connection() as connection:
         ends: Sequence[int | None] = connection.execute(
@@ -39,10 +37,23 @@ def in_steps(
         return
     for start in range(first, last + 1, STEP):
         with database.connection() as connection:
-            yield _plain(connection, query.where(*where, number.between(start, start + STEP - 1)))
+            yield connection.execute(query.where(*where, number.between(start, start + STEP - 1))).one()
 
 
-def _plain(connection: Connection, query: Select[*tuple[Any, ...]]) -> Rows:
-    result = connection.execute(query)
-    # The driver's own tuples: wrapping a million of them costs as much as reading them.
-    return [] if result.cursor is None else result.cursor.fetchall()  # type: ignore[return-value]
+def line_of(*columns: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[str]:
+    """The columns of a row as one line of text, a tab between them."""
+    first, *others = columns
+    line: ColumnElement[str] = cast(first, String)
+    for column in others:
+        line = line + literal(FIELD_END) + cast(column, String)
+    return line
+
+
+def lines(line: ColumnElement[str]) -> ColumnElement[str]:
+    """All lines of a step as one text; NULL is no line. Take it apart with `taken_apart`."""
+    return func.aggregate_strings(line, LINE_END)
+
+
+def taken_apart(text: str | None) -> list[bytes]:
+    """The lines that the database put together."""
+    return text.encode().split(LINE_END.encode()) if text else []

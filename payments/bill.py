@@ -164,7 +164,7 @@ class Bill:
         return self._path.stat().st_size
 
     def lines(self) -> Iterator[list[bytes]]:
-        """The fields of every row, in order; sums on the way.
+        """The fields of every row, in order, the first with its backquote; sums on the way.
 
         Raises: Malformed - a row or the totals cannot be read, or the file ends early.
         """
@@ -173,8 +173,8 @@ class Bill:
         with self._path.open("rb") as file:
             next(file)
             for line in file:
-                fields = line[1:].split(SEPARATOR)
-                if len(fields) != width or line[:1] != b"`":
+                fields = line.split(SEPARATOR)
+                if len(fields) != width:
                     self.said = _said(line, file)
                     break
                 # Amounts repeat: counting equal ones and multiplying later costs a fraction of adding.

@@ -153,9 +153,13 @@ def _misplaced() -> Select[Any]:
 
 
 def _check_states(session: Session) -> Iterator[str]:
-    """PAID, a payment fact and a credit of the paid amount go together."""
+    """PAID, a payment fact and a credit of the paid amount go together; an idle refund holds nothing."""
     for order_no, status in session.execute(_contradicting_orders()):
         yield f"order {order_no} is {status}, but its payment and credit say otherwise"
+    idle = Refund.status.in_((RefundStatus.REQUESTED, RefundStatus.CLOSED))
+    holding = select(Refund.out_refund_no, Refund.status).where(Refund.held, idle)
+    for out_refund_no, state in session.execute(holding.limit(FINDINGS_MAX)):
+        yield f"refund {out_refund_no} is {state} and still holds its money"
 
 
 @cache

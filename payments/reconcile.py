@@ -17,7 +17,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from models.bulk import STEP
 from models.clock import campus_date
 from models.errors import Conflict, Malformed, Refused, ServiceError, Unavailable
 from models.review import ReviewKind, ask_person
@@ -27,7 +26,7 @@ from payments.numbers import credit_no
 from payments.piles import Piles, cancel, compare, piles_for
 from payments.reconcile_credits import Credits
 from payments.reconcile_decide import Foreign, Payments, flagged
-from payments.reconcile_ours import Day, Tally, batched, promises, repaired
+from payments.reconcile_ours import Day, Tally, promises, repaired
 from payments.reconcile_result import (
     TRADE,
     Action,
@@ -44,6 +43,8 @@ from payments.services import Services
 from payments.wechatpay_bills import NoStatement, trade_bill
 
 CATCH_UP_DAYS = 31
+# The bill of a day is ready at ten the next morning.
+BILL_READY = timedelta(hours=10)
 READ_BYTES = 1024 * 1024
 
 
@@ -69,11 +70,12 @@ class _Piles:
 
 
 def due_job(services: Services, *, foreign_prefixes: Sequence[str] = ()) -> None:
-    """Reconcile yesterday, and earlier days whose turn failed; the periodic job.
+    """Reconcile yesterday, from ten in the morning on, and earlier days whose turn failed.
 
+    The periodic job: called again it does only what is not done yet.
     Raises: Unavailable - some day could not be done yet; the others are.
     """
-    yesterday = campus_date(services.clock()) - timedelta(days=1)
+    yesterday = campus_date(services.clock() - BILL_READY) - timedelta(days=1)
     with services.reading() as session:
         done = days_done(session, yesterday - timedelta(days=CATCH_UP_DAYS))
     first = min(done, default=yesterday)
@@ -200,14 +202,14 @@ def _bill_lines(
     of_the_day = False
     for fields in bill.lines():
         number = fields[number_at]
-        of_the_day = of_the_day or fields[time_at].startswith(on)
+        of_the_day = of_the_day or fields[time_at].lstrip(b"`").startswith(on)
         if prefixes and number.startswith(prefixes):
             foreign.rows += 1
             foreign.fen += fen(fields[order_at])
         elif fields[state_at] == PAID:
             yield b"\t".join((number, fields[transaction_at], _fen_text(fields[order_at])))
         else:
-            refunds.write(b"`" + SEPARATOR.join(fields).rstrip(b"\r\n") + b"\n")
+            refunds.write(SEPARATOR.join(fields).rstrip(b"\r\n") + b"\n")
     # A row from around midnight may stand in the bill next door; a whole bill of another day is a mistake.
     if bill.totals.rows and not of_the_day:
         raise Malformed("the bill is of another day")
@@ -226,12 +228,12 @@ def _fen_text(yuan: bytes) -> bytes:
 
 def _billing_lines(services: Services, day: Day, tally: Tally) -> Iterator[list[bytes]]:
     # Other tills credit in billing, too: their numbers begin otherwise.
-    ours = credit_no("")
-    listed = services.billing.credits_between(day.since, day.until)
-    for batch in batched(listed, STEP):
-        lines = [line for line in batch if line.key.startswith(ours)]
-        tally.count(len(lines), sum(line.amount_fen for line in lines))
-        yield [f"{key}\t{account_no}\t{amount_fen}".encode() for key, account_no, amount_fen in lines]
+    ours = credit_no("").encode()
+    for batch in services.billing.credits_between(day.since, day.until):
+        lines = [line for line in batch if line.startswith(ours)]
+        # The tab before the amount does not disturb int().
+        tally.count(len(lines), sum(int(line[line.rindex(b"\t") :]) for line in lines))
+        yield lines
 
 
 def _totals(day: Day, bill: Bill | None) -> Iterator[Finding]:

@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, String, cast, literal, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy.orm import Session
 
-from models.bulk import in_steps
+from models.bulk import in_steps, line_of, lines, taken_apart
 from models.clock import CAMPUS_ZONE
 from models.db import Database
 from models.order import Credit, CreditStatus, Order, PaymentAttempt, PaymentFact
@@ -19,8 +19,6 @@ from models.refund import Refund, RefundStatus
 from payments.confirm import WECHAT
 
 BILL = "bill"
-# No credit yet or none any more.
-NOT_CALLED_FOR = (None, CreditStatus.VOIDED.value)
 
 T = TypeVar("T")
 
@@ -86,29 +84,27 @@ def promises(database: Database, day: Day, paid: Tally, promised: Tally) -> Iter
 
     A payment's line is out_trade_no, transaction_id, fen; a credit's is credit_no, account, fen.
     """
-    query = select(
-        PaymentFact.provider,
-        PaymentFact.amount_fen,
-        _line(PaymentFact.out_trade_no, PaymentFact.transaction_id, PaymentFact.amount_fen),
-        Credit.status,
-        Credit.amount_fen,
-        _line(Credit.credit_no, Credit.account_no, Credit.amount_fen),
-    ).outerjoin(Credit, Credit.order_id == PaymentFact.order_id)
-    for rows in in_steps(database, query, PaymentFact.id, *_in_day(day)):
-        ours = [row for row in rows if row[0] == WECHAT]
-        called_for = [row for row in rows if row[3] not in NOT_CALLED_FOR]
-        paid.count(len(ours), sum(row[1] for row in ours))
-        promised.count(len(called_for), sum(row[4] for row in called_for))
-        yield Promises([row[2].encode() for row in ours], [row[5].encode() for row in called_for])
-
-
-def _line(
-    number: InstrumentedAttribute[str],
-    middle: InstrumentedAttribute[str],
-    amount_fen: InstrumentedAttribute[int],
-) -> ColumnElement[str]:
-    """The canonical line, made by the database."""
-    return number + literal("\t") + middle + literal("\t") + cast(amount_fen, String)
+    ours = PaymentFact.provider == WECHAT
+    called_for = Credit.status != CreditStatus.VOIDED
+    payment = line_of(PaymentFact.out_trade_no, PaymentFact.transaction_id, PaymentFact.amount_fen)
+    credit = line_of(Credit.credit_no, Credit.account_no, Credit.amount_fen)
+    query = (
+        select(
+            func.sum(case((ours, PaymentFact.amount_fen))),
+            lines(case((ours, payment))),
+            func.sum(case((called_for, Credit.amount_fen))),
+            lines(case((called_for, credit))),
+        )
+        .select_from(PaymentFact)
+        .outerjoin(Credit, Credit.order_id == PaymentFact.order_id)
+    )
+    for paid_fen, payment_lines, promised_fen, credit_lines in in_steps(
+        database, query, PaymentFact.id, *_in_day(day)
+    ):
+        step = Promises(taken_apart(payment_lines), taken_apart(credit_lines))
+        paid.count(len(step.payments), int(paid_fen or 0))
+        promised.count(len(step.credits), int(promised_fen or 0))
+        yield step
 
 
 def repaired(database: Database, day: Day) -> Iterator[Known]:

@@ -18,7 +18,6 @@ from billing.interface import (
     AccountName,
     Balance,
     Capabilities,
-    CreditLine,
     CreditOutcome,
     CreditReceipt,
     DayUsage,
@@ -145,7 +144,7 @@ class EmbeddedBilling:
         with looking(), self._database.reading() as session:
             return by_day(session, account_no, today=campus_date(self._clock()), days=days)
 
-    def credits_between(self, since: datetime, until: datetime) -> Iterator[CreditLine]:
+    def credits_between(self, since: datetime, until: datetime) -> Iterator[list[bytes]]:
         """Credits applied in this time, in the order of the ledger. Raises: Unavailable, also on the way."""
         with looking():
             yield from credit_lines(self._database, since, until)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from billing.interface import BillingBackend
 from models.db import Database
+from models.errors import Refused
 
 # What moves money, or asks whether it was moved.
 BILLING_CALLS = frozenset({"credit", "find_credit", "reverse", "find_reversal"})
@@ -95,7 +96,7 @@ class WatchedBilling:
 
     def _through(self, name: str, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
         self._points.here(f"before {name}")
-        when, error = self.faults.pop(0) if self.faults else ("", None)
+        when, error = self._next_fault(asking=name.startswith("find_"))
         if error is not None and when == "before":
             raise error
         receipt = call(*args, **more)
@@ -103,3 +104,9 @@ class WatchedBilling:
         if error is not None:
             raise error
         return receipt
+
+    def _next_fault(self, *, asking: bool) -> tuple[str, Exception | None]:
+        # A question may stay unanswered, but it is never refused: that fault waits for an order.
+        if not self.faults or (asking and isinstance(self.faults[0][1], Refused)):
+            return "", None
+        return self.faults.pop(0)

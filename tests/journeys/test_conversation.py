@@ -139,10 +139,10 @@ def test_packages_are_shown_with_the_specials_of_now_and_the_rule(town: Town, wo
     student.follow()
     told = student.say(words)
     for part in (
-        "5元8GB",
-        "10元20GB",
-        "20元60GB",
-        "30元120GB",
+        "5元不限量套餐（8GB）",
+        "10元不限量套餐（20GB）",
+        "20元不限量套餐（60GB）",
+        "30元不限量套餐（120GB）",
         "开学季特惠包",
         "9元",
         "50GB",

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from billing.interface import Capabilities, CreditLine
+from billing.interface import Capabilities
 from models.clock import CAMPUS_ZONE
 from models.db import Database
 from models.money import yuan
@@ -86,6 +86,14 @@ def write_bill(path: Path, rows: Sequence[Paid], /, **totals: Any) -> Path:
     return path
 
 
+class CreditLine(NamedTuple):
+    """A credit that billing lists."""
+
+    key: str
+    account_no: str
+    amount_fen: int
+
+
 @dataclass
 class ListedBilling(ScriptedBilling):
     """Also keeps a list of credits as they were applied, which a test may spoil.
@@ -109,8 +117,10 @@ class ListedBilling(ScriptedBilling):
             list_credits=self.can_list,
         )
 
-    def credits_between(self, since: datetime, until: datetime) -> Iterator[CreditLine]:
-        yield from (line for line in self.applied if since <= self.at.get(line.key, since) < until)
+    def credits_between(self, since: datetime, until: datetime) -> Iterator[list[bytes]]:
+        for line in self.applied:
+            if since <= self.at.get(line.key, since) < until:
+                yield ["\t".join(map(str, line)).encode()]
 
     def apply(self, key: str, account_no: str, fen: int) -> None:
         self.credits[key] = (account_no, fen)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from billing.interface import CreditLine
 from models.clock import CAMPUS_ZONE
 from models.db import Database
 from models.errors import Conflict, Malformed, Refused, Unavailable
@@ -24,7 +23,7 @@ from payments import reconcile, reconcile_decide, reconcile_result
 from payments.reconcile_result import Action, DaySigned, Kind, Summary
 from payments.views import OrderView
 from tests.builders import NOON
-from tests.payments.bill_maker import ON, BillWorld, Paid, row_of
+from tests.payments.bill_maker import ON, BillWorld, CreditLine, Paid, row_of
 
 Diff = tuple[str, str, str]
 
@@ -366,6 +365,12 @@ def test_the_daily_job_does_yesterday_and_what_was_left_over(
     assert done[2:] == [ON]
     reconcile.due_job(world.services)
     assert len(done) == 3
+    world.clock.forward(hours=23, minutes=40)
+    reconcile.due_job(world.services)
+    assert len(done) == 3
+    world.clock.forward(minutes=20)
+    reconcile.due_job(world.services)
+    assert done[3:] == [ON + timedelta(days=1)]
 
 
 def test_facts_of_a_difference_name_nobody(world: BillWorld) -> None:

@@ -61,7 +61,7 @@ def die_at(world: RefundWorld, number: str, index: int) -> bool:
     return died
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "credited"),
     [
@@ -94,7 +94,7 @@ def test_a_refund_that_dies_anywhere_happens_once(world: RefundWorld, fault: str
     pytest.fail("the journey never came to its end undisturbed")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_reversal_in_doubt_that_also_dies_happens_once(world: RefundWorld, when: str) -> None:
     for index in range(PLACES_MAX):

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from models.errors import Conflict
 from models.order import Order, OrderAction, OrderStatus, PaymentFact, advance, find_order
-from payments import confirm, orders, settle
+from payments import confirm, notify, orders, settle
+from payments.outcome import Done
 from tests.races.conftest import Desk
 from tests.races.meeting import Meeting, together
 
@@ -45,6 +46,24 @@ def test_without_the_row_lock_one_of_two_notices_fails(desk: Desk, monkeypatch: 
     tell = partial(desk.tell, order_no)
     together(tell, tell)
     assert sorted(map(str, desk.verdicts())) == ["failed:Conflict", f"paid:{order_no}"]
+
+
+def test_a_notice_whose_handling_failed_is_acted_on_from_the_inbox(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_no = desk.paid_order()
+    with monkeypatch.context() as broken:
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise Conflict("somebody was faster")
+
+        broken.setattr(notify, "confirm_paid", fail)
+        assert desk.tell(order_no) == 204
+    assert desk.verdicts() == ["failed:Conflict"]
+    assert notify.deliver(desk.services, desk.claim("worker", desk.services, "inbox")) == Done(
+        f"paid:{order_no}"
+    )
+    assert desk.status(order_no) == OrderStatus.PAID
 
 
 def test_a_notice_and_a_query_at_once_are_one_payment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
