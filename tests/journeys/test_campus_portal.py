@@ -18,7 +18,14 @@ def test_on_campus_the_portal_shows_money_traffic_and_the_catalogue(town: Town) 
     student = town.newcomer(daily_gb=(5,))
     page = log_in(student, student.open("/self/"))
     assert page.status == 200
-    for part in (student.account_no, "12.34", "25.0 GB", "5元不限量套餐", "120.0 GB 高速流量", "一次只能换购一个"):
+    for part in (
+        student.account_no,
+        "12.34",
+        "25.0 GB",
+        "5元不限量套餐",
+        "120.0 GB 高速流量",
+        "一次只能换购一个",
+    ):
         assert part in page.text
     assert PASSWORD_FIELD not in page.text
 
