@@ -98,6 +98,8 @@ def cancel(left: Batches, right: Batches, left_piles: Piles, right_piles: Piles)
         new_right = set(some_right)
         if len(new_right) < len(some_right):
             right_piles.deal((Counter(some_right) - Counter(new_right)).elements())
+        # Still waiting for its equal, and here once more: one of the two is too many.
+        right_piles.deal(new_right & waiting_right)
         waiting_left.update(some_left)
         waiting_right |= new_right
         both = waiting_left & waiting_right
