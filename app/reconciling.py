@@ -18,8 +18,8 @@ from models.clock import campus_date
 from models.errors import Refused, ServiceError
 from models.money import yuan
 from models.statement import Difference
-from payments import reconcile, reconcile_result
-from payments.reconcile_result import Summary
+from payments import reconcile, reconcile_runs
+from payments.reconcile_runs import Summary
 from payments.services import Services
 
 # A spreadsheet takes a cell that begins like this for a formula.
@@ -69,7 +69,7 @@ def reconcile_group(
 def sign(config_path: Path, day: datetime, actor: str) -> None:
     """Put a name under a finished day; its result is kept as it is from then on."""
     with _services(config_path) as services:
-        reconcile_result.sign(services, on=day.date(), actor=actor)
+        reconcile_runs.sign(services, on=day.date(), actor=actor)
         click.echo(f"{day:%Y-%m-%d}: signed by {actor}")
 
 
@@ -82,14 +82,14 @@ def sign(config_path: Path, day: datetime, actor: str) -> None:
 def report(config_path: Path, day: datetime, target: Path | None) -> None:
     """Show the result of a day, or write its differences as CSV."""
     with _services(config_path) as services, services.reading() as session:
-        result = reconcile_result.summary_of(session, day.date())
+        result = reconcile_runs.summary_of(session, day.date())
         if result is None:
             raise click.ClickException(f"{day:%Y-%m-%d} was not reconciled yet")
         _show(result)
         if target is not None:
             # With a BOM: without it Excel takes the file for something else than UTF-8.
             with target.open("w", encoding="utf-8-sig", newline="") as file:
-                write_csv(file, result, reconcile_result.differences_of(session, day.date()))
+                write_csv(file, result, reconcile_runs.differences_of(session, day.date()))
 
 
 def write_csv(file: TextIO, result: Summary, differences: Iterator[Difference]) -> None:

@@ -27,7 +27,7 @@ from models.db import Database
 from models.site import Contact, RechargeRules, Site
 from models.statement import Difference
 from payments import reconcile
-from payments.reconcile_result import differences_of
+from payments.reconcile_runs import differences_of
 from payments.services import Services
 from payments.wechatpay import Trade, WechatPay
 from payments.wechatpay_errors import RefundNotFound, TradeNotFound

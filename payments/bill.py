@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
 
@@ -28,6 +29,7 @@ FEN_PER_YUAN = 100
 FEE_PER_YUAN = 100_000
 AMOUNT_LENGTH_MAX = 32
 DISTINCT_MAX = 20_000
+ROWS_AT_ONCE = 500
 FEE_PER_FEN = FEE_PER_YUAN // FEN_PER_YUAN
 
 _USUAL_AMOUNT = re.compile(rb"\d{1,12}\.\d\d")
@@ -149,7 +151,7 @@ class Layout:
 
 
 class Bill:
-    """One bill file. `totals` are our own sums and `said` WeChat's, both complete after `lines()` ended."""
+    """One bill file. `totals` are our own sums and `said` WeChat's, both complete after `batches()` ended."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -163,28 +165,27 @@ class Bill:
         """How long the file is."""
         return self._path.stat().st_size
 
-    def lines(self) -> Iterator[list[bytes]]:
-        """The fields of every row, in order, the first with its backquote; sums on the way.
+    def batches(self) -> Iterator[list[list[bytes]]]:
+        """The fields of every row, in order and some rows at once; a row's first field keeps its backquote.
 
         Raises: Malformed - a row or the totals cannot be read, or the file ends early.
         """
-        sums = _Sums(self.layout)
-        width, pick, counts = self.layout.width, sums.pick, sums.counts
+        sums, right = _Sums(self.layout), {self.layout.width}
         with self._path.open("rb") as file:
             next(file)
-            for line in file:
-                fields = line.split(SEPARATOR)
-                if len(fields) != width:
-                    self.said = _said(line, file)
-                    break
-                # Amounts repeat: counting equal ones and multiplying later costs a fraction of adding.
-                counts[pick(fields)] += 1
-                if len(counts) > DISTINCT_MAX:
-                    sums.fold()
-                yield fields
-            else:
-                raise Malformed("the bill ends without its totals")
-        self.totals = sums.totals()
+            while lines := list(islice(file, ROWS_AT_ONCE)):
+                rows = [line.split(SEPARATOR) for line in lines]
+                ended = set(map(len, rows)) != right
+                if ended:
+                    end = next(n for n, row in enumerate(rows) if len(row) != self.layout.width)
+                    self.said = _said(chain(lines[end:], file))
+                    del rows[end:]
+                sums.count(rows)
+                yield rows
+                if ended:
+                    self.totals = sums.totals()
+                    return
+        raise Malformed("the bill ends without its totals")
 
     def find(self, wanted: set[bytes], column: str = "out_trade_no") -> Iterator[BillRow]:
         """The rows whose `column` is among `wanted`, in a pass of its own."""
@@ -211,27 +212,32 @@ class Bill:
 
 
 class _Sums:
-    """The sums of a bill's amounts, to be told by `totals` once all rows were counted in `counts`."""
+    """The sums of a bill's amounts. They repeat: equal ones are counted, and multiplied at the end."""
 
     def __init__(self, layout: Layout) -> None:
         self._names = [name for name in SUMMARY if name != "rows" and layout.has(name)]
-        self.pick = itemgetter(*(layout[name] for name in self._names))
-        self.counts: Counter[tuple[bytes, ...]] = Counter()
+        self._pick = itemgetter(*(layout[name] for name in self._names))
+        self._counts: Counter[tuple[bytes, ...]] = Counter()
         self._rows = 0
         self._sums = dict.fromkeys(SUMMARY, 0)
 
-    def fold(self) -> None:
-        """Multiply and add what was counted, and count afresh. Raises: Malformed - no amounts."""
-        for texts, times in self.counts.items():
-            self._rows += times
-            for name, text in zip(self._names, texts, strict=True):
-                self._sums[name] += times * (fee_of(text) if name == "fee" else fen(text))
-        self.counts.clear()
+    def count(self, rows: list[list[bytes]]) -> None:
+        """Some rows more. Raises: Malformed - an amount that is none."""
+        self._counts.update(map(self._pick, rows))
+        if len(self._counts) > DISTINCT_MAX:
+            self._fold()
 
     def totals(self) -> BillTotals:
         """The sums of everything so far. Raises: Malformed."""
-        self.fold()
+        self._fold()
         return BillTotals(**{**self._sums, "rows": self._rows})
+
+    def _fold(self) -> None:
+        for texts, times in self._counts.items():
+            self._rows += times
+            for name, text in zip(self._names, texts, strict=True):
+                self._sums[name] += times * (fee_of(text) if name == "fee" else fen(text))
+        self._counts.clear()
 
 
 @lru_cache(maxsize=65_536)
@@ -263,9 +269,9 @@ def _scaled(text: bytes, units: int) -> int:
     return whole
 
 
-def _said(header: bytes, rest: Iterator[bytes]) -> BillTotals:
+def _said(rest: Iterator[bytes]) -> BillTotals:
     """The last two lines; nothing but empty lines may follow."""
-    names = _text(header).strip().split(",")
+    names = _text(next(rest)).strip().split(",")
     values = next(rest, b"").rstrip(b"\r\n")[1:].split(SEPARATOR)
     if SUMMARY["rows"][0] not in names or len(values) != len(names):
         raise Malformed("a row of the bill cannot be read")

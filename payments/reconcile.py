@@ -26,19 +26,9 @@ from payments.numbers import credit_no
 from payments.piles import Piles, cancel, compare, piles_for
 from payments.reconcile_credits import Credits
 from payments.reconcile_decide import Foreign, Payments, flagged
-from payments.reconcile_ours import Day, Tally, promises, repaired
-from payments.reconcile_result import (
-    TRADE,
-    Action,
-    Finding,
-    Kind,
-    Summary,
-    begin,
-    check_open,
-    days_done,
-    settle_waiting,
-    summary_of,
-)
+from payments.reconcile_ours import Day, Tally, promises
+from payments.reconcile_result import Action, Finding, Kind
+from payments.reconcile_runs import TRADE, Summary, begin, check_open, days_done, settle_waiting, summary_of
 from payments.services import Services
 from payments.wechatpay_bills import NoStatement, trade_bill
 
@@ -59,10 +49,11 @@ class _Books:
 
 
 class _Piles:
-    """The lists of a day in one folder, and the bill's few refund rows."""
+    """The lists of a day in one folder, the bill's few refund rows, and the payments repaired before."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self.refunds = folder / "refunds"
+        self.repaired = folder / "repaired"
         self.theirs = Piles(folder, "theirs", count)
         self.ours = Piles(folder, "ours", count)
         self.promised = Piles(folder, "promised", count)
@@ -150,12 +141,13 @@ def _reconcile(
     if bill is not None:
         with piles.refunds.open("wb") as spool:
             prefixes = tuple(prefix.encode() for prefix in foreign_prefixes)
-            piles.theirs.deal(_bill_lines(bill, day, spool, prefixes, books.foreign))
+            for lines in _bill_lines(bill, day, spool, prefixes, books.foreign):
+                piles.theirs.deal(lines)
     _deal_ours(services, day, piles, books)
     recorder = begin(services, day.on, TRADE, sha1)
     recorder.add(Credits(services, day).findings(compare(piles.promised, piles.credited)))
     payments = Payments(services, day, bill)
-    recorder.add(flagged(repaired(services.database, day)))
+    recorder.add(flagged(services, _numbers(piles.repaired)))
     recorder.add(payments.findings(compare(piles.theirs, piles.ours)))
     if bill is not None:
         rows = _refund_rows(bill, piles.refunds)
@@ -174,42 +166,49 @@ def _reconcile(
 
 def _deal_ours(services: Services, day: Day, piles: _Piles, books: _Books) -> None:
     """Read our day once: payments go onto piles, credits against what billing lists."""
+    with piles.repaired.open("wb") as spool:
 
-    def promised() -> Iterator[list[bytes]]:
-        for step in promises(services.database, day, books.paid, books.promised):
-            piles.ours.deal(step.payments)
-            yield step.credits
+        def promised() -> Iterator[list[bytes]]:
+            for step in promises(services.database, day, books.paid, books.promised):
+                piles.ours.deal(step.payments)
+                spool.writelines(number + b"\n" for number in step.repaired)
+                yield step.credits
 
-    if services.billing.capabilities().list_credits:
-        billing = _billing_lines(services, day, books.credited)
-        cancel(promised(), billing, piles.promised, piles.credited)
-    else:
-        for _ in promised():
-            continue
+        if services.billing.capabilities().list_credits:
+            billing = _billing_lines(services, day, books.credited)
+            cancel(promised(), billing, piles.promised, piles.credited)
+        else:
+            for _ in promised():
+                continue
+
+
+def _numbers(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield line.rstrip("\n")
 
 
 def _bill_lines(
     bill: Bill, day: Day, refunds: BinaryIO, prefixes: tuple[bytes, ...], foreign: Tally
-) -> Iterator[bytes]:
+) -> Iterator[list[bytes]]:
     """Payments as lines; refund rows go into a file of their own, rows of known systems are only counted."""
-    layout = bill.layout
-    number_at, transaction_at, state_at = (
-        layout["out_trade_no"],
-        layout["transaction_id"],
-        layout["state"],
-    )
-    order_at, time_at, on = layout["order"], layout["at"], str(day.on).encode()
+    layout, on = bill.layout, str(day.on).encode()
+    number, transaction, state = layout["out_trade_no"], layout["transaction_id"], layout["state"]
+    order, time = layout["order"], layout["at"]
     of_the_day = False
-    for fields in bill.lines():
-        number = fields[number_at]
-        of_the_day = of_the_day or fields[time_at].lstrip(b"`").startswith(on)
-        if prefixes and number.startswith(prefixes):
-            foreign.rows += 1
-            foreign.fen += fen(fields[order_at])
-        elif fields[state_at] == PAID:
-            yield b"\t".join((number, fields[transaction_at], _fen_text(fields[order_at])))
-        else:
-            refunds.write(SEPARATOR.join(fields).rstrip(b"\r\n") + b"\n")
+    for batch in bill.batches():
+        rows = batch
+        of_the_day = of_the_day or any(row[time].lstrip(b"`").startswith(on) for row in rows)
+        if prefixes:
+            known = [row for row in batch if row[number].startswith(prefixes)]
+            foreign.count(len(known), sum(fen(row[order]) for row in known))
+            rows = [row for row in batch if not row[number].startswith(prefixes)]
+        refunds.writelines(SEPARATOR.join(row).rstrip(b"\r\n") + b"\n" for row in rows if row[state] != PAID)
+        yield [
+            b"\t".join((row[number], row[transaction], _fen_text(row[order])))
+            for row in rows
+            if row[state] == PAID
+        ]
     # A row from around midnight may stand in the bill next door; a whole bill of another day is a mistake.
     if bill.totals.rows and not of_the_day:
         raise Malformed("the bill is of another day")

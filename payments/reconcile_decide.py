@@ -12,7 +12,8 @@ from payments.bill import Bill, BillRow
 from payments.confirm import WECHAT, PaidFact, confirm_paid
 from payments.piles import Unequal
 from payments.reconcile_ours import BILL, Day, Known, batched, known
-from payments.reconcile_result import Action, Finding, Kind, seen_next_door
+from payments.reconcile_result import Action, Finding, Kind
+from payments.reconcile_runs import seen_next_door
 from payments.services import Services
 from payments.wechatpay_errors import TradeNotFound
 
@@ -192,22 +193,25 @@ class Payments:
         )
 
 
-def flagged(found: Iterable[Known]) -> Iterator[Finding]:
+def flagged(services: Services, out_trade_nos: Iterable[str]) -> Iterator[Finding]:
     """Payments that an earlier run of the same day repaired stay visible in this one."""
-    for one in found:
-        if one.fact is not None:
-            yield Finding(
-                kind=Kind.LOST_NOTIFY,
-                key=one.fact.out_trade_no,
-                action=Action.REPAIRED,
-                amount_fen=one.fact.amount_fen,
-                order_id=one.order_id,
-                order_no=one.order_no,
-                facts={
-                    "transaction_id": one.fact.transaction_id,
-                    "bill_at": one.fact.paid_at.isoformat(),
-                },
-            )
+    for batch in batched(out_trade_nos, BATCH):
+        with services.reading() as session:
+            found = known(session, batch)
+        for one in found.values():
+            if one.fact is not None:
+                yield Finding(
+                    kind=Kind.LOST_NOTIFY,
+                    key=one.fact.out_trade_no,
+                    action=Action.REPAIRED,
+                    amount_fen=one.fact.amount_fen,
+                    order_id=one.order_id,
+                    order_no=one.order_no,
+                    facts={
+                        "transaction_id": one.fact.transaction_id,
+                        "bill_at": one.fact.paid_at.isoformat(),
+                    },
+                )
 
 
 def _words(line: bytes) -> list[str]:

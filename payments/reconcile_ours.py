@@ -73,10 +73,14 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 @dataclass(frozen=True)
 class Promises:
-    """A step of the day: lines of our WeChat payments, and of the credits that payments call for."""
+    """A step of the day: lines of our WeChat payments, and of the credits that payments call for.
+
+    `repaired` are the out_trade_no of payments that nobody but a bill told us of.
+    """
 
     payments: list[bytes]
     credits: list[bytes]
+    repaired: list[bytes]
 
 
 def promises(database: Database, day: Day, paid: Tally, promised: Tally) -> Iterator[Promises]:
@@ -94,27 +98,18 @@ def promises(database: Database, day: Day, paid: Tally, promised: Tally) -> Iter
             lines(case((ours, payment))),
             func.sum(case((called_for, Credit.amount_fen))),
             lines(case((called_for, credit))),
+            lines(case((PaymentFact.cause == BILL, PaymentFact.out_trade_no))),
         )
         .select_from(PaymentFact)
         .outerjoin(Credit, Credit.order_id == PaymentFact.order_id)
     )
-    for paid_fen, payment_lines, promised_fen, credit_lines in in_steps(
+    for paid_fen, payment_lines, promised_fen, credit_lines, repaired in in_steps(
         database, query, PaymentFact.id, *_in_day(day)
     ):
-        step = Promises(taken_apart(payment_lines), taken_apart(credit_lines))
+        step = Promises(taken_apart(payment_lines), taken_apart(credit_lines), taken_apart(repaired))
         paid.count(len(step.payments), int(paid_fen or 0))
         promised.count(len(step.credits), int(promised_fen or 0))
         yield step
-
-
-def repaired(database: Database, day: Day) -> Iterator[Known]:
-    """Payments of the day that nobody but a bill told us of."""
-    columns = select(PaymentFact, Order.order_no).join(Order, Order.id == PaymentFact.order_id)
-    with database.reading() as session:
-        rows = session.execute(
-            columns.where(*_in_day(day), PaymentFact.provider == WECHAT, PaymentFact.cause == BILL)
-        )
-        yield from (Known(fact.order_id, order_no, fact) for fact, order_no in rows)
 
 
 def known(session: Session, numbers: Sequence[str]) -> dict[str, Known]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import String, func, select
 
 from billing.embedded.ledger import CREDIT, book_of, credit_key
 from models.bulk import in_steps, line_of, lines, taken_apart
@@ -18,7 +18,8 @@ _ACCOUNT_AT = len(book_of("")) + 1
 
 def credit_lines(database: Database, since: datetime, until: datetime) -> Iterator[list[bytes]]:
     """Every credit entry from `since` to before `until`, in the order of the ledger."""
-    key, account_no = func.substr(Entry.key, _KEY_AT), func.substr(Posting.book, _ACCOUNT_AT)
+    key = func.substr(Entry.key, _KEY_AT, type_=String)
+    account_no = func.substr(Posting.book, _ACCOUNT_AT, type_=String)
     query = (
         select(lines(line_of(key, account_no, Posting.amount_fen)))
         .select_from(Entry)

@@ -19,8 +19,9 @@ from models.order import Credit, CreditStatus, OrderAction, OrderStatus, Payment
 from models.outbox import OutboxItem, OutboxStatus
 from models.review import ReviewItem, ReviewKind
 from models.statement import Difference, ReconStatus
-from payments import reconcile, reconcile_decide, reconcile_result
-from payments.reconcile_result import Action, DaySigned, Kind, Summary
+from payments import reconcile, reconcile_decide, reconcile_result, reconcile_runs
+from payments.reconcile_result import Action, Kind
+from payments.reconcile_runs import DaySigned, Summary
 from payments.views import OrderView
 from tests.builders import NOON
 from tests.payments.bill_maker import ON, BillWorld, CreditLine, Paid, row_of
@@ -41,7 +42,7 @@ def run(world: BillWorld, *rows: Paid, **options: Any) -> Summary:
 
 def differences(world: BillWorld, on: Any = ON) -> list[Diff]:
     with world.database.reading() as session:
-        found = reconcile_result.differences_of(session, on)
+        found = reconcile_runs.differences_of(session, on)
         return sorted((str(one.kind), one.key, one.action) for one in found)
 
 
@@ -289,19 +290,19 @@ def test_a_run_again_gives_the_same_result_and_asks_nothing_twice(world: BillWor
 def test_a_signed_day_is_locked(world: BillWorld) -> None:
     view = world.credited()
     with pytest.raises(Refused):
-        reconcile_result.sign(world.services, on=ON, actor="会计王")
+        reconcile_runs.sign(world.services, on=ON, actor="会计王")
     run(world, row_of(view))
     with pytest.raises(Refused):
-        reconcile_result.sign(world.services, on=ON, actor="  ")
-    reconcile_result.sign(world.services, on=ON, actor="会计王")
+        reconcile_runs.sign(world.services, on=ON, actor="  ")
+    reconcile_runs.sign(world.services, on=ON, actor="会计王")
     with pytest.raises(DaySigned):
         run(world)
     with pytest.raises(DaySigned):
-        reconcile_result.begin(world.services, ON, reconcile_result.TRADE, None)
+        reconcile_runs.begin(world.services, ON, reconcile_runs.TRADE, None)
     with pytest.raises(DaySigned):
-        reconcile_result.sign(world.services, on=ON, actor="别人")
+        reconcile_runs.sign(world.services, on=ON, actor="别人")
     with world.database.reading() as session:
-        result = reconcile_result.summary_of(session, ON)
+        result = reconcile_runs.summary_of(session, ON)
         assert result is not None
         notes = list(session.scalars(select(JournalRow.actor).where(JournalRow.what == "recon-signed")))
     assert (result.status, result.signed_by, notes) == (ReconStatus.SIGNED, "会计王", ["会计王"])
@@ -309,9 +310,9 @@ def test_a_signed_day_is_locked(world: BillWorld) -> None:
 
 def test_a_replaced_run_writes_nothing_more(world: BillWorld) -> None:
     world.next_morning()
-    older = reconcile_result.begin(world.services, ON, reconcile_result.TRADE, None)
+    older = reconcile_runs.begin(world.services, ON, reconcile_runs.TRADE, None)
     world.clock.forward(seconds=1)
-    newer = reconcile_result.begin(world.services, ON, reconcile_result.TRADE, None)
+    newer = reconcile_runs.begin(world.services, ON, reconcile_runs.TRADE, None)
     with pytest.raises(Conflict):
         older.finish({}, now=world.clock())
     newer.finish({}, now=world.clock())
@@ -350,14 +351,12 @@ def test_the_daily_job_does_yesterday_and_what_was_left_over(
             done.append("late")
             raise Unavailable("not ready")
         done.append(on)
-        reconcile_result.begin(services, on, reconcile_result.TRADE, None).finish({}, now=services.clock())
+        reconcile_runs.begin(services, on, reconcile_runs.TRADE, None).finish({}, now=services.clock())
 
     monkeypatch.setattr(reconcile, "run_daily", fake)
     world.next_morning()
     earlier = ON - timedelta(days=2)
-    reconcile_result.begin(world.services, earlier, reconcile_result.TRADE, None).finish(
-        {}, now=world.clock()
-    )
+    reconcile_runs.begin(world.services, earlier, reconcile_runs.TRADE, None).finish({}, now=world.clock())
     with pytest.raises(Unavailable):
         reconcile.due_job(world.services)
     assert done == [ON - timedelta(days=1), "late"]

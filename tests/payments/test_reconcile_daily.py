@@ -19,7 +19,7 @@ from models.order import OrderStatus
 from models.refund import Refund
 from models.review import ReviewItem, ReviewKind
 from models.statement import Difference, ReconStatus
-from payments import reconcile, reconcile_result
+from payments import reconcile, reconcile_runs
 from payments.pay_config import PayConfig
 from payments.views import OrderView
 from payments.wechatpay import WechatPay
@@ -79,7 +79,7 @@ class Shop(BillWorld):
 
     def differences(self) -> list[tuple[str, str]]:
         with self.database.reading() as session:
-            found = reconcile_result.differences_of(session, self.on)
+            found = reconcile_runs.differences_of(session, self.on)
             return sorted((str(one.kind), str(one.action)) for one in found)
 
 
@@ -213,7 +213,7 @@ def test_a_refund_made_in_the_console_is_recorded_and_shown_to_a_person(shop: Sh
 
 def test_the_report_opens_in_a_spreadsheet_and_runs_no_formula(shop: Shop) -> None:
     file = io.StringIO()
-    result = reconcile_result.Summary(shop.on, "trade", ReconStatus.DONE, None, {}, {}, "=HYPERLINK(1)")
+    result = reconcile_runs.Summary(shop.on, "trade", ReconStatus.DONE, None, {}, {}, "=HYPERLINK(1)")
     row = Difference(kind="FOREIGN", key="@SUM(A1)", order_no=None, amount_fen=-5, facts={}, action="listed")
     write_csv(file, result, iter([row]))
     cells = [cell for line in csv.reader(io.StringIO(file.getvalue())) for cell in line]

@@ -16,7 +16,7 @@ from models.clock import campus_date
 from models.db import Database
 from models.order import PaymentFact
 from models.refund import Refund, RefundStatus, ReversalStatus
-from payments import reconcile, reconcile_result
+from payments import reconcile, reconcile_result, reconcile_runs
 from payments.views import OrderView
 from tests.builders import NOON
 from tests.payments.bill_maker import BillWorld, Paid, row_of
@@ -230,7 +230,7 @@ def test_every_hidden_difference_is_found_and_none_invented(
     world.clock.forward(days=1)
     result = reconcile.run_file(world.services, day.on, world.bill(*day.rows), foreign_prefixes=["BOOK"])
     with world.database.reading() as session:
-        found = {(str(one.kind), one.key) for one in reconcile_result.differences_of(session, day.on)}
+        found = {(str(one.kind), one.key) for one in reconcile_runs.differences_of(session, day.on)}
     assert found == expected
     assert sum(result.differences.values()) == len(expected)
     assert result.totals["bill"] == result.totals["bill_says"]
@@ -245,7 +245,7 @@ def _hide(day: Day, cases: list[Callable[[Day, int], Expected]]) -> set[tuple[st
 def _next_day(world: BillWorld) -> date:
     with world.database.reading() as session:
         latest = session.scalars(select(PaymentFact.paid_at).order_by(PaymentFact.paid_at.desc())).first()
-        runs = sorted(reconcile_result.days_done(session, date(2000, 1, 1)))
+        runs = sorted(reconcile_runs.days_done(session, date(2000, 1, 1)))
     world.clock.now = max([NOON, *([latest] if latest else [])])
     on = max([campus_date(world.clock()), *runs])
     world.clock.forward(days=(on - campus_date(world.clock())).days + 2)
@@ -260,6 +260,6 @@ def test_all_kinds_at_once(sqlite_database: Database, tmp_path: Path) -> None:
     path = world.bill(*day.rows)
     reconcile.run_file(world.services, day.on, path, foreign_prefixes=["BOOK"])
     with world.database.reading() as session:
-        found = {(str(one.kind), one.key) for one in reconcile_result.differences_of(session, day.on)}
+        found = {(str(one.kind), one.key) for one in reconcile_runs.differences_of(session, day.on)}
     assert found == expected
     assert {kind for kind, _ in expected} == set(reconcile_result.Kind) - {"OTHER_DAY", "TOTALS_DIFFER"}
