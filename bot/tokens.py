@@ -76,18 +76,18 @@ class SharedValue:
         mine = secrets.token_hex(8)
         while True:
             try:
-                # Checked again: whoever held the lock before has probably stored a value.
-                if value := self._stored():
-                    return value
                 locked = self._gate.ask("SET", self._lock_key, mine, "NX", "PX", int(LOCK_S * 1000))
+                # Checked under the lock: whoever held it a moment ago has probably stored a value.
+                value = self._stored()
             except RedisDown:
                 return self._own_copy() or self._fetch_and_keep()
             # A holder that never comes back must not stop us; fetching twice does no harm.
-            if locked or self._monotonic() > give_up_s:
+            if value or locked or self._monotonic() > give_up_s:
                 try:
-                    return self._fetch_and_keep()
+                    return value or self._fetch_and_keep()
                 finally:
-                    self._remove(self._lock_key, mine)
+                    if locked:
+                        self._remove(self._lock_key, mine)
             time.sleep(POLL_S)
 
     def _fetch_and_keep(self) -> str:

@@ -77,6 +77,24 @@ def test_sixteen_threads_and_two_processes_fetch_one_token(
     assert api.tokens_given == 1
 
 
+def test_a_token_stored_while_the_lock_is_being_taken_is_used(
+    api: FakeApi, redis: Redis, client: WechatClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "campusnet:token:wx0123456789abcdef"
+    really_ask = client.tokens._gate.ask
+
+    def ask(*command: str | int) -> Any:
+        if "NX" in command:
+            # The holder before us stores its value and lets go in just this moment.
+            redis.set(key, "token-of-the-other")
+        return really_ask(*command)
+
+    monkeypatch.setattr(client.tokens._gate, "ask", ask)
+    assert client.tokens.get() == "token-of-the-other"
+    assert api.tokens_given == 0
+    assert redis.exists(f"{key}:lock") == 0
+
+
 def test_a_token_that_was_renewed_elsewhere_is_fetched_once_by_all(
     api: FakeApi, redis: Redis, client: WechatClient
 ) -> None:
