@@ -1,8 +1,10 @@
 # Each target sets up what it needs; nothing is written outside this folder.
 SHELL := /bin/sh
 PY := .venv/bin/python
-# One process a core; a test that is long goes to whoever is idle.
-PARALLEL := -n auto --maxprocesses 8 --dist worksteal
+# How many processes is said in tests/conftest.py; a test that is long goes to whoever is idle.
+PARALLEL := -n auto --dist worksteal
+# Where it is set, each of a dozen processes would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long quick test-browser check format bench chaos lock clean
 

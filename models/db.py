@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from models.prepared import Prepared
 
 SQLITE_BUSY_TIMEOUT_MS = 10_000
+SQLITE_RETRY_S = 0.01
 POSTGRES_STATEMENT_TIMEOUT_MS = 15_000
 
 
@@ -94,15 +97,27 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
     # The driver's own BEGIN comes too late and is always DEFERRED; `_sqlite_begin` sends ours.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL",
-        # FULL: a commit that was acknowledged survives a power cut.
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        f"busy_timeout={SQLITE_BUSY_TIMEOUT_MS}",
-    ):
+    cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_TIMEOUT_MS}")
+    _switch_to_wal(cursor)
+    # FULL: a commit that was acknowledged survives a power cut.
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
+    # The first connections to a new file all want to switch it. SQLite answers all but one of them
+    # with "locked" at once, whatever the busy timeout is: waiting would be a deadlock.
+    give_up_s = time.monotonic() + SQLITE_BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_s:
+                raise
+            time.sleep(SQLITE_RETRY_S)
+        else:
+            return
 
 
 def _sqlite_begin(connection: Connection) -> None:

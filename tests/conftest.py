@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pytest_socket import socket_allow_hosts
 
 from app.redis_server import RedisServer
+from payments import crypto
 from sandbox.credentials import Credentials, issue
+from tests.places import quick_folder
 from tests.rig import Rig
 
 pytest_plugins = ["tests.postgres"]
 
 
+def pytest_configure() -> None:
+    """Files of tests lie where syncing them costs nothing."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(quick_folder()))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two processes a core: a good part of the tests waits for a socket, a worker or a database."""
+    return min(8, 2 * (os.cpu_count() or 1))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _loopback_only() -> None:
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _each_key_is_read_once() -> Iterator[None]:
+    # Reading a private key proves it prime: 25 ms, and every client of every test reads the same one.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crypto, "load_pem_private_key", cache(load_pem_private_key))
+        yield
 
 
 @pytest.fixture(scope="session")

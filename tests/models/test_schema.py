@@ -5,6 +5,7 @@ import pkgutil
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,22 @@ def test_two_processes_may_upgrade_at_the_same_time(empty: Database) -> None:
         database.dispose()
     assert failures == []
     schema.check(empty)
+
+
+def test_many_may_be_the_first_to_open_a_new_file(tmp_path: Path) -> None:
+    """Without the retry about every tenth of these rounds says "database is locked"."""
+
+    def look(start: threading.Barrier, url: str) -> None:
+        database = Database(url)
+        start.wait(10)
+        with database.connection() as connection:
+            connection.execute(text("SELECT 1"))
+        database.dispose()
+
+    with ThreadPoolExecutor(4) as threads:
+        for number in range(60):
+            start, url = threading.Barrier(4), f"sqlite:///{tmp_path / f'{number}.db'}"
+            list(threads.map(look, [start] * 4, [url] * 4))
 
 
 def test_a_failing_migration_leaves_nothing_behind(empty: Database) -> None:
