@@ -24,9 +24,8 @@ test: .venv/.ready ## run all tests (browser tests where Chromium is found)
 quick: .venv/.ready ## run the tests that take seconds
 	@$(PY) -m pytest -q $(PARALLEL) -m "not slow and not long and not browser"
 
-test-long: .venv/.ready ## run what takes minutes: every crash point of a refund, 20,000 steps of the state machine
-	@$(PY) -m pytest -q -m long
-	@CAMPUSNET_STEPS=20000 $(PY) -m pytest -q -s tests/models_of_money/test_state_machine.py
+test-long: .venv/.ready ## run what takes minutes: kills, every crash point of a refund, 20,000 steps of the state machine
+	@CAMPUSNET_STEPS=20000 $(PY) -m pytest -q $(PARALLEL) -m long
 
 test-browser: .venv/.ready ## run the browser tests only (Debian: apt-get install chromium fonts-noto-cjk)
 	@$(PY) -m pytest -q -m browser

@@ -32,6 +32,15 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(8, 2 * (os.cpu_count() or 1))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Seeds and figures that tests recorded, also those of other processes."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            if report.when == "call" and report.user_properties:
+                told = " ".join(f"{name}={value}" for name, value in report.user_properties)
+                terminalreporter.write_line(f"{report.nodeid}: {told}")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _loopback_only() -> None:
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True)
