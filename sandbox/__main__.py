@@ -21,7 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stopped.set())
     site = Site(options.site, options.site + options.push_path, options.mode)
     keys = load_or_issue(options.dir / "credentials.json")
-    with Sandbox(keys, site, port=options.port, seed=options.seed, shared_clock=False) as sandbox:
+    keep = options.dir / "pay.jsonl"
+    with Sandbox(keys, site, port=options.port, seed=options.seed, shared_clock=False, keep=keep) as sandbox:
         sys.stdout.write(f"模拟环境 {sandbox.url} -> {options.site}\n")
         sys.stdout.flush()
         stopped.wait()
@@ -39,7 +40,9 @@ def load_or_issue(path: Path) -> credentials.Credentials:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sandbox", description="WeChat, WeChat Pay and CAS, simulated.")
-    parser.add_argument("--dir", type=Path, required=True, help="folder of credentials.json")
+    parser.add_argument(
+        "--dir", type=Path, required=True, help="folder of credentials.json and of the payments made"
+    )
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--site", default="http://127.0.0.1:8000", type=lambda text: text.rstrip("/"))
     parser.add_argument("--push-path", default="/wechat", help="path of the site that receives pushes")

@@ -6,6 +6,7 @@ import ipaddress
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,8 @@ from sandbox.oa.api import api_blueprint
 from sandbox.oa.oauth_views import oauth_blueprint
 from sandbox.oa.platform import OaPlatform
 from sandbox.pay import PaidOrder, PayPlatform, pay_blueprint
+from sandbox.pay.keep import Keep
+from sandbox.pay.refunds_api import go_on
 from sandbox.phone import phone_blueprint
 from sandbox.sim_api import sim_blueprint
 from sandbox.students import DEFAULT, Identity, Student, Students
@@ -34,6 +37,7 @@ class Sandbox:
         site: where the site under test lives; `set_site` changes it later.
         port: 0 takes a free one, which `url` then shows.
         shared_clock: whether the site runs on `engine.clock`, too (see Engine).
+        keep: the file in which payments and refunds outlive the process.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Sandbox:
         seed: int = 0,
         students: Iterable[Identity] = DEFAULT,
         shared_clock: bool = True,
+        keep: Path | None = None,
     ) -> None:
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError("the sandbox listens on loopback addresses only")
@@ -53,7 +58,7 @@ class Sandbox:
         self.engine = Engine(credentials, site, seed=seed, shared_clock=shared_clock)
         self.students = Students(credentials.app_id, students)
         self.oa = OaPlatform(self.engine, self.students)
-        self.pay = PayPlatform(self.engine, self.oa.person_exists, seed=seed)
+        self.pay = PayPlatform(self.engine, self.oa.person_exists, seed=seed, keep=Keep(keep))
         self.pay.on_paid = self._paid
         self.cas = Cas(self.engine, self.students)
         self.webview = WebView(self.engine, self.students)
@@ -64,6 +69,8 @@ class Sandbox:
 
     def start(self) -> Self:
         """Serve in a background thread; call once."""
+        self.pay.recover()
+        go_on(self.pay)
         self.engine.scheduler.start()
         self._thread.start()
         return self
@@ -76,6 +83,7 @@ class Sandbox:
             self._thread.join()
         self._server.close()
         self.engine.outbound.close()
+        self.pay.close()
         self.webview.forget()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""WeChat Pay v3 as its merchants see it: prepay, query, close, notifications; orders in memory."""
+"""WeChat Pay v3 as its merchants see it: prepay, query, close, notifications."""
 
 from __future__ import annotations
 

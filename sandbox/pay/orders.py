@@ -1,8 +1,9 @@
-"""Orders of one merchant, in memory: what may happen to them and when."""
+"""Orders of one merchant: what may happen to them and when."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -72,10 +73,15 @@ class OrderBook:
     """All orders; the caller holds the engine's lock.
 
     Lives end by the virtual clock; times told to the merchant or coming from it are the site's.
+    `keep` hears of every order that changed, `keep_burned` of every number closed before it was placed.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(
+        self, engine: Engine, keep: Callable[[Order], None], keep_burned: Callable[[str], None]
+    ) -> None:
         self._engine = engine
+        self._keep = keep
+        self._keep_burned = keep_burned
         self._clock = engine.clock
         self._orders: dict[str, Order] = {}
         self._burned: set[str] = set()
@@ -96,6 +102,7 @@ class OrderBook:
             _refuse_reentry(order, request, now)
         prepay_id = f"wx{self._site_now().astimezone(BEIJING):%Y%m%d%H%M%S}{secrets.token_hex(10)}"
         order.prepay_ids[prepay_id] = now + PREPAY_LIFE
+        self._keep(order)
         return prepay_id
 
     def get(self, out_trade_no: str) -> Order:
@@ -133,11 +140,13 @@ class OrderBook:
         order = self._orders.get(out_trade_no)
         if order is None:
             self._burned.add(out_trade_no)
+            self._keep_burned(out_trade_no)
         elif order.state == SUCCESS:
             raise errors.already_paid()
         elif order.state == NOTPAY:
             order.state = CLOSED
             order.closed_at = self._clock.now()
+            self._keep(order)
 
     def check_payable(self, order: Order, openid: str) -> None:
         """Raise Unpayable unless this person may pay this order now."""
@@ -154,6 +163,20 @@ class OrderBook:
         order.state = SUCCESS
         order.success_at = now
         order.transaction_id = f"4200{now.astimezone(BEIJING):%Y%m%d}{secrets.randbelow(10**16):016d}"
+        self._keep(order)
+
+    def mark_refunded(self, order: Order) -> None:
+        """A refund of it was accepted."""
+        order.refunded = True
+        self._keep(order)
+
+    def bring_back(self, order: Order) -> None:
+        """An order that was kept, as it was last."""
+        self._orders[order.request.out_trade_no] = order
+
+    def bring_back_burned(self, out_trade_no: str) -> None:
+        """A number that was closed before it was placed."""
+        self._burned.add(out_trade_no)
 
     def all(self) -> list[Order]:
         """Oldest first."""

@@ -9,6 +9,7 @@ from sandbox.engine import Engine
 from sandbox.faults import Fault
 from sandbox.pay import crypto
 from sandbox.pay.bills import Bills
+from sandbox.pay.keep import Keep, order_of, refund_of
 from sandbox.pay.keys import PlatformKeys
 from sandbox.pay.notify import Notifier, paid_event
 from sandbox.pay.orders import Order, OrderBook, PaidOrder, Unpayable
@@ -33,16 +34,19 @@ class PayPlatform:
         engine: clock, log, faults, credentials, lock.
         openid_exists: whether a person of that openid exists under our app.
         seed: where the turns of the `mixed` mode begin.
+        keep: where orders and refunds outlive the process; `recover` brings them back.
     `on_paid` is called with (openid, order) after each payment, before the merchant is told.
     """
 
-    def __init__(self, engine: Engine, openid_exists: Callable[[str], bool], *, seed: int = 0) -> None:
+    def __init__(
+        self, engine: Engine, openid_exists: Callable[[str], bool], *, seed: int = 0, keep: Keep | None = None
+    ) -> None:
         self.engine = engine
         self.openid_exists = openid_exists
         self.keys = PlatformKeys(engine.credentials, seed=seed)
         self.notifier = Notifier(engine, self.keys)
-        self.book = OrderBook(engine)
-        self.refunds = RefundBook(engine)
+        self._keep = keep or Keep()
+        self._new_books()
         self.bills = self._new_bills()
         self.magic = False
         self.on_paid: Callable[[str, PaidOrder], None] | None = None
@@ -52,8 +56,8 @@ class PayPlatform:
     def reset(self) -> None:
         """Forget all orders and pay sheets; mode and magic go back to their defaults."""
         with self.engine.lock:
-            self.book = OrderBook(self.engine)
-            self.refunds = RefundBook(self.engine)
+            self._keep.forget()
+            self._new_books()
             self.bills = self._new_bills()
             self.keys = PlatformKeys(self.engine.credentials, seed=self._seed)
             self.notifier = Notifier(self.engine, self.keys)
@@ -110,6 +114,25 @@ class PayPlatform:
         magic = MAGIC_NOTIFY.get(paid.amount_fen) if self.magic else None
         self.notifier.announce(paid_event(order), magic)
         return paid
+
+    def recover(self) -> None:
+        """Bring back what was kept; refunds that were under way go on."""
+        with self.engine.lock:
+            for kind, line in self._keep.lines():
+                if kind == "order":
+                    self.book.bring_back(order_of(line))
+                elif kind == "burned":
+                    self.book.bring_back_burned(line["out_trade_no"])
+                else:
+                    self.refunds.bring_back(refund_of(line, self.book.get(line["order"])))
+
+    def close(self) -> None:
+        """Keep nothing from now on."""
+        self._keep.close()
+
+    def _new_books(self) -> None:
+        self.book = OrderBook(self.engine, self._keep.order, self._keep.burned)
+        self.refunds = RefundBook(self.engine, self.book, self._keep.refund)
 
     def _new_bills(self) -> Bills:
         return Bills(self.engine, lambda: self.book.all(), lambda: self.refunds.all())  # noqa: PLW0108 - the books are replaced by reset

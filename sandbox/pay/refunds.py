@@ -1,4 +1,4 @@
-"""Refunds of one merchant, in memory: what may be asked for and what becomes of it.
+"""Refunds of one merchant: what may be asked for and what becomes of it.
 
 Source: pay.weixin.qq.com/doc/v3/merchant/4012791862 (退款申请), 4012791863 (查询单笔退款).
 """
@@ -6,12 +6,13 @@ Source: pay.weixin.qq.com/doc/v3/merchant/4012791862 (退款申请), 4012791863 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sandbox.engine import Engine
 from sandbox.pay.errors import PayError, too_many
-from sandbox.pay.orders import BEIJING, SUCCESS, Order, beijing
+from sandbox.pay.orders import BEIJING, SUCCESS, Order, OrderBook, beijing
 
 PROCESSING = "PROCESSING"
 ABNORMAL = "ABNORMAL"
@@ -53,10 +54,15 @@ class Refund:
 
 
 class RefundBook:
-    """All refunds; the caller holds the engine's lock. Paces and lives go by the virtual clock."""
+    """All refunds; the caller holds the engine's lock. Paces and lives go by the virtual clock.
 
-    def __init__(self, engine: Engine) -> None:
+    `keep` hears of every refund that changed.
+    """
+
+    def __init__(self, engine: Engine, orders: OrderBook, keep: Callable[[Refund], None]) -> None:
         self._engine = engine
+        self._orders = orders
+        self._keep = keep
         self._refunds: dict[str, Refund] = {}
 
     def accept(self, order: Order, request: RefundRequest, *, external: bool = False) -> tuple[Refund, bool]:
@@ -80,8 +86,13 @@ class RefundBook:
             external=external,
         )
         self._refunds[request.out_refund_no] = refund
-        order.refunded = True
+        self._orders.mark_refunded(order)
+        self._keep(refund)
         return refund, True
+
+    def bring_back(self, refund: Refund) -> None:
+        """A refund that was kept, as it was last."""
+        self._refunds[refund.request.out_refund_no] = refund
 
     def get(self, out_refund_no: str) -> Refund:
         """The refund of that number, or PayError 404: it was never accepted."""
@@ -97,6 +108,7 @@ class RefundBook:
         refund.status = status
         if status == SUCCESS:
             refund.success_at = self._site_now()
+        self._keep(refund)
         return True
 
     def all(self) -> list[Refund]:

@@ -76,6 +76,13 @@ def proceed(platform: PayPlatform, accepted: Refund, ending: str, *, tell: bool 
         platform.engine.scheduler.after(SETTLE_S, partial(end, platform, accepted, ending, tell=tell))
 
 
+def go_on(platform: PayPlatform) -> None:
+    """After a start: what was under way when the process ended ends well."""
+    for refund in platform.refunds.all():
+        if refund.status == PROCESSING:
+            proceed(platform, refund, SUCCESS)
+
+
 def end(platform: PayPlatform, accepted: Refund, status: str, *, tell: bool = True) -> bool:
     """End a refund now and tell the merchant; False when it cannot end like this any more."""
     with platform.engine.lock:
