@@ -1,9 +1,9 @@
 """`python -m bench.chaos`: payments while every process of ours is killed again and again.
 
-Separate processes: two web, two workers, PostgreSQL, Redis and the simulated WeChat with its faults on.
-The simulated WeChat is the outside world: it misbehaves, but it keeps its memory, so it is not killed.
-Its signed queries tell the truth; one that lies is left to a person by design, and no payment of this
-run may need one.
+Separate processes: two web and their master, two workers, PostgreSQL, Redis and the simulated WeChat with
+its faults on; all of them are killed. The simulated WeChat knows its payments when it is back, as the real
+one would, but not what it was about to tell us. Its signed queries tell the truth; one that lies is left to
+a person by design, and no payment of this run may need one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,14 +24,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import wiring
 from bench.chaos_books import Books, compare, unsettled
-from bench.chaos_campus import Platform, campus, misbehave
+from bench.chaos_campus import Platform, campus
 from bench.chaos_parts import Parts, until
 from models.errors import IllegalTransition, ServiceError
-from payments import numbers, orders
+from models.order import find_order
+from models.refund import Refund, RefundStatus, refunds_of
+from payments import numbers, orders, refunds
 
 PAYERS = 4
 PATIENCE_S = 900.0
 RETRY_S = 0.2
+# One payment in so many goes back.
+REFUND_EACH = 33
 
 
 @dataclass(frozen=True)
@@ -71,16 +76,14 @@ def run(plan: Plan) -> tuple[Books, Story]:
     with campus() as (house, platform, parts):
         story = Story()
         chance = random.Random(plan.seed)
-        misbehave(platform)
         began = time.monotonic()
         Payers(plan, house, platform, Killer(plan, parts, chance, story), story).run()
         story.paying_s = time.monotonic() - began
         platform.call("DELETE", "/sim/faults")
-        paid = platform.paid()
-        settle(house, len(paid))
+        settle(house, len(platform.paid()))
         story.settling_s = time.monotonic() - began - story.paying_s
         with house.database.reading() as session:
-            return compare(session, paid), story
+            return compare(session, platform.paid(), platform.refunded()), story
 
 
 class Killer:
@@ -142,23 +145,49 @@ class Payers:
         amount_fen = 100 * (1 + number // len(self._people))
         deadline = time.monotonic() + PATIENCE_S
         wish = Wish(openid, account_no, amount_fen)
-        while not self._paid(wish):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"payment {number} could not be made")
-            time.sleep(RETRY_S)
+        steps = [self._pay_once, self._refund_once] if number % REFUND_EACH == 0 else [self._pay_once]
+        for step in steps:
+            while not self._done(step, wish):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"payment {number} could not be made or refunded")
+                time.sleep(RETRY_S)
 
-    def _paid(self, wish: Wish) -> bool:
-        """Go on where the last try ended. Returns: whether the money is taken."""
+    def _done(self, step: Callable[[Wish], None], wish: Wish) -> bool:
+        """Go on where the last try ended. Returns: whether the step is done."""
         try:
-            if not wish.order_no:
-                wish.order_no = self._order(wish)
-            with suppress(IllegalTransition):  # paid before the answer to prepay came
-                orders.pay_params(self._house.web, order_no=wish.order_no, openid=wish.openid)
-        except (ServiceError, SQLAlchemyError) as error:
+            step(wish)
+        except (ServiceError, SQLAlchemyError, OSError) as error:
             self._story.repeats[type(error).__name__] += 1
             return False
-        self._platform.pay(numbers.out_trade_no(wish.order_no, 1))
         return True
+
+    def _pay_once(self, wish: Wish) -> None:
+        """Order, ask for the parameters, pay."""
+        if not wish.order_no:
+            wish.order_no = self._order(wish)
+        with suppress(IllegalTransition):  # paid before the answer to prepay came
+            orders.pay_params(self._house.web, order_no=wish.order_no, openid=wish.openid)
+        self._platform.pay(numbers.out_trade_no(wish.order_no, 1))
+
+    def _refund_once(self, wish: Wish) -> None:
+        """All of it back. Raises: IllegalTransition - we do not know of the payment yet."""
+        web = self._house.web
+        with web.reading() as session:
+            order = find_order(session, wish.order_no)
+            known = refunds_of(session, order.id) if order is not None else []
+        # The answer to an earlier try may have been lost after its commit.
+        refund = known[0] if known else self._ask_for_refund(wish)
+        if refund.status == RefundStatus.REQUESTED:
+            refunds.approve(web, out_refund_no=refund.out_refund_no, actor="bert")
+
+    def _ask_for_refund(self, wish: Wish) -> Refund:
+        return refunds.request(
+            self._house.web,
+            order_no=wish.order_no,
+            amount_fen=wish.amount_fen,
+            reason="充错账号",
+            actor="anna",
+        )
 
     def _order(self, wish: Wish) -> str:
         view = orders.start_recharge(
@@ -191,7 +220,8 @@ def report(books: Books, story: Story, seed: int) -> list[str]:
         lines.append(f"{name}: {', '.join(f'{what} {many}' for what, many in sorted(counts.items())) or '-'}")
     sums = books.sums
     lines += [
-        f"fen paid: {sums.paid_fen}, the platform says {books.paid_fen}",
+        f"fen paid {sums.paid_fen}, the platform says {books.paid_fen}",
+        f"fen refunded {sums.refunded_fen}, the platform says {books.refunded_fen}",
         f"fen credited {sums.credited_fen}, in flight {sums.in_flight_fen}, with a person {sums.review_fen}",
         *(f"finding: {finding}" for finding in books.findings),
         "",

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -55,6 +56,7 @@ NOTICE_FAULTS = (
     ),
 )
 CALL_CHANCE = 0.007
+REFUND_FAULTS = (*CALL_FAULTS, "rate_429_after", "answer_202")
 
 
 class Platform:
@@ -93,6 +95,14 @@ class Platform:
             if error.code != 409:
                 raise
 
+    def refunded(self) -> dict[str, int]:
+        """Fen by out_trade_no of everything that went back to its payer."""
+        listed = self.call("GET", "/sim/pay/refunds")["refunds"]
+        back: Counter[str] = Counter()
+        for refund in listed:
+            back[refund["out_trade_no"]] += refund["amount_fen"] if refund["status"] == "SUCCESS" else 0
+        return dict(back)
+
     def paid(self) -> dict[str, int]:
         """Fen by out_trade_no of everything that took money."""
         listed = self.call("GET", "/sim/pay/orders")["orders"]
@@ -107,7 +117,7 @@ def campus() -> Iterator[tuple[wiring.House, Platform, Parts]]:
         postgres, redis = _postgres(stack), RedisServer(folder / "redis")
         stack.callback(redis.stop)
         port = free_port()
-        platform = _platform(stack, folder, f"http://127.0.0.1:{port}")
+        platform, wechat = _platform(stack, folder, f"http://127.0.0.1:{port}")
         url = postgres.url(postgres.create())
         prepare(url, list(DEFAULT))
         config = make_config(
@@ -125,9 +135,16 @@ def campus() -> Iterator[tuple[wiring.House, Platform, Parts]]:
         settings = toml(config, folder)
         web, workers = _serving(stack, settings, port), _working(stack, settings)
         until(lambda: len(web.children()) >= WEB_PROCESSES and _site_answers(port), "two web processes")
-        for student in platform.students():
-            Phone(platform.url, student["id"]).follow()
-        yield house, platform, Parts(web, workers, postgres, redis)
+        _begin(platform)
+
+        def kill_wechat() -> None:
+            """It knows the payments when it is back; its faults and followers it has to be told again."""
+            wechat.kill()
+            wechat.start()
+            until(platform.answers, "the simulated WeChat")
+            _begin(platform)
+
+        yield house, platform, Parts(web, workers, postgres, redis, kill_wechat)
 
 
 def _postgres(stack: ExitStack) -> PostgresServer:
@@ -141,13 +158,20 @@ def _postgres(stack: ExitStack) -> PostgresServer:
     return server
 
 
-def _platform(stack: ExitStack, folder: Path, site: str) -> Platform:
+def _begin(platform: Platform) -> None:
+    misbehave(platform)
+    for student in platform.students():
+        Phone(platform.url, student["id"]).follow()
+
+
+def _platform(stack: ExitStack, folder: Path, site: str) -> tuple[Platform, Process]:
     port = free_port()
     arguments = ["sandbox", "--dir", str(folder / "sandbox"), "--port", str(port), "--site", site]
-    stack.callback(Process(arguments, folder / "sandbox.log").stop)
+    wechat = Process(arguments, folder / "sandbox.log")
+    stack.callback(wechat.stop)
     platform = Platform(f"http://127.0.0.1:{port}")
     until(platform.answers, "the simulated WeChat")
-    return platform
+    return platform, wechat
 
 
 def _serving(stack: ExitStack, config: Path, port: int) -> Process:
@@ -185,6 +209,9 @@ def misbehave(platform: Platform) -> None:
     """Turn the faults on, for every call and every notice, by chance."""
     for place in ("pay.prepay", "pay.query", "pay.close"):
         for name in CALL_FAULTS:
+            _fault(platform, name, place, CALL_CHANCE, SILENCE_S)
+    for place in ("pay.refund", "pay.refund_query"):
+        for name in REFUND_FAULTS if place == "pay.refund" else CALL_FAULTS:
             _fault(platform, name, place, CALL_CHANCE, SILENCE_S)
     _fault(platform, "before_answer", "pay.prepay", CALL_CHANCE, SILENCE_S)
     _fault(platform, "query_notpay_first", "pay.query", CALL_CHANCE, SILENCE_S)

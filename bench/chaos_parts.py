@@ -57,7 +57,12 @@ class Parts:
     """Everything that may be killed, by name, with how to do it."""
 
     def __init__(
-        self, web: Process, workers: list[Process], postgres: PostgresServer, redis: RedisServer
+        self,
+        web: Process,
+        workers: list[Process],
+        postgres: PostgresServer,
+        redis: RedisServer,
+        wechat: Callable[[], None],
     ) -> None:
         self._web = web
         self._workers = workers
@@ -66,10 +71,12 @@ class Parts:
         self._next_child = 0
         self.kinds: dict[str, Callable[[], None]] = {
             "web": self.kill_web,
+            "web master": self.kill_master,
             "worker 1": lambda: self._kill_worker(0),
             "worker 2": lambda: self._kill_worker(1),
             "redis": self.kill_redis,
             "database": self.kill_database,
+            "wechat": wechat,
         }
 
     def kill_web(self) -> None:
@@ -79,6 +86,15 @@ class Parts:
         self._next_child += 1
         with contextlib.suppress(ProcessLookupError):
             os.kill(children[self._next_child % len(children)], signal.SIGKILL)
+
+    def kill_master(self) -> None:
+        """Gunicorn itself; what it leaves behind is ended as a service manager ends a whole service."""
+        children = self._web.children()
+        self._web.kill()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        self._web.start()
 
     def kill_redis(self) -> None:
         """SIGKILL, then a start from what its append-only file kept."""

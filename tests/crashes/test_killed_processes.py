@@ -23,4 +23,6 @@ def test_each_payment_is_credited_once_while_processes_are_killed() -> None:
     assert books.payments == PLAN.payments
     # Every part was killed, the database and Redis among them.
     assert sum(story.kills.values()) == PLAN.kills
-    assert set(story.kills) == {"web", "worker 1", "worker 2", "redis", "database"}
+    everything = {"web", "web master", "worker 1", "worker 2", "redis", "database", "wechat"}
+    assert set(story.kills) == everything
+    assert books.refunded_fen > 0
