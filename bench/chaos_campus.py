@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import tempfile
@@ -67,13 +68,16 @@ class Platform:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """Raises: urllib.error.HTTPError - it refuses."""
+        """Raises: urllib.error.HTTPError - it refuses; OSError - it was killed before or while it answered."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310 - our own loopback address
             self.url + path, data=data, method=method, headers={"Content-Type": "application/json"}
         )
-        with self._opener.open(request, timeout=30) as answer:
-            return json.load(answer)
+        try:
+            with self._opener.open(request, timeout=30) as answer:
+                return json.load(answer)
+        except http.client.HTTPException as error:
+            raise ConnectionError("the answer was cut off") from error
 
     def students(self) -> list[dict[str, str]]:
         """Everybody with a phone."""
