@@ -6,21 +6,13 @@ from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from billing.interface import Lot
 from models.clock import CAMPUS_ZONE, next_month_start
 from models.money import BYTES_PER_GB
-from models.package import LotKind
+from models.package import LotKind, MonthRule
 
 _MONTHS_PER_YEAR = 12
-
-
-class MonthRule(StrEnum):
-    """What "one month" of a package means; docs/policy.md says which is the default and why."""
-
-    SAME_DAY = "same_day"
-    CALENDAR = "calendar"
 
 
 @dataclass(frozen=True)

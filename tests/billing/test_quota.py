@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.embedded.quota import MonthRule, gigabytes_to_bytes, in_order_of_use, spread, validity_end
+from billing.embedded.quota import gigabytes_to_bytes, in_order_of_use, spread, validity_end
 from billing.interface import Lot
 from models.clock import CAMPUS_ZONE
+from models.package import MonthRule
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 
