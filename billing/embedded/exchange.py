@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from billing.embedded import accounts, catalogue, ledger
@@ -30,6 +31,8 @@ from models.order import rows_changed
 from models.package import LotKind, MonthRule, Package, Purchase, TrafficLot, TrafficRule
 
 INCOME = "income:packages"
+
+Row = TypeVar("Row", Account, TrafficLot)
 
 
 @dataclass(frozen=True)
@@ -129,10 +132,9 @@ def log(session: Session, account_no: str, *, before: int | None, limit: int) ->
 
 
 def _account(session: Session, account_no: str, *, lock: bool) -> Account:
-    query = select(Account).where(Account.account_no == account_no).execution_options(populate_existing=True)
     account = None
     if accounts.plausible(account_no):
-        account = session.scalar(query.with_for_update() if lock else query)
+        account = session.scalar(_held(select(Account).where(Account.account_no == account_no), lock=lock))
     if account is None:
         raise NoSuchAccount
     return account
@@ -142,7 +144,12 @@ def _open_lot(session: Session, account_no: str, *, lock: bool) -> TrafficLot | 
     query = select(TrafficLot).where(
         TrafficLot.account_no == account_no, TrafficLot.kind != LotKind.GRANT, TrafficLot.closed_at.is_(None)
     )
-    return session.scalar(query.with_for_update() if lock else query)
+    return session.scalar(_held(query, lock=lock))
+
+
+def _held(query: Select[Row], *, lock: bool) -> Select[Row]:
+    # Not the key of the row: whoever holds the lot may still write rows that refer to the account.
+    return query.with_for_update(key_share=True) if lock else query
 
 
 def _what_carries_over(session: Session, lot: TrafficLot | None, now: datetime) -> int:

@@ -123,6 +123,12 @@ def sum_until(session: Session, book: str, posting_id: int) -> int:
     return session.execute(select(total).where(Posting.book == book, Posting.id <= posting_id)).scalar_one()
 
 
+def book_sum(session: Session, book: str) -> int:
+    """What a book holds now."""
+    total = func.coalesce(cast(func.sum(Posting.amount_fen), BigInteger), 0)
+    return session.execute(select(total).where(Posting.book == book)).scalar_one()
+
+
 def wrong_balances(session: Session, *, limit: int = 100) -> list[str]:
     """Account numbers whose cached balance is not the sum of their postings; empty when all is well."""
     book = _ACCOUNT + Account.account_no
