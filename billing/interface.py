@@ -74,11 +74,21 @@ class Lot:
         return self.total_bytes - self.used_bytes
 
 
+class SlowReason(StrEnum):
+    """Why a line is slow; it is never cut for usage."""
+
+    NO_GRANT = "no_grant"
+    GRANT_USED_UP = "grant_used_up"
+    PACKAGE_USED_UP = "package_used_up"
+    PACKAGE_ENDED = "package_ended"
+
+
 @dataclass(frozen=True)
 class Balance:
     """Money and traffic of one account at `as_of`; for its owner only.
 
-    `lots` are those that run now, in the order in which they are used.
+    `lots` are those that run now, in the order in which they are used. `slow_because` is empty at
+    full speed, and where the back end gives no reasons.
     """
 
     account_no: str
@@ -86,6 +96,7 @@ class Balance:
     balance_fen: int
     lots: tuple[Lot, ...]
     as_of: datetime
+    slow_because: tuple[SlowReason, ...] = ()
 
     @property
     def left_bytes(self) -> int:
