@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, update
+from sqlalchemy import CheckConstraint, ForeignKey, String, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
@@ -35,6 +35,12 @@ class SwapIntent(Base):
     status: Mapped[SwapStatus] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(40))
     changed_at: Mapped[datetime]
+
+
+def swaps_of(session: Session, order_ids: list[int]) -> dict[int, SwapIntent]:
+    """Wishes by order id, in one query."""
+    found = session.scalars(select(SwapIntent).where(SwapIntent.order_id.in_(order_ids)))
+    return {intent.order_id: intent for intent in found}
 
 
 def end_swap(
