@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, make_url, select
 
@@ -27,11 +27,11 @@ ACCOUNTS = ("A1", "A2")
 
 account = st.sampled_from(ACCOUNTS)
 steps = st.one_of(
-    st.tuples(st.just("credit"), account, st.integers(1, 4000)),
+    st.tuples(st.just("credit"), account, st.integers(400, 4000)),
     st.tuples(st.just("buy"), account, st.sampled_from(sorted(PRICES))),
     st.tuples(st.just("use"), account, st.integers(1, 70 * GB)),
     st.tuples(st.just("reverse"), account, st.integers(1, 4000)),
-    st.tuples(st.just("wait"), account, st.integers(1, 40)),
+    st.tuples(st.just("wait"), account, st.sampled_from((1, 10, 31, 40))),
 )
 
 
@@ -123,6 +123,10 @@ def empty(sqlite_database: Database) -> bytes:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=st.lists(steps, max_size=25), carries_over=st.booleans())
+@example(
+    story=[("credit", "A1", 2000), ("buy", "A1", "P05"), ("wait", "A1", 40), ("buy", "A1", "P10")],
+    carries_over=True,
+)
 def test_money_is_conserved_and_no_lot_is_overdrawn(
     empty: bytes, tmp_path: Path, story: list[Any], *, carries_over: bool
 ) -> None:
