@@ -68,7 +68,7 @@ class Platform:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """Raises: urllib.error.HTTPError - it refuses; OSError - it was killed before or while it answered."""
+        """Raises: urllib.error.HTTPError - it refuses; OSError - it was killed and has not answered."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310 - our own loopback address
             self.url + path, data=data, method=method, headers={"Content-Type": "application/json"}
