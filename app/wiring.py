@@ -18,6 +18,7 @@ from app.config import Config
 from app.deliveries import deliver_message
 from app.worker import Deliver, Worker
 from billing import registry
+from billing.embedded.accounting import Accounting, announce_nothing
 from bot import customer
 from bot import menu as bot_menu
 from bot.callback import Callback
@@ -46,6 +47,8 @@ WAKE_KEEP = 16
 # How often the journal is sealed, and stuck work looked for.
 SEAL_S = 5
 SWEEP_S = 60
+# How often sessions that went silent are looked for.
+STALE_S = 300
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class House:
     redis: redis.Redis
     wechat: WechatClient
     web: WebServices
+    accounting: Accounting
     deliveries: Mapping[str, Deliver]
     periodic: Mapping[str, Job]
 
@@ -104,6 +108,13 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         wake=partial(wake, store),
     )
     limiter = RateLimiter(store)
+    accounting = registry.accounting(
+        database,
+        clock,
+        counted=config.billing.embedded.counted_direction,
+        interim_s=config.billing.embedded.interim_s,
+        announce=announce_nothing,
+    )
     web = WebServices(
         **shallow(base),
         callback=_callback(config, HandlerServices(**shallow(base), limiter=limiter), wechat, store),
@@ -117,6 +128,9 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         ),
         limiter=limiter,
         notify=partial(notify.receive, base),
+        accounting=registry.accounting_receiver(
+            accounting, config.billing.embedded.accounting_secret.get_secret_value(), clock
+        ),
     )
     deliveries: dict[str, Deliver] = {
         "settle": settle.deliver,
@@ -128,8 +142,9 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
     periodic = {
         "seal": Job(sealing.seal, every(SEAL_S)),
         "sweep": Job(sweep.sweep, every(SWEEP_S)),
+        "stale_sessions": Job(partial(_sweep_sessions, accounting), every(STALE_S)),
     }
-    return House(config, database, store, wechat, web, deliveries, periodic)
+    return House(config, database, store, wechat, web, accounting, deliveries, periodic)
 
 
 def pay_config(config: Config) -> PayConfig:
@@ -188,6 +203,10 @@ class Waiter:
             self._store.blpop([WAKE_KEY], timeout=seconds)
         except redis.RedisError:
             time.sleep(seconds)
+
+
+def _sweep_sessions(accounting: Accounting, _services: Services) -> None:
+    accounting.sweep()
 
 
 def _callback(

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from billing.embedded import seed
+from billing.embedded import entrance, seed
+from billing.embedded.accounting import Accounting, Announce
+from billing.embedded.consumption import Counted
 from billing.embedded.engine import EmbeddedBilling
 from billing.embedded.seed import DemoAccount
 from billing.interface import BillingBackend
 from models.clock import Clock
 from models.db import Database
 
-__all__ = ["BACKENDS", "DemoAccount", "NoSuchBackend", "build", "seed_demo", "seed_published"]
+__all__ = [
+    "BACKENDS",
+    "DemoAccount",
+    "NoSuchBackend",
+    "accounting",
+    "accounting_receiver",
+    "build",
+    "seed_demo",
+    "seed_published",
+]
 
 EMBEDDED = "embedded"
 BACKENDS = (EMBEDDED,)
@@ -30,6 +41,18 @@ def build(name: str, *, database: Database, clock: Clock) -> BillingBackend:
     if name == EMBEDDED:
         return EmbeddedBilling(database, clock)
     raise NoSuchBackend(name)
+
+
+def accounting(
+    database: Database, clock: Clock, *, counted: str, interim_s: int, announce: Announce
+) -> Accounting:
+    """The way in for accounting records of the embedded engine; `counted` is both, down or up."""
+    return Accounting(database, clock, counted=Counted(counted), interim_s=interim_s, announce=announce)
+
+
+def accounting_receiver(taker: Accounting, secret: str, clock: Clock) -> entrance.Receive:
+    """The machine entrance for it: headers and raw body in, answers out. See `billing.embedded.entrance`."""
+    return entrance.receiver(taker, secret, clock)
 
 
 def seed_published(database: Database) -> None:

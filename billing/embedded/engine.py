@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError
 
-from billing.embedded import accounts, grants, ledger
+from billing.embedded import accounts, grants, ledger, sessions
 from billing.embedded.balance import Found, read_balance
 from billing.embedded.catalogue import offers
 from billing.embedded.faults import changing, looking
@@ -23,6 +23,7 @@ from billing.interface import (
     DayUsage,
     ExchangeRecord,
     Offer,
+    SessionUsage,
 )
 from models.clock import Clock, campus_date
 from models.db import Database
@@ -32,6 +33,7 @@ from models.money import mask_name
 # Far beyond any recharge; keeps sums within 64 bits.
 MAX_CREDIT_FEN = 10**11
 MAX_KEY_LENGTH = 64
+SESSIONS_MAX = 100
 
 
 class KeyUsedOtherwise(Refused):
@@ -58,7 +60,7 @@ class EmbeddedBilling:
             reverse=True,
             exchange=False,
             usage=True,
-            sessions=False,
+            sessions=True,
             kick=False,
             local=True,
             list_credits=True,
@@ -143,6 +145,11 @@ class EmbeddedBilling:
         """Traffic per campus day, oldest first. Raises: Unavailable."""
         with looking(), self._database.reading() as session:
             return by_day(session, account_no, today=campus_date(self._clock()), days=days)
+
+    def sessions(self, account_no: str, *, before: str | None = None, limit: int = 20) -> list[SessionUsage]:
+        """Connections of this account, newest first, after the one marked `before`. Raises: Unavailable."""
+        with looking(), self._database.reading() as session:
+            return sessions.page(session, account_no, before=before, limit=min(limit, SESSIONS_MAX))
 
     def credits_between(self, since: datetime, until: datetime) -> Iterator[list[bytes]]:
         """Credits applied in this time, in the order of the ledger. Raises: Unavailable, also on the way."""
