@@ -104,8 +104,8 @@ anything = st.recursive(
     max_leaves=6,
 )
 nearly = st.fixed_dictionaries(
-    {"kind": st.sampled_from(["start", "interim", "stop", "on", "off"]), "nas": st.just("b"), "session": st.just("s"),
-     "account": st.sampled_from(["A1", "A9"])},
+    {"kind": st.sampled_from(["start", "interim", "stop", "on", "off"]), "nas": st.just("b"),
+     "session": st.just("s"), "account": st.sampled_from(["A1", "A9"])},
     optional={
         name: st.integers(-1, 2**33) | st.integers(0, 500).map(str) | anything
         for name in ("event_at", "received_at", "delay_s", "session_time_s", "started_at", "input_octets",

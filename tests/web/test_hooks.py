@@ -86,8 +86,8 @@ def test_garbage_at_the_accounting_entrance_is_no_trouble_of_ours(
     world: World,
     reader: FlaskClient,
     body: bytes,
-    sign: bool,
-    status: int,  # noqa: FBT001
+    sign: bool,  # noqa: FBT001
+    status: int,
 ) -> None:
     answer = reader.post("/billing/accounting", data=body, headers=signed(world, body) if sign else {})
     assert answer.status_code == status
