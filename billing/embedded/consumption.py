@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from operator import itemgetter
@@ -200,14 +200,11 @@ def _open_grants(
             TrafficLot.starts_at == month,
         )
         missing = sorted(accounts - set(session.scalars(have)))
-        policies = {
-            kind: grants.policy_in_force(session, kind, month)
-            for kind in {owners[account_no].kind for account_no in missing}
-        }
-        for account_no in missing:
-            policy = policies[owners[account_no].kind]
+        for kind in {owners[account_no].kind for account_no in missing}:
+            policy = grants.policy_in_force(session, kind, month)
             if policy is not None:
-                grants.open_grant(session, account_no, policy, month)
+                theirs = [account_no for account_no in missing if owners[account_no].kind == kind]
+                grants.open_grants(session, theirs, policy, month)
 
 
 def _load_lots(session: Session, pieces: Mapping[str, Sequence[Piece]]) -> dict[str, list[OpenLot]]:
@@ -267,7 +264,7 @@ def add_to_days(session: Session, days: Mapping[tuple[str, date], DaySum]) -> No
     more: list[dict[str, Any]] = []
     less: list[dict[str, Any]] = []
     for (account_no, on), day in sorted(days.items(), key=itemgetter(0)):
-        sums = asdict(day)
+        sums = {name: getattr(day, name) for name in _SUMS}
         # The checks look at what would be inserted, even where a row is there already.
         (less if min(sums.values()) < 0 else more).append({"account": account_no, "day": on, **sums})
     connection = session.connection()
