@@ -122,7 +122,6 @@ class EmbeddedSection(Section):
     """The table [billing.embedded]."""
 
     accounting_secret: SecretStr = SecretStr("")
-    counted_direction: Literal["both", "down", "up"] = "both"
     interim_s: int = Field(default=300, ge=30, le=86_400)
 
     @field_validator("accounting_secret")

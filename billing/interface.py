@@ -149,6 +149,25 @@ class SessionUsage:
     address: str | None
 
 
+class CrossingKind(StrEnum):
+    """ALMOST: 80 percent of a lot; USED_UP: all of it; THROTTLED: no running lot holds anything."""
+
+    ALMOST = "almost"
+    USED_UP = "used_up"
+    THROTTLED = "throttled"
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A line that traffic has just crossed; `cycle` is the same for the same line, however often."""
+
+    account_no: str
+    kind: CrossingKind
+    cycle: str
+    lot_name: str
+    left_bytes: int
+
+
 @dataclass(frozen=True)
 class ExchangeRecord:
     """One swap of balance for a package (换购日志)."""

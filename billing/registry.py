@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
+from sqlalchemy.orm import Session
+
 from billing.embedded import entrance, seed
-from billing.embedded.accounting import Accounting, Announce
-from billing.embedded.consumption import Counted
+from billing.embedded.accounting import Accounting
 from billing.embedded.engine import EmbeddedBilling
+from billing.embedded.ingest import Ingested
 from billing.embedded.seed import DemoAccount
-from billing.interface import BillingBackend
+from billing.embedded.thresholds import crossings
+from billing.interface import BillingBackend, Crossing
 from models.clock import Clock
 from models.db import Database
 
@@ -24,6 +27,8 @@ __all__ = [
     "seed_demo",
     "seed_published",
 ]
+
+Announce = Callable[[Session, Sequence[Crossing], datetime], None]
 
 EMBEDDED = "embedded"
 BACKENDS = (EMBEDDED,)
@@ -44,10 +49,18 @@ def build(name: str, *, database: Database, clock: Clock) -> BillingBackend:
 
 
 def accounting(
-    database: Database, clock: Clock, *, counted: str, interim_s: int, announce: Announce
+    database: Database, clock: Clock, *, interim_s: int, announce: Announce | None = None
 ) -> Accounting:
-    """The way in for accounting records of the embedded engine; `counted` is both, down or up."""
-    return Accounting(database, clock, counted=Counted(counted), interim_s=interim_s, announce=announce)
+    """The way in for accounting records of the embedded engine.
+
+    `announce` is told in the transaction of each batch what its traffic has crossed.
+    """
+
+    def tell(session: Session, ingested: Ingested, now: datetime) -> None:
+        if announce is not None and (crossed := crossings(session, ingested.taken, now)):
+            announce(session, crossed, now)
+
+    return Accounting(database, clock, interim_s=interim_s, announce=tell)
 
 
 def accounting_receiver(taker: Accounting, secret: str, clock: Clock) -> entrance.Receive:

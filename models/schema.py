@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from models import (
+    alert,
     allocation,
     journal,
     ledger,
@@ -32,6 +33,7 @@ from models.db import Database
 
 # Every module with tables; tests/models/test_schema.py fails when one is missing here.
 TABLE_MODULES = (
+    alert,
     allocation,
     journal,
     ledger,
