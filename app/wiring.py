@@ -17,7 +17,7 @@ from redis.retry import Retry
 from sqlalchemy.orm import Session
 
 from app.config import Config
-from app.deliveries import deliver_message
+from app.deliveries import deliver_alert, deliver_message
 from app.worker import Deliver, Worker
 from billing import registry
 from billing.embedded.accounting import Accounting
@@ -143,6 +143,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         "refund": refund_delivery.deliver,
         "inbox": notify.deliver,
         "message": partial(deliver_message, wechat),
+        alerts.JOB: partial(deliver_alert, wechat),
     }
     periodic = {
         "seal": Job(sealing.seal, every(SEAL_S)),

@@ -22,6 +22,7 @@ from payments import alert_wording as say
 from payments import outbox
 from payments.services import Services
 
+JOB = "alert"
 QUIET_FROM_HOUR = 22
 QUIET_UNTIL_HOUR = 8
 # What waited for the morning does not go out in one second.
@@ -142,6 +143,11 @@ def choose(
         return Choice(row.wanted, row.low_balance_fen)
 
 
+def still_wanted(session: Session, openid: str, account_no: str) -> bool:
+    """Whether a promised message may still be sent: at night people change their minds, or the account."""
+    return any(listener.account_no == account_no for listener in _listeners(session, Person.openid == openid))
+
+
 def by_day(at: datetime, openid: str) -> datetime:
     """When somebody may be told: at once by day, else in the morning, each at a moment of their own."""
     local = at.astimezone(CAMPUS_ZONE)
@@ -189,9 +195,9 @@ def _raise(session: Session, account_no: str, kind: AlertKind, cycle: str, now: 
 def _tell(session: Session, number: int, listener: Listener, text: str, now: datetime) -> None:
     outbox.put(
         session,
-        "message",
-        f"alert:{number}:{listener.person_id}",
-        {"openid": listener.openid, "text": text},
+        JOB,
+        f"{number}:{listener.person_id}",
+        {"openid": listener.openid, "account_no": listener.account_no, "text": text},
         now=now,
         due_at=by_day(now, listener.openid),
     )
