@@ -277,6 +277,33 @@ def test_a_late_report_moves_traffic_to_the_day_it_was_used_on(books: Books) -> 
     assert books.speeds() == (1700, 300)
 
 
+def test_what_is_taken_back_was_throttled_first(books: Books) -> None:
+    grant(books.database, 1000)
+    nas = Nas(datetime(2026, 3, 31, 22, 0, tzinfo=CAMPUS_ZONE))
+    books.take(nas.start(), nas.stop(4 * 3600, 0, 3000))
+    assert (books.lots(), books.speeds()) == ({"grant 02-28": 1000, "grant 03-31": 1000}, (2000, 1000))
+    books.take(nas.interim(7200, 0, 1800))
+    assert books.days() == {"2026-03-31": (0, 1800, 1800), "2026-04-01": (0, 1200, 1200)}
+    assert (books.lots(), books.speeds()) == ({"grant 02-28": 1000, "grant 03-31": 1000}, (2000, 1000))
+
+
+def test_copies_of_a_first_record_that_arrive_at_once_count_once(books: Books, nas: Nas) -> None:
+    """Without the lock on the account two of them open the session: the database refuses the second."""
+    grant(books.database, GB)
+    outcomes: list[str] = []
+    gate = threading.Barrier(4)
+    for step in range(5):
+        record = nas.interim(300, 1, 2, session=f"s-{step}")
+
+        def send(record: dict[str, Any] = record) -> None:
+            gate.wait(10)
+            outcomes.extend(books.take(record))
+
+        run_together([send] * 4)
+    assert sorted(outcomes) == ["counted"] * 5 + ["known"] * 15
+    assert books.days() == {TODAY: (5, 10, 15)}
+
+
 def test_garbage_among_the_records_stops_nobody(books: Books, nas: Nas) -> None:
     good = nas.interim(300, 1, 2)
     bad: list[Any] = [
