@@ -26,6 +26,7 @@ from models import (
     review,
     schedule,
     statement,
+    swap,
     usage,
 )
 from models.base import Base
@@ -46,6 +47,7 @@ TABLE_MODULES = (
     review,
     schedule,
     statement,
+    swap,
     usage,
 )
 METADATA = Base.metadata

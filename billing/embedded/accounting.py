@@ -11,13 +11,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from billing.embedded import sessions
-from billing.embedded.consumption import Counted
 from billing.embedded.faults import looking
 from billing.embedded.ingest import Ingested, Outcome, ingest
 from billing.embedded.records import NasRestart, Report, read_record
+from billing.embedded.rules import rule_in_force
 from models.clock import Clock
 from models.db import Database
 from models.errors import Malformed
+from models.package import Counted
 
 # One transaction each: long enough to be cheap, short enough that nobody waits for its locks.
 BATCH = 500
@@ -45,7 +46,8 @@ class Accounting:
     """The way in for accounting records; each method is a journey of short transactions.
 
     `announce` is called in the transaction of each batch: what it writes stands or falls with the
-    batch. `interim_s` is how often the NAS reports a running session.
+    batch. `counted` is the direction that counts, None: as the rule in force says (docs/policy.md).
+    `interim_s` is how often the NAS reports a running session.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Accounting:
         database: Database,
         clock: Clock,
         *,
-        counted: Counted = Counted.BOTH,
+        counted: Counted | None = None,
         interim_s: int = INTERIM_S,
         announce: Announce = announce_nothing,
     ) -> None:
@@ -108,7 +110,8 @@ class Accounting:
 
     def _ingest(self, reports: Sequence[Report], now: datetime) -> list[Outcome]:
         with self._database.transaction() as session:
-            ingested = ingest(session, reports, counted=self._counted, now=now)
+            counted = self._counted or Counted(rule_in_force(session, now).counted)
+            ingested = ingest(session, reports, counted=counted, now=now)
             self._announce(session, ingested, now)
         return ingested.outcomes
 

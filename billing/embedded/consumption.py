@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 from operator import itemgetter
 from typing import Any
 
@@ -19,7 +18,7 @@ from billing.embedded.counters import Piece
 from billing.embedded.quota import in_order_of_use
 from billing.interface import Lot
 from models.clock import month_start
-from models.package import LotKind, TrafficLot
+from models.package import Counted, LotKind, TrafficLot
 from models.usage import LotUse, UsageDay
 
 _LOT = TrafficLot.metadata.tables[TrafficLot.__tablename__]
@@ -35,20 +34,6 @@ _CORRECT = (
     .where(_DAY.c.account_no == bindparam("account"), _DAY.c.used_on == bindparam("day"))
     .values({name: _DAY.c[name] + bindparam(name) for name in _SUMS})
 )
-
-
-class Counted(StrEnum):
-    """Which direction counts against the lots; docs/policy.md says which is the default and why."""
-
-    BOTH = "both"
-    DOWN = "down"
-    UP = "up"
-
-    def of(self, piece: Piece) -> int:
-        """The bytes of a piece that count."""
-        if self is Counted.DOWN:
-            return piece.down_bytes
-        return piece.up_bytes if self is Counted.UP else piece.up_bytes + piece.down_bytes
 
 
 @dataclass(frozen=True)
@@ -124,10 +109,17 @@ def consume(
             day = taken.days[account_no, piece.on]
             day.up_bytes += piece.up_bytes
             day.down_bytes += piece.down_bytes
-            if counted.of(piece) > 0:
-                _take(taken, account_no, piece, counted.of(piece))
+            if counted_of(piece, counted) > 0:
+                _take(taken, account_no, piece, counted_of(piece, counted))
     _write(session, taken, now)
     return taken
+
+
+def counted_of(piece: Piece, counted: Counted) -> int:
+    """The bytes of a piece that count."""
+    if counted == Counted.DOWN:
+        return piece.down_bytes
+    return piece.up_bytes if counted == Counted.UP else piece.up_bytes + piece.down_bytes
 
 
 def _take(taken: Taken, account_no: str, piece: Piece, count: int) -> None:
@@ -151,7 +143,7 @@ def _give_back_all(
     back: dict[tuple[str, date], int] = defaultdict(int)
     for account_no, found in pieces.items():
         for piece in found:
-            back[account_no, piece.on] += max(0, -counted.of(piece))
+            back[account_no, piece.on] += max(0, -counted_of(piece, counted))
     for (account_no, on), count in back.items():
         if count:
             _give_back(session, taken, account_no, on, count)

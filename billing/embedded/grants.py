@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import case, select
+from sqlalchemy import case, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -51,6 +51,8 @@ def open_grants(session: Session, account_nos: Sequence[str], policy: GrantPolic
         }
         for account_no in account_nos
     ]
-    # Two looks at the same moment: the unique key lets one of them in.
-    once = insert(TrafficLot).on_conflict_do_nothing(index_elements=["account_no", "kind", "starts_at"])
+    # Two looks at the same moment: the unique index lets one of them in.
+    once = insert(TrafficLot).on_conflict_do_nothing(
+        index_elements=["account_no", "starts_at"], index_where=TrafficLot.kind == text("'grant'")
+    )
     connection.execute(once, rows)

@@ -24,11 +24,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing.embedded import sessions
-from billing.embedded.consumption import Counted, Owner, Taken, consume
+from billing.embedded.consumption import Owner, Taken, consume
 from billing.embedded.counters import Piece, Sample, difference, in_order, walk
 from billing.embedded.records import Report
 from billing.embedded.sessions import Line
 from models.ledger import Account
+from models.package import Counted
 
 
 class Outcome(StrEnum):

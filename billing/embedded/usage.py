@@ -7,11 +7,12 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from billing.embedded.consumption import Counted, DaySum, Owner, add_to_days, consume
+from billing.embedded.consumption import DaySum, Owner, add_to_days, consume
 from billing.embedded.counters import Piece
 from billing.interface import DayUsage
 from models.clock import campus_date
 from models.ledger import Account
+from models.package import Counted
 from models.usage import UsageDay
 
 

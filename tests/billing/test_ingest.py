@@ -20,12 +20,11 @@ from sqlalchemy.exc import IntegrityError
 from billing.embedded import seed
 from billing.embedded.accounting import Accounting
 from billing.embedded.accounts import close_account
-from billing.embedded.consumption import Counted
 from billing.embedded.engine import EmbeddedBilling
 from models.clock import CAMPUS_ZONE
 from models.db import Database
 from models.errors import Unavailable
-from models.package import LotKind, TrafficLot
+from models.package import Counted, LotKind, MonthRule, TrafficLot, TrafficRule
 from models.usage import EndReason, UsageSample
 from tests.billing.fixed_clock import FixedClock
 from tests.billing.network import WRAP, Books, Nas
@@ -205,6 +204,18 @@ def test_pitfall_10_the_direction_that_counts_is_a_policy(
     books.take(nas.interim(300, 10, 20))
     assert books.days() == {TODAY: (10, 20, used)}
     assert books.lots() == {"grant 02-28": used}
+
+
+def test_pitfall_10_without_a_word_the_rule_in_force_says_which_direction(books: Books, nas: Nas) -> None:
+    with books.database.transaction() as session:
+        session.add(
+            TrafficRule(
+                effective_from=NOON, bytes_per_gb=GB, month_rule=MonthRule.SAME_DAY, counted=Counted.UP,
+                ended_is_used_up=True, rest_carries_over=False,
+            )
+        )  # fmt: skip
+    books.take(nas.interim(300, 10, 20))
+    assert books.days() == {TODAY: (10, 20, 10)}
 
 
 def test_pitfall_13_the_grant_of_a_month_opens_with_its_first_traffic(books: Books, nas: Nas) -> None:
