@@ -15,6 +15,7 @@ import click
 from app import demo as demonstration
 from app import doctor as diagnosis
 from app import metrics, setup_file, wiring
+from app.accounting import accounting_group
 from app.broadcasting import broadcast_group
 from app.listing import describe_order, list_orders
 from app.opening import DEFAULT_CONFIG, config_option, open_config
@@ -146,6 +147,7 @@ def doctor(config_path: Path) -> None:
     sys.exit(diagnosis.run(config_path))
 
 
+main.add_command(accounting_group)
 main.add_command(broadcast_group)
 main.add_command(packages_group)
 main.add_command(reconcile_group)

@@ -96,6 +96,7 @@ def every_page(world: World) -> dict[str, str]:
         "orders": "/h5/orders",
         "bind": "/h5/bind?done=1",
         "usage": "/h5/usage",
+        "alerts": "/h5/alerts",
         "notices": "/h5/notices",
         "notice": f"/h5/notices/{notice}",
         "help": "/h5/help",
