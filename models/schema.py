@@ -14,12 +14,14 @@ from sqlalchemy import Connection, text
 
 from models import (
     allocation,
+    counter,
     journal,
     ledger,
     notice,
     order,
     outbox,
     package,
+    payout,
     person,
     refund,
     review,
@@ -32,12 +34,14 @@ from models.db import Database
 # Every module with tables; tests/models/test_schema.py fails when one is missing here.
 TABLE_MODULES = (
     allocation,
+    counter,
     journal,
     ledger,
     notice,
     order,
     outbox,
     package,
+    payout,
     person,
     refund,
     review,
