@@ -16,6 +16,7 @@ from app import demo as demonstration
 from app import doctor as diagnosis
 from app import metrics, setup_file, wiring
 from app.broadcasting import broadcast_group
+from app.counting import counter_group
 from app.listing import describe_order, list_orders
 from app.opening import DEFAULT_CONFIG, config_option, open_config
 from app.reconciling import reconcile_group
@@ -146,6 +147,7 @@ def doctor(config_path: Path) -> None:
 
 
 main.add_command(broadcast_group)
+main.add_command(counter_group)
 main.add_command(reconcile_group)
 main.add_command(refunds_group)
 main.add_command(review_group)

@@ -198,7 +198,7 @@ def mark_returned(
 def settle_line(
     session: Session, line: BankLine, new: BankStatus, *, booking_id: int, actor: str, now: datetime
 ) -> None:
-    """A person decided about a queued line. The only writer of `BankLine.status`. Raises: IllegalTransition."""
+    """A person decided about a line. The only writer of `BankLine.status`. Raises: IllegalTransition."""
     statement = (
         update(BankLine)
         .where(BankLine.id == line.id, BankLine.status == BankStatus.QUEUED)

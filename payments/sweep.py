@@ -9,13 +9,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.order import Credit, CreditStatus, Order, OrderStatus, rows_changed
 from models.outbox import OutboxItem, OutboxStatus
 from models.refund import Refund, RefundStatus
 from payments import outbox
+from payments.confirm import COUNTER
 from payments.services import Services
 
 log = structlog.get_logger()
@@ -93,6 +94,8 @@ def _stuck_credits(session: Session, services: Services) -> list[str]:
 def _stuck_refunds(session: Session, services: Services) -> list[str]:
     query = select(Refund.out_refund_no).where(
         Refund.status.in_(MOVING_REFUND),
+        # The counter owes it: a clerk ends it, no job.
+        or_(Refund.status != RefundStatus.PROCESSING, Refund.origin != COUNTER),
         Refund.changed_at < services.clock() - GRACE,
         ~_driven("refund", Refund.out_refund_no.expression),
     )
