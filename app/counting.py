@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from app.banking import bank_group
 from app.opening import config_option
 from app.till import by_option, fen_of, opened
 from models.counter import ReturnReason, Way
@@ -125,3 +126,6 @@ def show_day(sums: counter.DaySums) -> None:
     click.echo(f"应有现金 {yuan(sums.expected_cash_fen)} 元")
     if sums.counted_cash_fen is not None:
         click.echo(f"实点现金 {yuan(sums.counted_cash_fen)} 元，差额 {yuan(sums.difference_fen)} 元")
+
+
+counter_group.add_command(bank_group)

@@ -34,7 +34,7 @@ from payments.counter_steps import (
 from payments.operators import named
 from payments.services import Services
 
-# A clerk's receipts; numbers of the bank's list begin with a letter of their own.
+# A clerk's receipts are shorter than those of the bank's list, so the two never meet.
 RECEIPT_NO = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{3,27}")
 REFERENCE = re.compile(r"[0-9A-Za-z_-]{4,64}")
 

@@ -75,6 +75,10 @@ class Till:
         }
         return counter.take(self.services, receipt_no=receipt_no, **{**wanted, **changes})
 
+    def day(self, clerk: str = ANNA) -> counter.DaySums:
+        """How the clerk's day stands."""
+        return counter.day(self.services, clerk=clerk)
+
     def work(self) -> None:
         """Do all that is due."""
         worker = Worker(self.services, self.deliveries, wait=lambda _seconds: None)
