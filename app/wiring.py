@@ -33,7 +33,7 @@ from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db import Database
 from models.site import Contact, RechargeRules, Site
-from payments import credit, notify, refund_delivery, sealing, settle, sweep
+from payments import credit, notify, payout_delivery, refund_delivery, sealing, settle, sweep
 from payments.periodic import Job, every
 from payments.services import Services
 from payments.wechatpay import PayConfig, WechatPay
@@ -122,6 +122,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         "settle": settle.deliver,
         "credit": credit.deliver,
         "refund": refund_delivery.deliver,
+        "payout": payout_delivery.deliver,
         "inbox": notify.deliver,
         "message": partial(deliver_message, wechat),
     }

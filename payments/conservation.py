@@ -19,6 +19,7 @@ from models.ledger import Entry, Posting
 from models.order import Credit, CreditStatus, Order, OrderStatus, PaymentFact
 from models.refund import Refund, RefundStatus, ReversalStatus
 from payments.confirm import COUNTER
+from payments.payout_books import check_withdrawals
 
 # The embedded engine's entries: `credit:<credit_no>` and `reversal:v<out_refund_no>`.
 CREDIT_KIND, CREDIT_KEY = "credit", "credit:"
@@ -73,7 +74,7 @@ def check(session: Session, *, embedded: bool = True) -> list[str]:
     """
     _hold_still(session)
     found = [*_check_places(session), *_check_states(session), *_check_allocation(session)]
-    return [*found, *_check_ledger(session)] if embedded else found
+    return [*found, *_check_ledger(session), *check_withdrawals(session)] if embedded else found
 
 
 def _hold_still(session: Session) -> None:

@@ -18,7 +18,9 @@ from models.db import Database
 from models.errors import Refused
 
 # What moves money, or asks whether it was moved.
-BILLING_CALLS = frozenset({"credit", "find_credit", "reverse", "find_reversal"})
+BILLING_CALLS = frozenset(
+    {"credit", "find_credit", "reverse", "find_reversal", "withdraw", "find_withdrawal"}
+)
 
 
 class Crash(BaseException):

@@ -19,13 +19,12 @@ from models.order import Credit, CreditStatus, OrderAction, OrderStatus, Payment
 from models.outbox import OutboxItem, OutboxStatus
 from models.review import ReviewItem, ReviewKind
 from models.statement import Difference, ReconStatus
-from payments import counter, counter_returns, reconcile, reconcile_decide, reconcile_result, reconcile_runs
+from payments import reconcile, reconcile_decide, reconcile_result, reconcile_runs
 from payments.reconcile_result import Action, Kind
 from payments.reconcile_runs import DaySigned, Summary
 from payments.views import OrderView
 from tests.builders import NOON
-from tests.payments.bill_maker import ON, BillWorld, CreditLine, Paid, row_of, write_bill
-from tests.payments.till import Till
+from tests.payments.bill_maker import ON, BillWorld, CreditLine, Paid, row_of
 
 Diff = tuple[str, str, str]
 
@@ -380,22 +379,3 @@ def test_facts_of_a_difference_name_nobody(world: BillWorld) -> None:
         told = str([one.facts for one in session.scalars(select(Difference))])
     assert "oPayer" not in told
     assert "*明" not in told
-
-
-def test_counter_money_stands_in_a_line_of_its_own_and_is_no_difference(
-    sqlite_database: Database, tmp_path: Path
-) -> None:
-    """WeChat's bill has neither the payment nor its refund; billing has the credit."""
-    till = Till(sqlite_database)
-    till.take("A0001", amount_fen=2000)
-    till.take("A0002", amount_fen=1000)
-    till.work()
-    booked = counter.look_up(till.services, "A0002").order
-    assert booked is not None
-    number = till.undo(booked.order_no, 1000)
-    counter_returns.give_back(till.services, return_no=number, clerk="anna", evidence="签收单 17")
-    till.clock.forward(days=1)
-    result = reconcile.run_file(till.services, ON, write_bill(tmp_path / "bill.csv", []))
-    assert result.differences == {}
-    assert result.totals["counter"] == result.totals["promised"] == {"rows": 2, "fen": 3000}
-    assert result.totals["ours"] == {"rows": 0, "fen": 0}
