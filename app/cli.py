@@ -18,6 +18,7 @@ from app import metrics, setup_file, wiring
 from app.broadcasting import broadcast_group
 from app.counting import counter_group
 from app.listing import describe_order, list_orders
+from app.moving_in import import_command
 from app.opening import DEFAULT_CONFIG, config_option, open_config
 from app.paying_out import payouts_group
 from app.reconciling import reconcile_group
@@ -149,6 +150,7 @@ def doctor(config_path: Path) -> None:
 
 main.add_command(broadcast_group)
 main.add_command(counter_group)
+main.add_command(import_command)
 main.add_command(payouts_group)
 main.add_command(reconcile_group)
 main.add_command(refunds_group)
