@@ -14,7 +14,7 @@ from models.counter import Way
 from models.db import Database
 from models.ledger import Account
 from models.package import Package
-from payments import counter, credit, refund_delivery, refunds
+from payments import counter, credit, payout_delivery, refund_delivery, refunds
 from payments.conservation import check
 from payments.counter_steps import Booked
 from payments.outcome import Done, Outcome
@@ -61,6 +61,7 @@ class Till:
         self.deliveries = {
             "credit": credit.deliver,
             "refund": refund_delivery.deliver,
+            "payout": payout_delivery.deliver,
             "message": self._tell,
         }
 
