@@ -100,6 +100,15 @@ class Till:
         self.work()
         return refund.out_refund_no
 
+    def spend(self, account_no: str, amount_fen: int, *, key: str) -> None:
+        """Some of the balance becomes a package, roughly. Raises: BalanceTooLow."""
+        legs = (
+            ledger.Leg(ledger.book_of(account_no), -amount_fen),
+            ledger.Leg("income:packages", amount_fen),
+        )
+        with self.database.transaction() as session:
+            ledger.post(session, key=key, kind=ledger.EXCHANGE, legs=legs, at=self.clock())
+
     def balance_fen(self, account_no: str = LI.account_no) -> int:
         with self.database.reading() as session:
             return session.scalars(select(Account.balance_fen).where(Account.account_no == account_no)).one()
