@@ -64,6 +64,7 @@ def die_at(world: PayoutWorld, index: int) -> bool:
         world.clock.advance(700)
     died = world.points._armed is None
     world.points.arm(None)
+    assert world.waiting() == 0
     return died
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from models.clock import CAMPUS_ZONE
 from models.errors import IllegalTransition, Malformed, Refused, Unavailable, Unknown
 from models.ledger import Posting
 from models.outbox import OutboxItem
-from models.payout import PartStatus, PayoutStatus
+from models.payout import PartStatus, PayoutStatus, move_part
 from models.person import unbind
 from payments import payout_list, payout_plan, payouts, refunds, sweep
 from payments.conservation import check, conservation
@@ -23,6 +24,8 @@ from payments.payout_plan import Back, Formula
 from payments.payouts import NoSuchPayout
 from payments.refunds import SamePerson
 from sandbox.credentials import Credentials
+from tests.builders import NOON
+from tests.crashes.points import Crash
 from tests.models_of_money.world import PEOPLE, make_template
 from tests.payments.payout_world import ACCOUNT, NAME, PayoutWorld
 from tests.payments.refund_world import ANNA, BERT
@@ -264,11 +267,11 @@ def test_a_part_whose_job_is_gone_is_swept_up(world: PayoutWorld) -> None:
 
 
 def test_a_late_worker_does_not_undo_what_its_successor_did(world: PayoutWorld) -> None:
+    """The successor has withdrawn and dies; the late answer "away" must not make the part wait again."""
     world.cash(2000)
     view = world.agreed()
-    part_no = view.parts[0].part_no
-    inner = world.services.billing
-    ours = world.services
+    ours, inner = world.services, world.services.billing
+    seen: list[str] = []
 
     class Slow:
         def __getattr__(self, name: str) -> Any:
@@ -276,16 +279,25 @@ def test_a_late_worker_does_not_undo_what_its_successor_did(world: PayoutWorld) 
 
         def withdraw(self, *_: Any, **__: Any) -> Any:
             world.clock.advance(60)
-            world.services = ours
-            world.work()
+            # Its tenth place is behind the withdrawal.
+            world.points.arm(9)
+            with suppress(Crash):
+                successor.run_once()
+            seen.extend(world.points.passed)
+            world.points.arm(None)
             raise Unavailable("so late")
 
+    successor = world._new_worker()
     world.services = replace(ours, billing=Slow())
     slow = world._new_worker()
     world.services = ours
     slow.run_once()
-    assert world.part(part_no).status == PartStatus.WITHDRAWN
-    assert world.balance_fen() == 0
+    assert seen[-1] == "after withdraw"
+    assert world.states(view) == [PartStatus.SENDING]
+    world.check_books()
+    world.later(1000)
+    assert (world.states(view), world.balance_fen()) == ([PartStatus.WITHDRAWN], 0)
+    assert world.questions() == []
     world.check_books()
 
 
@@ -347,10 +359,17 @@ def test_the_bank_s_results_are_read_once(world: PayoutWorld, tmp_path: Path) ->
 def test_what_is_not_off_the_account_is_on_no_list_and_cannot_be_paid(world: PayoutWorld) -> None:
     world.cash(2000)
     view = world.agreed()
-    assert payout_list.make_list(world.services, actor=BERT) is None
-    for mark in (PartStatus.PAID, PartStatus.WITHDRAWN):
+    part_no = view.parts[0].part_no
+    for state in (PartStatus.WAITING, PartStatus.SENDING):
+        assert world.part(part_no).status == state
+        assert payout_list.make_list(world.services, actor=BERT) is None
         with pytest.raises(IllegalTransition):
-            payout_list._mark(world.services, view.parts[0].part_no, mark, BERT, "x")
+            payout_list.mark_paid(world.services, part_no=part_no, actor=BERT)
+        with pytest.raises(IllegalTransition):
+            payout_list.mark_failed(world.services, part_no=part_no, actor=BERT, reason="x")
+        if state == PartStatus.WAITING:
+            with world.database.transaction() as session:
+                move_part(session, session.merge(world.part(part_no)), PartStatus.SENDING, now=NOON)
     world.work()
     assert world.balance_fen() == 0
 
