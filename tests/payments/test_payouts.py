@@ -11,20 +11,17 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from models.clock import CAMPUS_ZONE
-from models.errors import IllegalTransition, Malformed, Refused, Unavailable, Unknown
+from models.errors import IllegalTransition, Refused, Unavailable, Unknown
 from models.ledger import Posting
 from models.outbox import OutboxItem
-from models.payout import PartStatus, PayoutStatus, move_part
+from models.payout import PartStatus, PayoutStatus
 from models.person import unbind
 from payments import payout_list, payout_plan, payouts, refunds, sweep
 from payments.conservation import check, conservation
 from payments.counter_steps import NameMismatch
 from payments.payout_plan import Back, Formula
-from payments.payouts import NoSuchPayout
 from payments.refunds import SamePerson
 from sandbox.credentials import Credentials
-from tests.builders import NOON
 from tests.crashes.points import Crash
 from tests.models_of_money.world import PEOPLE, make_template
 from tests.payments.payout_world import ACCOUNT, NAME, PayoutWorld
@@ -301,79 +298,6 @@ def test_a_late_worker_does_not_undo_what_its_successor_did(world: PayoutWorld) 
     world.check_books()
 
 
-def test_a_payment_that_the_bank_could_not_make_stands_on_the_next_list(world: PayoutWorld) -> None:
-    world.cash(2000)
-    view = world.agreed()
-    world.work()
-    part_no = view.parts[0].part_no
-    first = payout_list.make_list(world.services, actor=BERT)
-    assert first is not None
-    with pytest.raises(IllegalTransition):
-        payout_list.correct_bank(
-            world.services, part_no=part_no, bank_name="b", bank_account="12345678", actor=BERT
-        )
-    payout_list.mark_failed(world.services, part_no=part_no, actor=BERT, reason="户名不符")
-    payout_list.correct_bank(
-        world.services, part_no=part_no, bank_name="另一银行", bank_account="62220001", actor=BERT
-    )
-    second = payout_list.make_list(world.services, actor=BERT)
-    assert second is not None
-    assert second != first
-    (row,) = payout_list.rows_of(world.services, second)
-    assert (row.bank_name, row.bank_account) == ("另一银行", "62220001")
-    with pytest.raises(NoSuchPayout):
-        payout_list.rows_of(world.services, first)
-    payout_list.mark_paid(world.services, part_no=part_no, actor=BERT)
-    with pytest.raises(IllegalTransition):
-        payout_list.mark_failed(world.services, part_no=part_no, actor=BERT, reason="late")
-    assert world.balance_fen() == 0
-    world.check_books()
-
-
-def test_the_bank_s_results_are_read_once(world: PayoutWorld, tmp_path: Path) -> None:
-    world.cash(2000)
-    view = world.agreed()
-    world.work()
-    part_no = view.parts[0].part_no
-    list_no = payout_list.make_list(world.services, actor=BERT)
-    path = tmp_path / "result.csv"
-
-    def read(*rows: str) -> payout_list.Result:
-        path.write_text("\n".join(["名单号,编号,金额,结果", *rows]), encoding="gb18030")
-        return payout_list.read_result(world.services, path, actor=BERT)
-
-    odd = read(f"{list_no},{part_no},20.00,", f"{list_no},nobody,1,成功", f"L0,{part_no},20.00,成功")
-    assert (odd.paid, len(odd.faults)) == (0, 3)
-    assert world.states(view) == [PartStatus.LISTED]
-    assert read(f"{list_no},{part_no},20.00,失败").failed == 1
-    again = payout_list.make_list(world.services, actor=BERT)
-    old = read(f"{list_no},{part_no},20.00,失败")
-    assert (old.failed, len(old.faults)) == (0, 1)
-    assert read(f"{again},{part_no},20.00,成功").paid == 1
-    assert read(f"{again},{part_no},20.00,成功").known == 1
-    path.write_text("编号\n1\n", encoding="utf-8")
-    with pytest.raises(Malformed):
-        payout_list.read_result(world.services, path, actor=BERT)
-
-
-def test_what_is_not_off_the_account_is_on_no_list_and_cannot_be_paid(world: PayoutWorld) -> None:
-    world.cash(2000)
-    view = world.agreed()
-    part_no = view.parts[0].part_no
-    for state in (PartStatus.WAITING, PartStatus.SENDING):
-        assert world.part(part_no).status == state
-        assert payout_list.make_list(world.services, actor=BERT) is None
-        with pytest.raises(IllegalTransition):
-            payout_list.mark_paid(world.services, part_no=part_no, actor=BERT)
-        with pytest.raises(IllegalTransition):
-            payout_list.mark_failed(world.services, part_no=part_no, actor=BERT, reason="x")
-        if state == PartStatus.WAITING:
-            with world.database.transaction() as session:
-                move_part(session, session.merge(world.part(part_no)), PartStatus.SENDING, now=NOON)
-    world.work()
-    assert world.balance_fen() == 0
-
-
 def test_the_next_request_leaves_out_what_is_on_its_way(world: PayoutWorld) -> None:
     world.cash(2000)
     world.agreed()
@@ -399,12 +323,3 @@ def test_a_refund_that_was_asked_for_is_not_promised_twice(world: PayoutWorld) -
     refunds.request(world.services, order_no=order_no, amount_fen=500, reason="x", actor=ANNA)
     with pytest.raises(Refused):
         world.requested()
-
-
-def test_the_clock_of_the_list_is_the_campus_s(world: PayoutWorld) -> None:
-    world.cash(2000)
-    world.agreed()
-    world.work()
-    list_no = payout_list.make_list(world.services, actor=BERT)
-    assert list_no is not None
-    assert list_no.startswith(f"L{world.clock.now().astimezone(CAMPUS_ZONE):%Y%m%d}-")
