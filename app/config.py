@@ -10,7 +10,7 @@ import os
 import tomllib
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -91,6 +91,7 @@ class PaySection(Section):
     public_key_id: str = ""
     public_key_file: Path | None = None
     platform_cert_files: tuple[Path, ...] = ()
+    foreign_prefixes: tuple[Annotated[str, Field(min_length=2, max_length=32)], ...] = ()
     api_base: str = WECHATPAY_API
 
     @model_validator(mode="after")

@@ -33,8 +33,8 @@ from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db import Database
 from models.site import Contact, RechargeRules, Site
-from payments import credit, notify, refund_delivery, sealing, settle, sweep
-from payments.periodic import Job, every
+from payments import credit, notify, reconcile, refund_delivery, sealing, settle, sweep
+from payments.periodic import Job, daily, every
 from payments.services import Services
 from payments.wechatpay import PayConfig, WechatPay
 from web.identity import Identity, IdentityConfig
@@ -46,6 +46,9 @@ WAKE_KEEP = 16
 # How often the journal is sealed, and stuck work looked for.
 SEAL_S = 5
 SWEEP_S = 60
+# Campus time; yesterday's bill is ready at ten.
+RECONCILE_AT = (10, 10)
+RECONCILE_AGAIN_S = 900
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,11 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
     periodic = {
         "seal": Job(sealing.seal, every(SEAL_S)),
         "sweep": Job(sweep.sweep, every(SWEEP_S)),
+        "reconcile": Job(
+            partial(reconcile.due_job, foreign_prefixes=config.pay.foreign_prefixes),
+            daily(*RECONCILE_AT),
+            again_s=RECONCILE_AGAIN_S,
+        ),
     }
     return House(config, database, store, wechat, web, deliveries, periodic)
 
