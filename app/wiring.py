@@ -143,17 +143,21 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
 def pay_config(config: Config) -> PayConfig:
     """The merchant of the configuration, with its keys read from their files."""
     pay = config.pay
+    old_key = pay.old_api_v3_key.get_secret_value()
+    files = {pay.public_key_id: pay.public_key_file, pay.old_public_key_id: pay.old_public_key_file}
     return PayConfig(
         app_id=config.wechat.app_id,
         mch_id=pay.mch_id,
         api_v3_key=pay.api_v3_key.get_secret_value(),
         merchant_serial=pay.merchant_serial,
         merchant_key_pem=_read(pay.merchant_key_file),
-        public_keys={pay.public_key_id: _read(pay.public_key_file)} if pay.public_key_file else {},
+        # In this order: the first one is what WeChat is asked to sign with.
+        public_keys={key_id: _read(path) for key_id, path in files.items() if path},
         platform_certs=tuple(_read(path) for path in pay.platform_cert_files),
         api_base=pay.api_base,
         notify_url=f"{config.site.base_url}/wechatpay/notify",
         refund_notify_url=f"{config.site.base_url}/wechatpay/refund",
+        old_api_v3_keys=(old_key,) if old_key else (),
     )
 
 
