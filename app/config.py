@@ -148,6 +148,7 @@ class RechargeSection(Section):
     step_fen: int = Field(default=100, ge=1)
     order_ttl_s: int = Field(default=1800, ge=300, le=7200)
     daily_limit_fen: int = Field(default=200_000, ge=1)
+    second_payment: Literal["ask", "credit", "refund"] = "ask"
 
 
 class IdentitySection(Section):

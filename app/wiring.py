@@ -33,7 +33,7 @@ from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db import Database
 from models.site import Contact, RechargeRules, Site
-from payments import credit, notify, reconcile, refund_delivery, sealing, settle, sweep
+from payments import credit, notify, reconcile, refund_delivery, reviews, sealing, settle, sweep
 from payments.periodic import Job, daily, every
 from payments.services import Services
 from payments.wechatpay import PayConfig, WechatPay
@@ -131,6 +131,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
     periodic = {
         "seal": Job(sealing.seal, every(SEAL_S)),
         "sweep": Job(sweep.sweep, every(SWEEP_S)),
+        "second-payments": Job(reviews.by_policy, every(SWEEP_S)),
         "reconcile": Job(
             partial(reconcile.due_job, foreign_prefixes=config.pay.foreign_prefixes),
             daily(*RECONCILE_AT),

@@ -5,6 +5,7 @@ What happens afterwards is `payments.refund_delivery`; what WeChat says, `paymen
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -26,6 +27,16 @@ APART = timedelta(seconds=60)
 LIFE = timedelta(days=365)
 REASON_MAX = 80
 ACTOR_MAX = 64
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for: `out_trade_no` None is the payment that paid the order."""
+
+    order_no: str
+    amount_fen: int
+    reason: str
+    out_trade_no: str | None = None
 
 
 class SamePerson(Refused):
@@ -58,28 +69,35 @@ def request(
     actor, now = _name(actor), services.clock()
     if not reason.strip() or len(reason) > REASON_MAX:
         raise Refused(f"请填写退款原因，不超过 {REASON_MAX} 个字")
+    wanted = Wanted(order_no, amount_fen, reason.strip(), out_trade_no)
     with services.transaction() as session:
-        order = _locked_order(session, order_no)
-        fact = _fact(session, order, out_trade_no)
-        earlier = refunds_of(session, order.id)
-        _check_limits(fact, [r for r in earlier if r.out_trade_no == fact.out_trade_no], amount_fen, now)
-        _check_money(money_of(session, order, fact.out_trade_no), amount_fen)
-        refund = Refund(
-            order_id=order.id,
-            out_refund_no=f"f{order.order_no}{len(earlier) + 1:02d}",
-            out_trade_no=fact.out_trade_no,
-            amount_fen=amount_fen,
-            reason=reason.strip(),
-            origin=OURS,
-            status=RefundStatus.REQUESTED,
-            reversal=ReversalStatus.PENDING,
-            held=False,
-            requested_by=actor,
-            created_at=now,
-            changed_at=now,
-        )
-        session.add(refund)
-        note(session, order, refund, "refund-requested", actor=actor, now=now)
+        return ask_for(session, wanted, actor=actor, now=now)
+
+
+def ask_for(session: Session, wanted: Wanted, *, actor: str, now: datetime) -> Refund:
+    """The step of `request`. Raises: as `request`."""
+    order = _locked_order(session, wanted.order_no)
+    fact = _fact(session, order, wanted.out_trade_no)
+    earlier = refunds_of(session, order.id)
+    same = [refund for refund in earlier if refund.out_trade_no == fact.out_trade_no]
+    _check_limits(fact, same, wanted.amount_fen, now)
+    _check_money(money_of(session, order, fact.out_trade_no), wanted.amount_fen)
+    refund = Refund(
+        order_id=order.id,
+        out_refund_no=f"f{order.order_no}{len(earlier) + 1:02d}",
+        out_trade_no=fact.out_trade_no,
+        amount_fen=wanted.amount_fen,
+        reason=wanted.reason,
+        origin=OURS,
+        status=RefundStatus.REQUESTED,
+        reversal=ReversalStatus.PENDING,
+        held=False,
+        requested_by=actor,
+        created_at=now,
+        changed_at=now,
+    )
+    session.add(refund)
+    note(session, order, refund, "refund-requested", actor=actor, now=now)
     return refund
 
 
@@ -87,15 +105,21 @@ def approve(services: Services, *, out_refund_no: str, actor: str) -> Refund:
     """Let a requested refund happen. Raises: NoSuchRefund, SamePerson, IllegalTransition - not waiting."""
     actor, now = _name(actor), services.clock()
     with services.transaction() as session:
-        order, refund = locked(session, out_refund_no)
-        if _same(actor, refund.requested_by):
-            raise SamePerson
-        if refund.status != RefundStatus.REQUESTED:
-            raise IllegalTransition(f"退款状态为 {refund.status}，不能批准")
-        refund.approved_by = actor
-        move(session, order, refund, RefundStatus.APPROVED, actor=actor, now=now)
-        outbox.put(session, "refund", out_refund_no, {"out_refund_no": out_refund_no}, now=now)
+        refund = agree_to(session, out_refund_no, actor=actor, now=now)
     services.wake()
+    return refund
+
+
+def agree_to(session: Session, out_refund_no: str, *, actor: str, now: datetime) -> Refund:
+    """The step of `approve`. Raises: as `approve`."""
+    order, refund = locked(session, out_refund_no)
+    if _same(actor, refund.requested_by):
+        raise SamePerson
+    if refund.status != RefundStatus.REQUESTED:
+        raise IllegalTransition(f"退款状态为 {refund.status}，不能批准")
+    refund.approved_by = actor
+    move(session, order, refund, RefundStatus.APPROVED, actor=actor, now=now)
+    outbox.put(session, "refund", out_refund_no, {"out_refund_no": out_refund_no}, now=now)
     return refund
 
 
