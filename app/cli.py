@@ -7,11 +7,13 @@ import runpy
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import click
 
+from app import config as configuration
 from app import demo as demonstration
 from app import doctor as diagnosis
 from app import metrics, setup_file, wiring
@@ -45,8 +47,8 @@ def main() -> None:
 @click.option("--threads", default=8, show_default=True, help="Threads in each process.")
 def serve(config_path: Path, bind: str, processes: int, threads: int) -> None:
     """Run the web side: WeChat pushes, payment callbacks, pages."""
-    config = open_config(config_path)
-    Server(config, bind=bind, processes=processes, threads=threads).run()
+    open_config(config_path)
+    Server(partial(configuration.load, config_path), bind=bind, processes=processes, threads=threads).run()
 
 
 @main.command()

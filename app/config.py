@@ -10,7 +10,7 @@ import os
 import tomllib
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -89,17 +89,33 @@ class PaySection(Section):
     api_v3_key: SecretStr
     merchant_serial: str
     merchant_key_file: Path
+    old_api_v3_key: SecretStr = SecretStr("")
     public_key_id: str = ""
     public_key_file: Path | None = None
+    old_public_key_id: str = ""
+    old_public_key_file: Path | None = None
     platform_cert_files: tuple[Path, ...] = ()
+    foreign_prefixes: tuple[Annotated[str, Field(min_length=2, max_length=32)], ...] = ()
     api_base: str = WECHATPAY_API
+
+    @field_validator("public_key_file", "old_public_key_file", mode="before")
+    @classmethod
+    def _no_name_is_no_file(cls, value: object) -> object:
+        return value or None
 
     @model_validator(mode="after")
     def _can_verify(self) -> Self:
+        old_key = self.old_api_v3_key.get_secret_value()
         if len(self.api_v3_key.get_secret_value()) != API_V3_KEY_LENGTH:
             raise ValueError("api_v3_key must have 32 characters")
+        if old_key and len(old_key) != API_V3_KEY_LENGTH:
+            raise ValueError("old_api_v3_key must have 32 characters, or none")
         if bool(self.public_key_id) != (self.public_key_file is not None):
             raise ValueError("public_key_id and public_key_file go together")
+        if bool(self.old_public_key_id) != (self.old_public_key_file is not None):
+            raise ValueError("old_public_key_id and old_public_key_file go together")
+        if self.old_public_key_id and self.old_public_key_id == self.public_key_id:
+            raise ValueError("old_public_key_id is the id of another key than public_key_id")
         if not self.public_key_id and not self.platform_cert_files:
             raise ValueError("set public_key_id and public_key_file, or platform_cert_files")
         return self
@@ -148,6 +164,7 @@ class RechargeSection(Section):
     step_fen: int = Field(default=100, ge=1)
     order_ttl_s: int = Field(default=1800, ge=300, le=7200)
     daily_limit_fen: int = Field(default=200_000, ge=1)
+    second_payment: Literal["ask", "credit", "refund"] = "ask"
 
 
 class IdentitySection(Section):
@@ -229,13 +246,17 @@ def load(path: Path) -> Config:
     """
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     _absolute(data.get("pay", {}), path.parent)
-    _read_secret_files(data, path.parent)
-    return Config(**data)
+    taken = _read_secret_files(data, path.parent)
+    try:
+        return Config(**data)
+    finally:
+        # Whoever loads again (a reload) finds the environment as it was.
+        os.environ.update(taken)
 
 
 def _absolute(pay: dict[str, Any], folder: Path) -> None:
-    for key in ("merchant_key_file", "public_key_file"):
-        if key in pay:
+    for key in ("merchant_key_file", "public_key_file", "old_public_key_file"):
+        if pay.get(key):
             pay[key] = folder / pay[key]
     if "platform_cert_files" in pay:
         pay["platform_cert_files"] = [folder / name for name in pay["platform_cert_files"]]
@@ -247,18 +268,23 @@ SECRETS = (
     ("wechat", "token"),
     ("wechat", "encoding_aes_key"),
     ("pay", "api_v3_key"),
+    ("pay", "old_api_v3_key"),
     ("database", "url"),
     ("billing.embedded", "accounting_secret"),
 )
 
 
-def _read_secret_files(data: dict[str, Any], folder: Path) -> None:
+def _read_secret_files(data: dict[str, Any], folder: Path) -> dict[str, str]:
+    """Put secrets into `data`. Returns: the variables that were taken out of the environment for it."""
+    taken: dict[str, str] = {}
     for section, key in SECRETS:
-        variable = "__".join([*section.split("."), key]).upper()
-        name = os.environ.pop(f"CAMPUSNET_{variable}_FILE", None)
+        variable = f"CAMPUSNET_{'__'.join([*section.split('.'), key]).upper()}_FILE"
         table = data
         for part in section.split("."):
             table = table.setdefault(part, {})
-        name = name or table.pop(f"{key}_file", None)
-        if name:
-            table[key] = (folder / name).read_text(encoding="utf-8").strip()
+        named = table.pop(f"{key}_file", None)
+        if os.environ.get(variable):
+            named = taken[variable] = os.environ.pop(variable)
+        if named:
+            table[key] = (folder / named).read_text(encoding="utf-8").strip()
+    return taken

@@ -20,7 +20,6 @@ from models.money import yuan
 from models.statement import Difference
 from payments import reconcile, reconcile_runs
 from payments.reconcile_runs import Summary
-from payments.services import Services
 
 # A spreadsheet takes a cell that begins like this for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -40,7 +39,10 @@ date_option = click.option("--date", "day", type=day_type, required=True, help="
     help="A trade bill (ALL) that was downloaded by hand.",
 )
 @click.option(
-    "--foreign-prefix", "prefixes", multiple=True, help="How numbers of another, known system begin."
+    "--foreign-prefix",
+    "prefixes",
+    multiple=True,
+    help="How numbers of another, known system begin; more than the configuration names.",
 )
 @click.pass_context
 def reconcile_group(
@@ -53,12 +55,13 @@ def reconcile_group(
     """Compare WeChat's bill, our orders and billing's credits of one day."""
     if context.invoked_subcommand is not None:
         return
-    with _services(config_path) as services:
+    with _house(config_path) as house:
+        services, known = house.web, (*house.config.pay.foreign_prefixes, *prefixes)
         on = day.date() if day else campus_date(services.clock()) - timedelta(days=1)
         if bill is None:
-            result = reconcile.run_daily(services, on, foreign_prefixes=prefixes)
+            result = reconcile.run_daily(services, on, foreign_prefixes=known)
         else:
-            result = reconcile.run_file(services, on, bill, foreign_prefixes=prefixes)
+            result = reconcile.run_file(services, on, bill, foreign_prefixes=known)
         _show(result)
 
 
@@ -68,8 +71,8 @@ def reconcile_group(
 @click.option("--by", "actor", required=True, help="The name of whoever has checked the day.")
 def sign(config_path: Path, day: datetime, actor: str) -> None:
     """Put a name under a finished day; its result is kept as it is from then on."""
-    with _services(config_path) as services:
-        reconcile_runs.sign(services, on=day.date(), actor=actor)
+    with _house(config_path) as house:
+        reconcile_runs.sign(house.web, on=day.date(), actor=actor)
         click.echo(f"{day:%Y-%m-%d}: signed by {actor}")
 
 
@@ -81,7 +84,7 @@ def sign(config_path: Path, day: datetime, actor: str) -> None:
 )
 def report(config_path: Path, day: datetime, target: Path | None) -> None:
     """Show the result of a day, or write its differences as CSV."""
-    with _services(config_path) as services, services.reading() as session:
+    with _house(config_path) as house, house.web.reading() as session:
         result = reconcile_runs.summary_of(session, day.date())
         if result is None:
             raise click.ClickException(f"{day:%Y-%m-%d} was not reconciled yet")
@@ -129,10 +132,10 @@ def _show(result: Summary) -> None:
 
 
 @contextmanager
-def _services(config_path: Path) -> Iterator[Services]:
+def _house(config_path: Path) -> Iterator[wiring.House]:
     house = wiring.build(open_config(config_path))
     try:
-        yield house.web
+        yield house
     except Refused as error:
         raise click.ClickException(f"{error.code}: {error.text}") from None
     except ServiceError as error:

@@ -15,6 +15,7 @@ from models.errors import Refused, ServiceError
 from models.money import yuan
 from models.review import ReviewItem
 from payments import reviews
+from payments.review_actions import ACTIONS
 from payments.services import Services
 
 actor_option = click.option(
@@ -48,7 +49,7 @@ def show(config_path: Path, item_id: int) -> None:
             raise reviews.NoSuchItem
         click.echo(_line(item))
         click.echo(json.dumps(item.facts, ensure_ascii=False, indent=1))
-        for name, action in reviews.ACTIONS.items():
+        for name, action in ACTIONS.items():
             if item.kind in action.kinds:
                 click.echo(f"  {name}{' (two persons)' if action.moves_money else ''}")
 
@@ -67,7 +68,7 @@ def take(config_path: Path, item_id: int, actor: str) -> None:
 @config_option
 @actor_option
 @click.argument("item_id", type=int)
-@click.argument("action", type=click.Choice(sorted(reviews.ACTIONS)))
+@click.argument("action", type=click.Choice(sorted(ACTIONS)))
 @click.option("--evidence", required=True, help="What the decision rests on; somebody will check it.")
 def propose(config_path: Path, item_id: int, action: str, actor: str, evidence: str) -> None:
     """Decide; what moves money then waits for a second person."""

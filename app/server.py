@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from gunicorn.app.base import BaseApplication
 
 from app import wiring
@@ -14,12 +16,19 @@ from app.factory import WebSettings, create_app
 
 GRACE_S = 10
 
+log = structlog.get_logger()
+
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """Each process builds its own connections after the fork; nothing is shared but the socket."""
+    """Each process builds its own connections after the fork; nothing is shared but the socket.
 
-    def __init__(self, config: Config, *, bind: str, processes: int, threads: int) -> None:
-        self._config = config
+    Args:
+        read: gives the configuration; asked again at SIGHUP. Raises: OSError, ValueError.
+    """
+
+    def __init__(self, read: Callable[[], Config], *, bind: str, processes: int, threads: int) -> None:
+        self._read = read
+        self._config = read()
         self._options = {
             "bind": bind,
             "workers": processes,
@@ -43,6 +52,17 @@ class Server(BaseApplication):  # type: ignore[misc]
         for key, value in self._options.items():
             if key in self.cfg.settings:
                 self.cfg.set(key, value)
+
+    def reload(self) -> None:
+        """Take the configuration of now; one that cannot be used is refused, and the service goes on."""
+        try:
+            config = self._read()
+            wiring.build(config).close()
+        except (OSError, ValueError):
+            log.exception("reload_refused")
+        else:
+            self._config = config
+        super().reload()
 
     def load(self) -> Any:
         """Build the application; called in each process."""

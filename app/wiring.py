@@ -37,7 +37,19 @@ from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db import Database
 from models.site import Contact, RechargeRules, Site
-from payments import alerts, credit, notify, payout_delivery, refund_delivery, sealing, settle, swap, sweep
+from payments import (
+    alerts,
+    credit,
+    notify,
+    payout_delivery,
+    reconcile,
+    refund_delivery,
+    reviews,
+    sealing,
+    settle,
+    swap,
+    sweep,
+)
 from payments.periodic import Job, daily, every
 from payments.services import Services
 from payments.wechatpay import PayConfig, WechatPay
@@ -55,6 +67,9 @@ STALE_S = 300
 # How soon somebody hears that the line is fast again, and when money and packages are looked at.
 RESTORED_S = 120
 ALERTS_HOUR = 10
+# Campus time; yesterday's bill is ready at ten.
+RECONCILE_AT = (10, 10)
+RECONCILE_AGAIN_S = 900
 
 
 @dataclass(frozen=True)
@@ -153,6 +168,12 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         "alerts_restored": Job(alerts.watch_restored, every(RESTORED_S)),
         "alerts_balances": Job(alerts.watch_balances, daily(ALERTS_HOUR, 0)),
         "stale_sessions": Job(partial(_sweep_sessions, accounting), every(STALE_S)),
+        "second-payments": Job(reviews.by_policy, every(SWEEP_S)),
+        "reconcile": Job(
+            partial(reconcile.due_job, foreign_prefixes=config.pay.foreign_prefixes),
+            daily(*RECONCILE_AT),
+            again_s=RECONCILE_AGAIN_S,
+        ),
     }
     return House(config, database, store, wechat, web, accounting, deliveries, periodic)
 
@@ -160,17 +181,21 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
 def pay_config(config: Config) -> PayConfig:
     """The merchant of the configuration, with its keys read from their files."""
     pay = config.pay
+    old_key = pay.old_api_v3_key.get_secret_value()
+    files = {pay.public_key_id: pay.public_key_file, pay.old_public_key_id: pay.old_public_key_file}
     return PayConfig(
         app_id=config.wechat.app_id,
         mch_id=pay.mch_id,
         api_v3_key=pay.api_v3_key.get_secret_value(),
         merchant_serial=pay.merchant_serial,
         merchant_key_pem=_read(pay.merchant_key_file),
-        public_keys={pay.public_key_id: _read(pay.public_key_file)} if pay.public_key_file else {},
+        # In this order: the first one is what WeChat is asked to sign with.
+        public_keys={key_id: _read(path) for key_id, path in files.items() if path},
         platform_certs=tuple(_read(path) for path in pay.platform_cert_files),
         api_base=pay.api_base,
         notify_url=f"{config.site.base_url}/wechatpay/notify",
         refund_notify_url=f"{config.site.base_url}/wechatpay/refund",
+        old_api_v3_keys=(old_key,) if old_key else (),
     )
 
 

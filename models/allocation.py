@@ -50,6 +50,12 @@ def record_paid(session: Session, order_id: int, amount_fen: int) -> None:
         )
 
 
+def move_paid(session: Session, from_order_id: int, to_order_id: int, amount_fen: int) -> None:
+    """A payment belongs to another order now. Raises: MoneySpoken - the first order has spent it."""
+    _change(session, from_order_id, paid_fen=-amount_fen)
+    record_paid(session, to_order_id, amount_fen)
+
+
 def hold_credit(session: Session, order_id: int, amount_fen: int) -> None:
     """Speak for `amount_fen` before sending a credit. Raises: MoneySpoken."""
     _change(session, order_id, credit_fen=amount_fen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,11 @@ class Site:
 
 @dataclass(frozen=True)
 class RechargeRules:
-    """Bounds of one recharge, in fen; `order_ttl_s` is how long an order can be paid."""
+    """Bounds of one recharge, in fen; `order_ttl_s` is how long an order can be paid.
+
+    `second_payment` is what becomes of money that came twice for one order: `credit`, `refund`, or
+    `ask` for a person to decide.
+    """
 
     presets_fen: tuple[int, ...]
     min_fen: int
@@ -52,3 +57,4 @@ class RechargeRules:
     step_fen: int
     daily_limit_fen: int
     order_ttl_s: int
+    second_payment: Literal["ask", "credit", "refund"] = "ask"

@@ -64,7 +64,7 @@ def confirm_paid(session: Session, fact: PaidFact, *, cause: str, now: datetime)
     order.transaction_id, order.paid_at = fact.transaction_id, fact.paid_at
     advance(session, order, OrderAction.PAY, cause=cause, now=now)
     _record(session, order, fact, cause, now)
-    _promise_credit(session, order, now)
+    promise_credit(session, order, now)
     return order
 
 
@@ -133,7 +133,8 @@ def _record(session: Session, order: Order, fact: PaidFact, cause: str, now: dat
     )
 
 
-def _promise_credit(session: Session, order: Order, now: datetime) -> None:
+def promise_credit(session: Session, order: Order, now: datetime) -> None:
+    """Give a paid order its one credit, and queue it."""
     session.add(
         Credit(
             order_id=order.id,

@@ -26,10 +26,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Job:
-    """`next_turn(now)` is the first turn after `now`."""
+    """`next_turn(now)` is the first turn after `now`; a run that failed is due again after `again_s`."""
 
     run: Callable[[Services], None]
     next_turn: Callable[[datetime], datetime]
+    again_s: float | None = None
 
 
 def every(seconds: float) -> Callable[[datetime], datetime]:
@@ -86,9 +87,13 @@ def _run(services: Services, name: str, job: Job) -> None:
         job.run(services)
     except Exception as error:
         log.exception("periodic_failed", job=name)
-        with services.transaction() as session:
-            session.execute(
-                update(Periodic)
-                .where(Periodic.name == name)
-                .values(last_error=f"{type(error).__name__}: {error}"[:200])
-            )
+        _note_failure(services, name, job, error)
+
+
+def _note_failure(services: Services, name: str, job: Job, error: Exception) -> None:
+    now = services.clock()
+    with services.transaction() as session:
+        row = session.get_one(Periodic, name, with_for_update=True)
+        row.last_error = f"{type(error).__name__}: {error}"[:200]
+        if job.again_s is not None:
+            row.next_at = min(row.next_at, now + timedelta(seconds=job.again_s))

@@ -178,6 +178,9 @@ def ask(
         now=now,
         order_no=order.order_no,
         out_refund_no=refund.out_refund_no,
+        # What `run-again` gives another life.
+        job="refund",
+        number=refund.out_refund_no,
         # Tells whether the student's account has been charged for it already.
         reversed=refund.reversal == ReversalStatus.DONE,
         reason=reason,

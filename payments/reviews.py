@@ -6,21 +6,25 @@ the closing of the item; doing it again changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from models import allocation, journal
-from models.errors import Conflict, IllegalTransition, Refused
-from models.order import Credit, CreditStatus, Order, credit_of, move_credit, rows_changed
+from models import journal
+from models.errors import Conflict, IllegalTransition, Refused, ServiceError
+from models.order import rows_changed
 from models.review import ReviewItem, ReviewKind, ReviewStatus
-from payments import sweep
+from payments.review_actions import ACTIONS, Action, Decision
 from payments.services import Services
 
 EVIDENCE_MIN = 8
+BATCH = 50
+# Who decides a second payment where the configuration does, and who carries it out.
+POLICY, WORKER = "policy", "worker"
+
+log = structlog.get_logger()
 
 
 class NoSuchItem(Refused):
@@ -52,25 +56,6 @@ class EvidenceNeeded(Refused):
         super().__init__(text)
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What is carried out: the item, the actor, the time's services."""
-
-    services: Services
-    session: Session
-    item: ReviewItem
-    actor: str
-
-
-@dataclass(frozen=True)
-class Action:
-    """Something a person may decide. `moves_money` makes a second person necessary."""
-
-    moves_money: bool
-    kinds: frozenset[ReviewKind]
-    carry_out: Callable[[Decision], None]
-
-
 def list_items(session: Session, *, after_id: int = 0, limit: int = 50) -> list[ReviewItem]:
     """What waits for a person, oldest first (keyset paging)."""
     query = select(ReviewItem).where(ReviewItem.status != ReviewStatus.CLOSED, ReviewItem.id > after_id)
@@ -90,11 +75,14 @@ def take(services: Services, item_id: int, *, actor: str) -> None:
 def propose(services: Services, item_id: int, *, action: str, actor: str, evidence: str) -> bool:
     """Decide. Returns: whether it is carried out already; False waits for a second person.
 
+    The decision that has closed an item changes nothing when it is made again.
     Raises: NoSuchItem, EvidenceNeeded; IllegalTransition - closed, or no such action for this kind.
     """
     if len(evidence.strip()) < EVIDENCE_MIN:
         raise EvidenceNeeded
     with services.transaction() as session:
+        if _closed_so(session, item_id, action):
+            return True
         item = _item(session, item_id)
         chosen = _action(item, action)
         item.owner = item.owner or actor
@@ -121,7 +109,7 @@ def approve(services: Services, item_id: int, *, actor: str) -> None:
             return
         if item.status != ReviewStatus.PROPOSED or item.proposal is None:
             raise IllegalTransition("这个待办还没有处理方案")
-        if item.proposed_by == actor:
+        if str(item.proposed_by).strip().casefold() == actor.strip().casefold():
             raise SecondPersonNeeded
         item.approved_by = actor
         _close(services, session, item, str(item.proposal["action"]), actor)
@@ -147,6 +135,36 @@ def _close(services: Services, session: Session, item: ReviewItem, action: str, 
         raise Conflict(f"review item {item.id} was closed by somebody else")
     _action(item, action).carry_out(Decision(services, session, item, actor))
     _note(services, session, item, "review-closed", actor, action=action, evidence=item.evidence)
+
+
+def by_policy(services: Services) -> None:
+    """Deal with second payments as the site has decided once for all; a periodic job.
+
+    One that cannot be dealt with so stays for a person.
+    """
+    policy = services.rules.second_payment
+    if policy == "ask":
+        return
+    query = select(ReviewItem.id).where(
+        ReviewItem.kind == ReviewKind.SECOND_PAYMENT, ReviewItem.status == ReviewStatus.OPEN
+    )
+    with services.reading() as session:
+        waiting = list(session.scalars(query.order_by(ReviewItem.id).limit(BATCH)))
+    for item_id in waiting:
+        try:
+            with services.transaction() as session:
+                item = _item(session, item_id)
+                item.evidence, item.proposed_by = f"recharge.second_payment = {policy}", POLICY
+                _close(services, session, item, policy, WORKER)
+        except ServiceError as error:
+            log.warning("policy_not_followed", item=item_id, error=type(error).__name__)
+    if waiting:
+        services.wake()
+
+
+def _closed_so(session: Session, item_id: int, action: str) -> bool:
+    item = session.get(ReviewItem, item_id)
+    return item is not None and item.status == ReviewStatus.CLOSED and item.outcome == action
 
 
 def _item(session: Session, item_id: int) -> ReviewItem:
@@ -179,84 +197,3 @@ def _note(
         amount_fen=item.amount_fen,
         **facts,
     )
-
-
-def _credit(decision: Decision) -> tuple[Order, Credit]:
-    order = decision.session.get(Order, decision.item.order_id)
-    credit = None if order is None else credit_of(decision.session, order.id)
-    if order is None or credit is None:
-        raise IllegalTransition("找不到这笔入账")
-    return order, credit
-
-
-def _dismiss(decision: Decision) -> None:
-    """Nothing to do: the evidence says why."""
-    del decision
-
-
-def _send_again(decision: Decision) -> None:
-    """Credit again under the same number: billing was put right, or certainly has not got it."""
-    order, credit = _credit(decision)
-    if credit.status == CreditStatus.CREDITED:
-        return
-    if credit.status == CreditStatus.MANUAL:
-        allocation.release_credit(decision.session, order.id, credit.amount_fen)
-    move_credit(
-        decision.session, credit, CreditStatus.PENDING, now=decision.services.clock(), reason="review"
-    )
-    sweep.promise_again(decision.session, "credit", order.order_no, decision.services)
-
-
-def _arrived(decision: Decision) -> None:
-    """Somebody has seen the credit in billing."""
-    order, credit = _credit(decision)
-    if credit.status == CreditStatus.CREDITED:
-        return
-    move_credit(
-        decision.session, credit, CreditStatus.CREDITED, now=decision.services.clock(), reason="review"
-    )
-    journal.note(
-        decision.session,
-        "credited",
-        order_no=order.order_no,
-        actor=decision.actor,
-        now=decision.services.clock(),
-        credit_no=credit.credit_no,
-        amount_fen=credit.amount_fen,
-        outcome="seen by a person",
-    )
-
-
-def _run_again(decision: Decision) -> None:
-    """Give a job that had been given up another life."""
-    facts = decision.item.facts
-    sweep.promise_again(decision.session, str(facts["job"]), str(facts["number"]), decision.services)
-
-
-ACTIONS: dict[str, Action] = {
-    "dismiss": Action(
-        moves_money=False,
-        kinds=frozenset(
-            {
-                ReviewKind.NOTIFY_MISMATCH,
-                ReviewKind.EXTERNAL_REFUND,
-                ReviewKind.BILL_DIFFERENCE,
-                ReviewKind.JOB_FAILED,
-                ReviewKind.REFUND_ABNORMAL,
-                ReviewKind.REFUND_CLOSED,
-                ReviewKind.REFUND_UNKNOWN,
-                ReviewKind.REVERSAL_REFUSED,
-            }
-        ),
-        carry_out=_dismiss,
-    ),
-    "credit-again": Action(
-        moves_money=True,
-        kinds=frozenset({ReviewKind.CREDIT_REFUSED, ReviewKind.CREDIT_UNKNOWN}),
-        carry_out=_send_again,
-    ),
-    "credit-arrived": Action(
-        moves_money=True, kinds=frozenset({ReviewKind.CREDIT_UNKNOWN}), carry_out=_arrived
-    ),
-    "run-again": Action(moves_money=True, kinds=frozenset({ReviewKind.JOB_FAILED}), carry_out=_run_again),
-}

@@ -124,6 +124,21 @@ def test_a_job_that_fails_has_its_next_turn_all_the_same(world: World) -> None:
         assert "ZeroDivisionError" in (session.scalars(select(Periodic.last_error)).one() or "")
 
 
+def test_a_job_that_fails_may_be_due_again_before_its_next_turn(either: World) -> None:
+    troubles: list[Exception] = [ZeroDivisionError()]
+
+    def fail_once(_services: Services) -> None:
+        if troubles:
+            raise troubles.pop()
+
+    jobs = {"job": periodic.Job(fail_once, periodic.daily(10, 10), again_s=900)}
+    periodic.run_due(either.services, jobs)
+    either.clock.forward(days=1)
+    assert periodic.run_due(either.services, jobs) == 1
+    either.clock.forward(seconds=901)
+    assert [periodic.run_due(either.services, jobs) for _ in range(2)] == [1, 0]
+
+
 def test_a_daily_turn_is_at_campus_time() -> None:
     turn = periodic.daily(10, 10)
     # NOON is 12:00 on campus: today's 10:10 is over.
