@@ -33,7 +33,7 @@ from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db import Database
 from models.site import Contact, RechargeRules, Site
-from payments import credit, notify, refund_delivery, sealing, settle, sweep
+from payments import credit, notify, refund_delivery, sealing, settle, swap, sweep
 from payments.periodic import Job, every
 from payments.services import Services
 from payments.wechatpay import PayConfig, WechatPay
@@ -121,6 +121,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
     deliveries: dict[str, Deliver] = {
         "settle": settle.deliver,
         "credit": credit.deliver,
+        swap.KIND: swap.deliver,
         "refund": refund_delivery.deliver,
         "inbox": notify.deliver,
         "message": partial(deliver_message, wechat),

@@ -14,7 +14,7 @@ from typing import Protocol
 
 
 class CreditOutcome(StrEnum):
-    """Both mean that the money is on the account exactly once."""
+    """Both mean that it was done exactly once; the second, that it was done by an earlier call."""
 
     APPLIED = "APPLIED"
     ALREADY_APPLIED = "ALREADY_APPLIED"
@@ -74,11 +74,21 @@ class Lot:
         return self.total_bytes - self.used_bytes
 
 
+class SlowReason(StrEnum):
+    """Why a line is slow; it is never cut for usage."""
+
+    NO_GRANT = "no_grant"
+    GRANT_USED_UP = "grant_used_up"
+    PACKAGE_USED_UP = "package_used_up"
+    PACKAGE_ENDED = "package_ended"
+
+
 @dataclass(frozen=True)
 class Balance:
     """Money and traffic of one account at `as_of`; for its owner only.
 
-    `lots` are those that run now, in the order in which they are used.
+    `lots` are those that run now, in the order in which they are used. `slow_because` is empty at
+    full speed, and where the back end gives no reasons.
     """
 
     account_no: str
@@ -86,6 +96,7 @@ class Balance:
     balance_fen: int
     lots: tuple[Lot, ...]
     as_of: datetime
+    slow_because: tuple[SlowReason, ...] = ()
 
     @property
     def left_bytes(self) -> int:
@@ -114,6 +125,10 @@ class Offer:
     validity_months: int
     special: bool
     sale_until: datetime | None
+    # None: any number; 0: sold out.
+    stock_left: int | None = None
+    # How many one account may buy; None: any number.
+    limit_each: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,12 +140,71 @@ class DayUsage:
 
 
 @dataclass(frozen=True)
+class ExchangePreview:
+    """What an account would have right after a swap; nothing is reserved by looking."""
+
+    offer: Offer
+    balance_fen: int
+    balance_after_fen: int
+    left_bytes: int
+    left_after_bytes: int
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True)
+class ExchangeReceipt:
+    """A swap that was done; `balance_fen` right after it, None where unknown."""
+
+    key: str
+    account_no: str
+    code: str
+    package_name: str
+    price_fen: int
+    quota_bytes: int
+    starts_at: datetime
+    ends_at: datetime
+    balance_fen: int | None
+    outcome: CreditOutcome
+
+
+@dataclass(frozen=True)
 class ExchangeRecord:
-    """One swap of balance for a package (换购日志)."""
+    """One swap of balance for a package (换购日志); `id` continues the list."""
 
     at: datetime
     package_name: str
     price_fen: int
+    quota_bytes: int
+    ends_at: datetime
+    id: int
+
+
+class StatementKind(StrEnum):
+    """Why money came onto or went off an account."""
+
+    OPENING = "opening"
+    CREDIT = "credit"
+    REVERSAL = "reversal"
+    EXCHANGE = "exchange"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class StatementLine:
+    """One movement of an account's money; `id` continues the list.
+
+    `amount_fen` is positive onto the account. `memo` is what a person reads. `order_no` names the
+    order that a movement comes from, where it comes from one.
+    """
+
+    id: int
+    at: datetime
+    kind: StatementKind
+    amount_fen: int
+    balance_after_fen: int | None
+    memo: str
+    order_no: str | None
 
 
 class BillingBackend(Protocol):
@@ -178,8 +252,37 @@ class BillingBackend(Protocol):
         """Packages on sale now, specials first, then by price."""
         ...
 
-    def exchange_log(self, account_no: str) -> list[ExchangeRecord]:
-        """Swaps of this account, newest first."""
+    def preview_exchange(self, account_no: str, code: str) -> ExchangePreview:
+        """What the account would have after buying the package now; refused as `exchange` would be.
+
+        Raises: as `exchange`, but for PriceChanged; Unavailable.
+        """
+        ...
+
+    def exchange(self, account_no: str, code: str, *, key: str, price_fen: int) -> ExchangeReceipt:
+        """Buy a package from the balance at the price the person agreed to, once per `key`.
+
+        A known key returns ALREADY_APPLIED when account, package and price agree, else raises Refused.
+        Raises: NoSuchAccount, PackageNotOffered, PriceChanged, NotForYou, PackageStillRunning,
+            PackageLimitReached, SoldOut, BalanceTooLow and other Refused - certainly not done;
+            Unknown - ask `find_exchange`.
+        """
+        ...
+
+    def find_exchange(self, key: str) -> ExchangeReceipt | None:
+        """The swap with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
+        ...
+
+    def exchange_log(
+        self, account_no: str, *, before: int | None = None, limit: int = 20
+    ) -> list[ExchangeRecord]:
+        """Swaps of this account, newest first; `before` continues after the last `id` seen."""
+        ...
+
+    def statement(
+        self, account_no: str, *, before: int | None = None, limit: int = 20
+    ) -> list[StatementLine]:
+        """Movements of this account's money, newest first; `before` continues after the last `id` seen."""
         ...
 
     def usage(self, account_no: str, *, days: int = 31) -> list[DayUsage]:

@@ -7,6 +7,13 @@
         AmountInvalid    not a number, or finer than one fen
         AmountOutOfRange below, above or beside the step
         LimitReached     daily limit, rate limit
+          PackageLimitReached  this person has bought as many of a special as one may
+        BalanceTooLow    the account holds less than would be taken from it
+        PackageNotOffered    no such package, or it is not on sale now
+        PackageStillRunning  one package at a time, and the last one is not used up
+        PriceChanged     the package costs something else by now
+        SoldOut          a special whose stock is gone
+        NotForYou        a special for another group or department
         NoSuchOrder      no such order for this person
         IllegalTransition the order cannot do this in its state
         OutsideCampus    the page needs the campus network
@@ -81,6 +88,67 @@ class LimitReached(Refused):
 
     status = 429
     code = "E-LIMIT"
+
+
+class PackageLimitReached(LimitReached):
+    """This person has bought as many of a special as one may."""
+
+    status = 409
+    code = "E-PKG-LIMIT"
+
+
+class BalanceTooLow(Refused):
+    """The account holds less than would be taken from it."""
+
+    status = 409
+    code = "E-BALANCE"
+
+    def __init__(self, text: str = "账户余额不足") -> None:
+        super().__init__(text)
+
+
+class PackageNotOffered(Refused):
+    """No such package, or it is not on sale now."""
+
+    status = 404
+    code = "E-PKG-OFF"
+
+    def __init__(self, text: str = "该套餐不在售，请返回重新选择") -> None:
+        super().__init__(text)
+
+
+class PackageStillRunning(Refused):
+    """One package at a time; `text` says what is left of the last one and until when."""
+
+    status = 409
+    code = "E-PKG-RUNS"
+
+
+class PriceChanged(Refused):
+    """The package costs something else than what the person agreed to."""
+
+    status = 409
+    code = "E-PKG-PRICE"
+
+
+class SoldOut(Refused):
+    """The stock of a special is gone."""
+
+    status = 409
+    code = "E-PKG-SOLD"
+
+    def __init__(self, text: str = "该特惠套餐已售完") -> None:
+        super().__init__(text)
+
+
+class NotForYou(Refused):
+    """A special for another user group or department."""
+
+    status = 403
+    code = "E-PKG-WHO"
+
+    def __init__(self, text: str = "该特惠套餐不面向您所在的用户类别或部门") -> None:
+        super().__init__(text)
 
 
 class NoSuchOrder(Refused):

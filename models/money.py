@@ -25,6 +25,14 @@ def gigabytes(count: int) -> str:
     return f"{tenths // 10}.{tenths % 10}"
 
 
+def traffic(count: int) -> str:
+    """Bytes with their unit, never a rest shown as nothing: 3.2 GB, 45 MB, 不足 1 MB."""
+    if count * 10 >= BYTES_PER_GB:
+        return f"{gigabytes(count)} GB"
+    megabytes = count * 1000 // BYTES_PER_GB
+    return f"{megabytes} MB" if megabytes else "不足 1 MB"
+
+
 def mask_name(name: str) -> str:
     """A name as a stranger may see it: at most its last two characters, never the first; 李小明 -> *小明."""
     return f"*{name[1:][-2:]}" if len(name) > 1 else "*"

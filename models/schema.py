@@ -25,6 +25,7 @@ from models import (
     review,
     schedule,
     statement,
+    swap,
 )
 from models.base import Base
 from models.db import Database
@@ -43,6 +44,7 @@ TABLE_MODULES = (
     review,
     schedule,
     statement,
+    swap,
 )
 METADATA = Base.metadata
 

@@ -14,7 +14,7 @@ from models.errors import NoSuchOrder, Refused, Unavailable, Unknown
 from models.order import Credit, CreditStatus, Order, move_credit
 from models.person import bound_account
 from models.review import ReviewKind, ask_person
-from payments import outbox
+from payments import outbox, swap
 from payments.outcome import Done, Outcome, Park
 from payments.services import Services
 from payments.wording import credited_text
@@ -100,6 +100,7 @@ def _finish(services: Services, order_no: str, receipt: CreditReceipt) -> None:
         outbox.put(
             session, "message", f"credited:{order_no}", {"openid": order.payer_openid, "text": text}, now=now
         )
+        swap.promise(services, session, order)
     services.wake()
 
 

@@ -28,3 +28,8 @@ def out_trade_no(order_no: str, seq: int) -> str:
 def credit_no(order_no: str) -> str:
     """The key under which billing is asked to credit this order, ever."""
     return f"c{order_no}"
+
+
+def swap_no(order_no: str) -> str:
+    """The key under which billing is asked to swap this order's package, ever."""
+    return f"x{order_no}"

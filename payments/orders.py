@@ -6,12 +6,14 @@ reaches billing `payments.credit`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from billing.interface import AccountName, Offer
 from models.clock import CAMPUS_ZONE
 from models.errors import Conflict, IllegalTransition, LimitReached, NoSuchOrder
 from models.money import yuan_short
@@ -29,7 +31,8 @@ from models.order import (
     orders_of,
 )
 from models.site import RechargeRules
-from payments import numbers, outbox, settle
+from models.swap import SwapIntent, swaps_of
+from payments import numbers, outbox, settle, swap
 from payments.amount import check_amount
 from payments.services import Services
 from payments.views import OrderView, view_of
@@ -42,23 +45,45 @@ PREPAY_LIFE = timedelta(minutes=110)
 DESCRIPTION = "校园网网费充值"
 
 
-def start_recharge(services: Services, *, openid: str, account_no: str, amount_fen: int) -> OrderView:
-    """Commit an order, or find the open one of the same person, account and amount.
+@dataclass(frozen=True)
+class Wanted:
+    """What a person asks for, before it is an order."""
 
-    Raises: AmountOutOfRange, NoSuchAccount, LimitReached; Unavailable - billing cannot be asked now.
+    openid: str
+    account: AccountName
+    amount_fen: int
+    offer: Offer | None
+
+    @property
+    def open_key(self) -> str:
+        """The same wish finds the same open order; at another price it is another wish."""
+        key = f"{self.openid}|{self.account.account_no}|{self.amount_fen}"
+        return key if self.offer is None else f"{key}|{self.offer.code}|{self.offer.price_fen}"
+
+
+def start_recharge(
+    services: Services, *, openid: str, account_no: str, amount_fen: int, then_package: str | None = None
+) -> OrderView:
+    """Commit an order, or find the open one of the same person, account, amount and package.
+
+    Args:
+        then_package: code of a package to swap for, at today's price, as soon as the money has arrived.
+    Raises: AmountOutOfRange, NoSuchAccount, LimitReached, PackageNotOffered, SoldOut;
+        Unavailable - billing cannot be asked now.
     """
     check_amount(amount_fen, services.rules)
     account = services.billing.find_account(account_no)
+    offer = None if then_package is None else swap.find_wished(services, then_package)
+    wanted = Wanted(openid, account, amount_fen, offer)
     now = services.clock()
-    open_key = f"{openid}|{account.account_no}|{amount_fen}"
     for _ in range(3):
         try:
             with services.transaction() as session:
-                order = _reusable(session, open_key, now)
+                order = _reusable(session, wanted.open_key, now)
                 if order is None:
                     _check_daily_limit(session, openid, amount_fen, services.rules, now)
-                    order = _new_order(session, services.rules, open_key, account.masked_name, now)
-                return view_of(order, None)
+                    order = _new_order(session, services.rules, wanted, now)
+                return view_of(order, None, session.get(SwapIntent, order.id))
         except IntegrityError:
             # A second tab was faster: its order is the open one now.
             continue
@@ -90,7 +115,7 @@ def look(services: Services, *, order_no: str, openid: str) -> OrderView:
     """The payer's order. Raises: NoSuchOrder."""
     with services.reading() as session:
         order = _own(session, order_no, openid)
-        return view_of(order, credit_of(session, order.id))
+        return view_of(order, credit_of(session, order.id), session.get(SwapIntent, order.id))
 
 
 def history(
@@ -99,8 +124,9 @@ def history(
     """The payer's orders, newest first; `before_id` continues after the last `OrderView.id` seen."""
     with services.reading() as session:
         found = orders_of(session, openid, limit=limit, before_id=before_id)
-        credited = credits_of(session, [order.id for order in found])
-        return [view_of(order, credited.get(order.id)) for order in found]
+        ids = [order.id for order in found]
+        credited, swaps = credits_of(session, ids), swaps_of(session, ids)
+        return [view_of(order, credited.get(order.id), swaps.get(order.id)) for order in found]
 
 
 def check_now(services: Services, *, order_no: str, openid: str) -> OrderView:
@@ -165,18 +191,15 @@ def _check_daily_limit(
         raise LimitReached(f"今日累计充值不能超过 {yuan_short(rules.daily_limit_fen)} 元")
 
 
-def _new_order(
-    session: Session, rules: RechargeRules, open_key: str, masked_name: str, now: datetime
-) -> Order:
-    openid, account_no, amount = open_key.split("|")
+def _new_order(session: Session, rules: RechargeRules, wanted: Wanted, now: datetime) -> Order:
     order = Order(
         order_no=numbers.new_order_no(now),
-        open_key=open_key,
+        open_key=wanted.open_key,
         source="wechat",
-        payer_openid=openid,
-        account_no=account_no,
-        masked_name=masked_name,
-        amount_fen=int(amount),
+        payer_openid=wanted.openid,
+        account_no=wanted.account.account_no,
+        masked_name=wanted.account.masked_name,
+        amount_fen=wanted.amount_fen,
         status=OrderStatus.CREATED,
         late=False,
         created_at=now,
@@ -194,6 +217,15 @@ def _new_order(
             order_id=order.id, status=OrderStatus.CREATED, action=OrderAction.CREATE, cause="payer", at=now
         )
     )
+    if wanted.offer is not None:
+        swap.check_payer(
+            session,
+            openid=wanted.openid,
+            account_no=order.account_no,
+            amount_fen=order.amount_fen,
+            offer=wanted.offer,
+        )
+        swap.wish(session, order, wanted.offer)
     outbox.put(
         session, "settle", order.order_no, {"order_no": order.order_no}, now=now, due_at=order.expires_at
     )

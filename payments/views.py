@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from models.order import Credit, CreditStatus, Order, OrderStatus
+from models.swap import SwapIntent, SwapStatus
 
 
 class Step(StrEnum):
@@ -34,7 +35,10 @@ STEPS_DONE = {Step.UNPAID: 1, Step.CREDITING: 2, Step.ATTENTION: 2, Step.CREDITE
 
 @dataclass(frozen=True)
 class OrderView:
-    """Amounts in fen, times aware UTC. `balance_after_fen` only where billing reported one."""
+    """Amounts in fen, times aware UTC. `balance_after_fen` only where billing reported one.
+
+    `then_package` is the name of the package that the money is to be swapped for, `swap` how far that is.
+    """
 
     id: int
     order_no: str
@@ -50,6 +54,8 @@ class OrderView:
     balance_after_fen: int | None
     transaction_id: str | None
     late: bool
+    then_package: str | None = None
+    swap: SwapStatus | None = None
 
     @property
     def title(self) -> str:
@@ -64,11 +70,13 @@ class OrderView:
     @property
     def settled(self) -> bool:
         """Whether nothing more will happen by itself: a page may stop asking."""
-        return self.step in (Step.CREDITED, Step.CLOSED)
+        return self.step is Step.CLOSED or (
+            self.step is Step.CREDITED and self.swap is not SwapStatus.WAITING
+        )
 
 
-def view_of(order: Order, credit: Credit | None) -> OrderView:
-    """Order and credit as one value."""
+def view_of(order: Order, credit: Credit | None, swap: SwapIntent | None = None) -> OrderView:
+    """Order, credit and swap as one value."""
     credited = credit is not None and credit.status == CreditStatus.CREDITED
     return OrderView(
         id=order.id,
@@ -85,6 +93,8 @@ def view_of(order: Order, credit: Credit | None) -> OrderView:
         balance_after_fen=credit.balance_after_fen if credit is not None and credited else None,
         transaction_id=order.transaction_id,
         late=order.late,
+        then_package=swap.package_name if swap else None,
+        swap=SwapStatus(swap.status) if swap else None,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from models.money import yuan
+from billing.interface import ExchangeReceipt
+from models.clock import CAMPUS_ZONE
+from models.money import traffic, yuan
 from models.order import Order
 
 
@@ -15,5 +17,34 @@ def credited_text(order: Order, balance_fen: int | None) -> str:
     ]
     if balance_fen is not None:
         lines.append(f"余额：{yuan(balance_fen)} 元")
+    lines.append(f"订单号：{order.order_no}")
+    return "\n".join(lines)
+
+
+def swapped_text(order: Order, receipt: ExchangeReceipt, *, own: bool) -> str:
+    """The message after a recharge with a swap; the balance only for the account's `own`er."""
+    ends = receipt.ends_at.astimezone(CAMPUS_ZONE)
+    lines = [
+        "换购成功",
+        f"账号：{order.account_no}（{order.masked_name}）",
+        f"套餐：{receipt.package_name}（{traffic(receipt.quota_bytes)}）",
+        f"有效期至：{ends.month}月{ends.day}日 {ends:%H:%M}",
+    ]
+    if own and receipt.balance_fen is not None:
+        lines.append(f"余额：{yuan(receipt.balance_fen)} 元")
+    lines.append(f"订单号：{order.order_no}")
+    return "\n".join(lines)
+
+
+def swap_refused_text(order: Order, package_name: str, reason: str | None) -> str:
+    """The message when the money arrived and the swap did not happen; `reason` only for the owner."""
+    lines = [
+        "充值已到账，套餐未能换购",
+        f"账号：{order.account_no}（{order.masked_name}）",
+        f"套餐：{package_name}",
+    ]
+    if reason is not None:
+        lines.append(f"原因：{reason}")
+    lines.append(f"充值的 {yuan(order.amount_fen)} 元已留在账户余额中，可在自助服务系统中重新换购。")
     lines.append(f"订单号：{order.order_no}")
     return "\n".join(lines)

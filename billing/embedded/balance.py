@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, select
 
-from billing.embedded.quota import in_order_of_use
+from billing.embedded.quota import in_order_of_use, slow_reasons
 from billing.interface import Balance, Lot
+from models.clock import month_start
 from models.db import Database
 from models.ledger import Account
 from models.money import mask_name
@@ -42,8 +43,11 @@ _ACCOUNT_WITH_LOTS = Prepared(
         TrafficLot,
         and_(
             TrafficLot.account_no == Account.account_no,
-            TrafficLot.ends_at > bindparam("now"),
+            # What ended this month says why the line is slow now.
+            TrafficLot.ends_at > bindparam("month"),
             TrafficLot.starts_at <= bindparam("now"),
+            # Closed: used up or ended, and followed by another package.
+            TrafficLot.closed_at.is_(None),
         ),
     )
     .outerjoin(Package, Package.code == TrafficLot.package_code)
@@ -63,17 +67,19 @@ class Found:
 
 def read_balance(database: Database, account_no: str, now: datetime) -> Found | None:
     """The account's money and the lots that run at `now`, None when there is no such account."""
-    rows = database.look(_ACCOUNT_WITH_LOTS, account_no=account_no, now=now)
+    rows = database.look(_ACCOUNT_WITH_LOTS, account_no=account_no, now=now, month=month_start(now))
     if not rows:
         return None
     name, kind, active, balance_fen = rows[0][:4]
-    lots = [_lot(row[4:]) for row in rows if row[4] is not None]
+    known = [_lot(row[4:]) for row in rows if row[4] is not None]
+    lots = [lot for lot in known if lot.ends_at > now]
     balance = Balance(
         account_no=account_no,
         masked_name=mask_name(name),
         balance_fen=balance_fen,
         lots=in_order_of_use(lots),
         as_of=now,
+        slow_because=slow_reasons(known, now),
     )
     # A closed account gets no new traffic.
     missing = active and not any(lot.kind == LotKind.GRANT for lot in lots)

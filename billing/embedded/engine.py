@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError
 
-from billing.embedded import accounts, grants, ledger
+from billing.embedded import accounts, exchange, grants, ledger, statement
 from billing.embedded.balance import Found, read_balance
 from billing.embedded.catalogue import offers
 from billing.embedded.faults import changing, looking
@@ -21,27 +21,20 @@ from billing.interface import (
     CreditOutcome,
     CreditReceipt,
     DayUsage,
+    ExchangePreview,
+    ExchangeReceipt,
     ExchangeRecord,
     Offer,
+    StatementLine,
 )
 from models.clock import Clock, campus_date
 from models.db import Database
-from models.errors import AmountInvalid, NoSuchAccount, Refused
+from models.errors import AmountInvalid, NoSuchAccount
 from models.money import mask_name
 
 # Far beyond any recharge; keeps sums within 64 bits.
 MAX_CREDIT_FEN = 10**11
 MAX_KEY_LENGTH = 64
-
-
-class KeyUsedOtherwise(Refused):
-    """This key has credited or reversed something else before."""
-
-    status = 409
-    code = "E-KEY"
-
-    def __init__(self, text: str = "该笔入账编号已用于另一笔充值") -> None:
-        super().__init__(text)
 
 
 class EmbeddedBilling:
@@ -56,7 +49,7 @@ class EmbeddedBilling:
         return Capabilities(
             find_credit=True,
             reverse=True,
-            exchange=False,
+            exchange=True,
             usage=True,
             sessions=False,
             kick=False,
@@ -131,13 +124,57 @@ class EmbeddedBilling:
         with looking(), self._database.reading() as session:
             return offers(session, self._clock())
 
-    def exchange_log(self, account_no: str) -> list[ExchangeRecord]:
+    def preview_exchange(self, account_no: str, code: str) -> ExchangePreview:
+        """What the account would have after buying now. Raises: as `exchange`; Unavailable."""
+        balance = self.balance(account_no)
+        with looking(), self._database.reading() as session:
+            deal = exchange.agree(session, account_no, code, balance.as_of, lock=False)
+        return ExchangePreview(
+            offer=deal.offer,
+            balance_fen=deal.balance_fen,
+            balance_after_fen=deal.balance_fen - deal.offer.price_fen,
+            left_bytes=balance.left_bytes,
+            left_after_bytes=balance.left_bytes + deal.offer.quota_bytes + deal.carried_bytes,
+            starts_at=balance.as_of,
+            ends_at=deal.ends_at,
+        )
+
+    def exchange(self, account_no: str, code: str, *, key: str, price_fen: int) -> ExchangeReceipt:
+        """Buy a package from the balance, once per key, whoever calls how often at the same time.
+
+        Raises: Refused in its kinds (see the interface) - certainly not done; Unknown - ask.
+        """
+        _check_key(key)
+        now = self._clock()
+        with changing():
+            try:
+                with self._database.transaction() as session:
+                    return exchange.buy(session, account_no, code, key=key, price_fen=price_fen, now=now)
+            except IntegrityError:
+                # Another account committed the same key between our look and our insert.
+                known = self._known_exchange(key)
+                if known is None:
+                    raise
+        return exchange.same(known, account_no, code, price_fen)
+
+    def find_exchange(self, key: str) -> ExchangeReceipt | None:
+        """The swap with this key, None when there certainly is none. Raises: Unavailable."""
+        with looking():
+            return self._known_exchange(key)
+
+    def exchange_log(
+        self, account_no: str, *, before: int | None = None, limit: int = 20
+    ) -> list[ExchangeRecord]:
         """Swaps of this account, newest first. Raises: Unavailable."""
         with looking(), self._database.reading() as session:
-            swaps = ledger.history(session, account_no, ledger.EXCHANGE)
-        return [
-            ExchangeRecord(at=at, package_name=memo, price_fen=-amount_fen) for at, memo, amount_fen in swaps
-        ]
+            return exchange.log(session, account_no, before=before, limit=limit)
+
+    def statement(
+        self, account_no: str, *, before: int | None = None, limit: int = 20
+    ) -> list[StatementLine]:
+        """Movements of this account's money, newest first. Raises: Unavailable."""
+        with looking(), self._database.reading() as session:
+            return statement.lines(session, account_no, before=before, limit=limit)
 
     def usage(self, account_no: str, *, days: int = 31) -> list[DayUsage]:
         """Traffic per campus day, oldest first. Raises: Unavailable."""
@@ -186,6 +223,10 @@ class EmbeddedBilling:
             )
         return CreditReceipt(key, account_no, amount_fen, CreditOutcome.APPLIED, balance_fen, now)
 
+    def _known_exchange(self, key: str) -> ExchangeReceipt | None:
+        with self._database.reading() as session:
+            return exchange.find(session, key)
+
     def _known_reversal(self, key: str) -> Reversal | None:
         with self._database.reading() as session:
             return find_reversal(session, key)
@@ -205,6 +246,10 @@ class EmbeddedBilling:
 def _check(amount_fen: int, key: str) -> None:
     if not 0 < amount_fen <= MAX_CREDIT_FEN:
         raise AmountInvalid("金额无效")
+    _check_key(key)
+
+
+def _check_key(key: str) -> None:
     if not 0 < len(key) <= MAX_KEY_LENGTH:
         raise ValueError(f"a key has 1 to {MAX_KEY_LENGTH} characters")
 
@@ -217,11 +262,11 @@ def _receipt(key: str, known: ledger.CreditEntry) -> CreditReceipt:
 
 def _same_credit(known: CreditReceipt, account_no: str, amount_fen: int) -> CreditReceipt:
     if (known.account_no, known.amount_fen) != (account_no, amount_fen):
-        raise KeyUsedOtherwise
+        raise ledger.KeyUsedOtherwise
     return known
 
 
 def _same_reversal(known: Reversal, account_no: str, amount_fen: int, credit_key: str) -> CreditReceipt:
     if known.credit_key != credit_key:
-        raise KeyUsedOtherwise
+        raise ledger.KeyUsedOtherwise
     return _same_credit(_receipt(known.key, known.entry), account_no, amount_fen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import case, select
+from sqlalchemy import case, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -41,5 +41,9 @@ def open_grant(session: Session, account_no: str, policy: GrantPolicy, now: date
         starts_at=month_start(now),
         ends_at=next_month_start(now),
     )
-    # Two looks at the same moment: the unique key lets one of them in.
-    session.execute(lot.on_conflict_do_nothing(index_elements=["account_no", "kind", "starts_at"]))
+    # Two looks at the same moment: the unique index lets one of them in.
+    session.execute(
+        lot.on_conflict_do_nothing(
+            index_elements=["account_no", "starts_at"], index_where=TrafficLot.kind == text("'grant'")
+        )
+    )

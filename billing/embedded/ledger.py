@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, cast, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from models.errors import NoSuchAccount, Refused
+from models.errors import BalanceTooLow, NoSuchAccount, Refused
 from models.ledger import Account, Entry, Posting
 
 CLEARING = "clearing:payments"
@@ -19,13 +19,13 @@ EXCHANGE = "exchange"
 _ACCOUNT = "account:"
 
 
-class BalanceTooLow(Refused):
-    """The account holds less than would be taken from it."""
+class KeyUsedOtherwise(Refused):
+    """This key has credited, reversed or bought something else before."""
 
     status = 409
-    code = "E-BALANCE"
+    code = "E-KEY"
 
-    def __init__(self, text: str = "账户余额不足") -> None:
+    def __init__(self, text: str = "该笔业务编号已用于另一笔业务") -> None:
         super().__init__(text)
 
 
@@ -112,20 +112,21 @@ def find_entry(session: Session, entry_key: str) -> CreditEntry | None:
     return CreditEntry(
         account_no=book.removeprefix(_ACCOUNT),
         amount_fen=amount_fen,
-        balance_fen=_sum_until(session, book, posting_id),
+        balance_fen=sum_until(session, book, posting_id),
         at=at,
     )
 
 
-def history(session: Session, account_no: str, kind: str) -> list[tuple[datetime, str, int]]:
-    """Entries of one kind on an account, newest first: when, memo, fen onto (+) or off (-)."""
-    query = (
-        select(Entry.at, Entry.memo, Posting.amount_fen)
-        .join(Posting, Posting.entry_id == Entry.id)
-        .where(Posting.book == book_of(account_no), Entry.kind == kind)
-        .order_by(Posting.id.desc())
-    )
-    return [(at, memo, amount_fen) for at, memo, amount_fen in session.execute(query)]
+def sum_until(session: Session, book: str, posting_id: int) -> int:
+    """What a book held right after this posting."""
+    total = cast(func.sum(Posting.amount_fen), BigInteger)
+    return session.execute(select(total).where(Posting.book == book, Posting.id <= posting_id)).scalar_one()
+
+
+def book_sum(session: Session, book: str) -> int:
+    """What a book holds now."""
+    total = func.coalesce(cast(func.sum(Posting.amount_fen), BigInteger), 0)
+    return session.execute(select(total).where(Posting.book == book)).scalar_one()
 
 
 def wrong_balances(session: Session, *, limit: int = 100) -> list[str]:
@@ -157,8 +158,3 @@ def _move(session: Session, account_no: str, change_fen: int) -> int:
         known = session.scalar(select(Account.account_no).where(Account.account_no == account_no))
         raise NoSuchAccount if known is None else BalanceTooLow
     return balance_fen
-
-
-def _sum_until(session: Session, book: str, posting_id: int) -> int:
-    total = cast(func.sum(Posting.amount_fen), BigInteger)
-    return session.execute(select(total).where(Posting.book == book, Posting.id <= posting_id)).scalar_one()

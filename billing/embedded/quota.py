@@ -6,21 +6,13 @@ from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
-from billing.interface import Lot
+from billing.interface import Lot, SlowReason
 from models.clock import CAMPUS_ZONE, next_month_start
 from models.money import BYTES_PER_GB
-from models.package import LotKind
+from models.package import LotKind, MonthRule
 
 _MONTHS_PER_YEAR = 12
-
-
-class MonthRule(StrEnum):
-    """What "one month" of a package means; docs/policy.md says which is the default and why."""
-
-    SAME_DAY = "same_day"
-    CALENDAR = "calendar"
 
 
 @dataclass(frozen=True)
@@ -50,6 +42,24 @@ def spread(left_bytes: Sequence[int], used_bytes: int) -> Spread:
         taken.append(part)
         rest -= part
     return Spread(tuple(taken), rest)
+
+
+def slow_reasons(lots: Sequence[Lot], at: datetime) -> tuple[SlowReason, ...]:
+    """Why the line is slow at `at`, empty at full speed.
+
+    Args:
+        lots: those that run, and bought ones that ended lately; no two bought ones at the same time.
+    """
+    running = [lot for lot in lots if lot.starts_at <= at < lot.ends_at]
+    if any(lot.left_bytes > 0 for lot in running):
+        return ()
+    granted = any(lot.kind == LotKind.GRANT for lot in running)
+    reasons = [SlowReason.GRANT_USED_UP if granted else SlowReason.NO_GRANT]
+    bought = [lot for lot in lots if lot.kind != LotKind.GRANT]
+    if bought:
+        last = max(bought, key=lambda lot: lot.starts_at)
+        reasons.append(SlowReason.PACKAGE_ENDED if last.left_bytes else SlowReason.PACKAGE_USED_UP)
+    return tuple(reasons)
 
 
 def validity_end(starts_at: datetime, months: int, rule: MonthRule = MonthRule.SAME_DAY) -> datetime:

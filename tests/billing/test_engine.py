@@ -10,7 +10,7 @@ from sqlalchemy import event, func, select, text
 
 from billing.embedded import accounts, ledger, usage
 from billing.embedded.engine import EmbeddedBilling
-from billing.embedded.ledger import CreditEntry, Leg, book_of
+from billing.embedded.ledger import CreditEntry
 from billing.embedded.seed import seed_grant_policy
 from billing.interface import CreditOutcome, DayUsage
 from models.db import Database
@@ -115,24 +115,6 @@ def test_traffic_comes_off_the_grant_then_off_the_package_then_runs_slow(
         assert usage.record_usage(session, "A1", 9 * GB, clock()) == 4 * GB
     assert billing.balance("A1").throttled
     assert billing.usage("A1") == [DayUsage(date(2026, 3, 10), 42 * GB)]
-
-
-def test_swaps_are_listed_newest_first_with_their_price(
-    billing: EmbeddedBilling, any_database: Database, clock: FixedClock
-) -> None:
-    billing.credit("A1", 3000, key="C1")
-    for number, (name, price_fen) in enumerate((("5元不限量套餐", 500), ("10元不限量套餐", 1000))):
-        clock.now += timedelta(hours=1)
-        legs = (Leg(book_of("A1"), -price_fen), Leg("income:packages", price_fen))
-        with any_database.transaction() as session:
-            ledger.post(session, key=f"X{number}", kind=ledger.EXCHANGE, legs=legs, at=clock(), memo=name)
-    log = billing.exchange_log("A1")
-    assert [(record.package_name, record.price_fen) for record in log] == [
-        ("10元不限量套餐", 1000),
-        ("5元不限量套餐", 500),
-    ]
-    assert log[0].at == clock()
-    assert billing.exchange_log("A2") == []
 
 
 def test_specials_are_listed_first_and_only_while_on_sale(

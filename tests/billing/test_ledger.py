@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from billing.embedded import ledger
 from billing.embedded.accounts import open_account
 from billing.embedded.engine import EmbeddedBilling
-from billing.embedded.ledger import CLEARING, BalanceTooLow, Leg, book_of
+from billing.embedded.ledger import CLEARING, Leg, book_of
 from models.db import Database
-from models.errors import NoSuchAccount, Refused
+from models.errors import BalanceTooLow, NoSuchAccount, Refused
 from models.ledger import Account, Entry, Posting
 from tests.billing.fixed_clock import FixedClock
 

@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.embedded.quota import MonthRule, gigabytes_to_bytes, in_order_of_use, spread, validity_end
-from billing.interface import Lot
+from billing.embedded.quota import (
+    gigabytes_to_bytes,
+    in_order_of_use,
+    slow_reasons,
+    spread,
+    validity_end,
+)
+from billing.interface import Lot, SlowReason
 from models.clock import CAMPUS_ZONE
+from models.package import MonthRule
 
 MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -86,3 +93,59 @@ def test_no_byte_is_lost_or_counted_twice(left: list[int], used: int) -> None:
 
 def test_a_gigabyte_is_decimal() -> None:
     assert gigabytes_to_bytes(8) == 8_000_000_000
+
+
+def part(kind: str, left: int, *, since: int, until: int) -> Lot:
+    """A lot with so many bytes left that runs from one day to another; today is day 0."""
+    return Lot(kind, kind, 10, 10 - left, MARCH + timedelta(days=since), MARCH + timedelta(days=until))
+
+
+FULL_GRANT = part("grant", 10, since=-9, until=9)
+USED_GRANT = part("grant", 0, since=-9, until=9)
+
+
+@pytest.mark.parametrize(
+    ("lots", "reasons"),
+    [
+        ([FULL_GRANT], []),
+        ([USED_GRANT, part("package", 1, since=-1, until=9)], []),
+        ([USED_GRANT], [SlowReason.GRANT_USED_UP]),
+        ([], [SlowReason.NO_GRANT]),
+        (
+            [USED_GRANT, part("special", 0, since=-1, until=9)],
+            [SlowReason.GRANT_USED_UP, SlowReason.PACKAGE_USED_UP],
+        ),
+        # Until day 0 means: no longer on day 0.
+        (
+            [USED_GRANT, part("package", 5, since=-1, until=0)],
+            [SlowReason.GRANT_USED_UP, SlowReason.PACKAGE_ENDED],
+        ),
+        (
+            [USED_GRANT, part("package", 0, since=-1, until=0)],
+            [SlowReason.GRANT_USED_UP, SlowReason.PACKAGE_USED_UP],
+        ),
+        (
+            [USED_GRANT, part("package", 5, since=-8, until=-2), part("package", 0, since=-1, until=9)],
+            [SlowReason.GRANT_USED_UP, SlowReason.PACKAGE_USED_UP],
+        ),
+        ([FULL_GRANT, part("package", 5, since=-8, until=-2)], []),
+    ],
+)
+def test_a_slow_line_says_why(lots: list[Lot], reasons: list[SlowReason]) -> None:
+    assert list(slow_reasons(lots, MARCH)) == reasons
+
+
+@given(
+    st.lists(
+        st.builds(
+            part,
+            st.sampled_from(["grant", "package"]),
+            st.integers(0, 10),
+            since=st.integers(-9, 0),
+            until=st.integers(-5, 9),
+        )
+    )
+)
+def test_slow_is_exactly_when_nothing_is_left(lots: list[Lot]) -> None:
+    left = sum(lot.left_bytes for lot in lots if lot.starts_at <= MARCH < lot.ends_at)
+    assert bool(slow_reasons(lots, MARCH)) == (left == 0)

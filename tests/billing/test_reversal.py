@@ -7,9 +7,9 @@ from sqlalchemy import select
 
 from billing.embedded import accounts, ledger
 from billing.embedded.engine import EmbeddedBilling
-from billing.embedded.ledger import BalanceTooLow, wrong_balances
+from billing.embedded.ledger import wrong_balances
 from models.db import Database
-from models.errors import Unavailable, Unknown
+from models.errors import BalanceTooLow, Unavailable, Unknown
 from models.ledger import Entry, Posting
 from tests.billing.fixed_clock import FixedClock
 

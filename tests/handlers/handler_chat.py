@@ -19,7 +19,7 @@ from bot.limits import RateLimiter
 from bot.push import normalise
 from handlers import ROUTES
 from handlers.services import HandlerServices
-from models.base import Base
+from models import schema
 from models.db import Database
 from models.errors import Refused, ServiceError
 from models.site import Contact, RechargeRules, Site
@@ -154,7 +154,7 @@ def text_of(answer: Answer) -> str:
 def prepare(file: Path) -> Path:
     """A database file with the published packages and two accounts, to be copied for each test."""
     database = Database(f"sqlite:///{file}")
-    Base.metadata.create_all(database.engine)
+    schema.upgrade(database)
     accounts = [
         DemoAccount(MY_ACCOUNT, "李小明", balance_fen=1234, daily_gb=(1, 0, 2)),
         DemoAccount(ROOMMATE, "王芳", balance_fen=98765),

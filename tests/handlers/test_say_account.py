@@ -136,7 +136,7 @@ def test_no_package_on_sale_is_said(chat: Chat) -> None:
 
 
 def test_the_swap_log_shows_what_was_swapped(bound: Chat) -> None:
-    swaps = tuple(ExchangeRecord(NOON - timedelta(days=n), f"包{n}", 500) for n in range(7))
+    swaps = tuple(ExchangeRecord(NOON - timedelta(days=n), f"包{n}", 500, GB, NOON, 7 - n) for n in range(7))
     text = telling(bound, swaps=swaps).tap("PACKAGE_LOG")
     assert "03-10 12:00 包0 5.00 元" in text
     assert "包4" in text

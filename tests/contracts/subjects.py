@@ -1,0 +1,73 @@
+"""Every billing back end that the contract suite runs over, with the accounts LI and WANG."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pytest
+
+from billing.interface import BillingBackend
+from billing.registry import DemoAccount, build, seed_demo
+from models.db import Database
+from tests.billing.fixed_clock import FixedClock
+
+T = TypeVar("T")
+
+LI = DemoAccount("2400101001", "李小明", balance_fen=1234, daily_gb=(1, 0, 2))
+WANG = DemoAccount("2400101002", "王芳")
+NOBODY = "2499999999"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A back end that knows LI and WANG and nobody else, and the clock it lives by."""
+
+    backend: BillingBackend
+    clock: FixedClock
+
+
+def embedded_on_sqlite(request: pytest.FixtureRequest) -> Subject:
+    return _embedded(request.getfixturevalue("sqlite_database"))
+
+
+def embedded_on_postgresql(request: pytest.FixtureRequest) -> Subject:
+    return _embedded(request.getfixturevalue("postgres_database"))
+
+
+def _embedded(database: Database) -> Subject:
+    clock = FixedClock()
+    seed_demo(database, [LI, WANG], now=clock())
+    return Subject(build("embedded", database=database, clock=clock), clock)
+
+
+Factory = Callable[[pytest.FixtureRequest], Subject]
+SUBJECTS = [
+    pytest.param(embedded_on_sqlite, id="embedded-sqlite"),
+    pytest.param(embedded_on_postgresql, id="embedded-postgresql", marks=pytest.mark.postgres),
+]
+
+
+def at_once(calls: list[Callable[[], T]]) -> list[T]:
+    """Run all calls in threads that start together; the first failure is raised here."""
+    start = threading.Barrier(len(calls))
+    done: list[T] = []
+    failures: list[BaseException] = []
+
+    def run(call: Callable[[], T]) -> None:
+        start.wait()
+        try:
+            done.append(call())
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the test's thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return done
