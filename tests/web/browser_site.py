@@ -87,24 +87,40 @@ def every_page(world: World) -> dict[str, str]:
     by_state = _orders(world)
     notice = world.notice("国庆期间网络维护通知", "各位同学:\n\n10月1日 0:00-6:00 网络可能短时中断。")
     shown = {f"order_{state}": f"/h5/orders/{order.order_no}" for state, order in by_state.items()}
-    return shown | {
-        "recharge": "/h5/recharge",
-        "recharge_for_other": f"/h5/recharge?account={OTHER}&amount=50",
-        "recharge_custom": "/h5/recharge?amount=other",
-        "pay": f"/h5/pay/{by_state['unpaid'].order_no}",
-        "order_confirming": f"/h5/orders/{by_state['unpaid'].order_no}?paid=1",
-        "orders": "/h5/orders",
-        "bind": "/h5/bind?done=1",
-        "usage": "/h5/usage",
-        "notices": "/h5/notices",
-        "notice": f"/h5/notices/{notice}",
-        "help": "/h5/help",
-        "look": "/h5/look",
-        "status": "/status",
-        "outside_campus": "/go/self",
-        "error": "/h5/nothing",
-        "portal": "/self/",
-    }
+    return (
+        shown
+        | {
+            "recharge": "/h5/recharge",
+            "recharge_for_other": f"/h5/recharge?account={OTHER}&amount=50",
+            "recharge_custom": "/h5/recharge?amount=other",
+            "pay": f"/h5/pay/{by_state['unpaid'].order_no}",
+            "order_confirming": f"/h5/orders/{by_state['unpaid'].order_no}?paid=1",
+            "orders": "/h5/orders",
+            "bind": "/h5/bind?done=1",
+            "usage": "/h5/usage",
+            "notices": "/h5/notices",
+            "notice": f"/h5/notices/{notice}",
+            "help": "/h5/help",
+            "look": "/h5/look",
+            "status": "/status",
+            "outside_campus": "/go/self",
+            "error": "/h5/nothing",
+        }
+        | {
+            f"portal_{name}": path
+            for name, path in {
+                "overview": "/self/",
+                "recharge": "/self/recharge?amount=5000",
+                "services": "/self/services",
+                "log": "/self/log",
+                "usage": "/self/usage",
+                "traffic": "/self/traffic",
+                "statement": "/self/statement",
+                "notices": "/self/notices",
+                "notice": f"/self/notices/{notice}",
+            }.items()
+        }
+    )
 
 
 def _orders(world: World) -> dict[str, OrderView]:

@@ -74,7 +74,7 @@ def test_every_page_is_readable(
     found = []
     with site.phone(browser, look=chosen, color_scheme=scheme, reduced_motion="reduce") as (_, page):
         for name, path in pages.items():
-            site.on_campus = name == "portal"
+            site.on_campus = path.startswith("/self/")
             page.goto(site.origin + path)
             found += faults(page, name)
     assert found == []
@@ -111,7 +111,7 @@ def test_fingers_find_everything_that_can_be_tapped(
     small = []
     with site.phone(browser) as (_, page):
         for name, path in pages.items():
-            site.on_campus = name == "portal"
+            site.on_campus = path.startswith("/self/")
             page.goto(site.origin + path)
             for target in page.locator("button, .button, .row, .chip, summary, .tick, .amount").all():
                 box = target.bounding_box()

@@ -184,11 +184,11 @@ class World:
             self.services, openid=openid, account_no=account_no, amount_fen=amount_fen
         )
 
-    def pay_order(self, order: OrderView) -> None:
+    def pay_order(self, order: OrderView, openid: str = OPENID) -> None:
         """The money is there; billing does not know it yet."""
         number = out_trade_no(order.order_no, 1)
         fact = PaidFact(
-            "wechat", number, f"42000{order.id:020d}", order.amount_fen, "CNY", OPENID, self.clock()
+            "wechat", number, f"42000{order.id:020d}", order.amount_fen, "CNY", openid, self.clock()
         )
         with self.services.transaction() as session:
             confirm_paid(session, fact, cause="test", now=self.clock())
