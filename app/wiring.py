@@ -37,6 +37,7 @@ from payments import credit, notify, refund_delivery, sealing, settle, swap, swe
 from payments.periodic import Job, every
 from payments.services import Services
 from payments.wechatpay import PayConfig, WechatPay
+from web.captcha import Captchas
 from web.identity import Identity, IdentityConfig
 from web.services import WebServices
 
@@ -115,6 +116,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
                 timeout_s=config.identity.timeout_s,
             )
         ),
+        captchas=Captchas(store),
         limiter=limiter,
         notify=partial(notify.receive, base),
     )

@@ -51,7 +51,7 @@ def status() -> ResponseReturnValue:
 def go_packages() -> ResponseReturnValue:
     """To the packages on the portal, or an explanation how to connect."""
     require_campus()
-    return redirect("/self/#packages")
+    return redirect("/self/packages")
 
 
 @blueprint.get("/go/self")

@@ -9,6 +9,7 @@ from bot.callback import Callback
 from bot.limits import RateLimiter
 from bot.oauth import OAuth
 from payments.services import Services
+from web.captcha import Captchas
 from web.identity import Identity
 
 
@@ -19,5 +20,6 @@ class WebServices(Services):
     callback: Callback
     oauth: OAuth
     identity: Identity
+    captchas: Captchas
     limiter: RateLimiter
     notify: Callable[[Mapping[str, str], bytes], None]

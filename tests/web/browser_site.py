@@ -17,6 +17,7 @@ from tests.browser_rig import errors_of
 from tests.web.world import OPENID, OTHER, OWN, STRANGER, WECHAT_UA, World
 
 CAMPUS = "10.70.1.23"
+LOGIN = "0123456789abcdef"
 
 
 class Quiet(WSGIRequestHandler):
@@ -55,7 +56,10 @@ class BrowserSite:
         with self.world.app.app_context():
             signer = SecureCookieSessionInterface().get_signing_serializer(self.world.app)
         assert signer is not None
-        session = {"wechat": {"openid": openid, "at": at}, "portal": {"account_no": OWN, "at": at}}
+        session = {
+            "wechat": {"openid": openid, "at": at},
+            "portal": {"account_no": OWN, "login": LOGIN, "at": at},
+        }
         return [
             {"name": "campusnet", "value": str(signer.dumps(session)), "url": self.origin},
             {"name": "look", "value": look, "url": self.origin},
@@ -112,6 +116,9 @@ def every_page(world: World) -> dict[str, str]:
                 "overview": "/self/",
                 "recharge": "/self/recharge?amount=5000",
                 "services": "/self/services",
+                "packages": "/self/packages",
+                "swap": "/self/packages/P05",
+                "swap_refused": "/self/packages/P30",
                 "log": "/self/log",
                 "usage": "/self/usage",
                 "traffic": "/self/traffic",

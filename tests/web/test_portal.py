@@ -35,7 +35,7 @@ def test_a_claimed_address_counts_for_nothing_without_a_trusted_proxy(world: Wor
 
 def test_on_the_campus_the_links_lead_into_the_portal(browser: FlaskClient) -> None:
     assert browser.get("/go/self").headers["Location"] == "/self/"
-    assert browser.get("/go/packages").headers["Location"] == "/self/#packages"
+    assert browser.get("/go/packages").headers["Location"] == "/self/packages"
 
 
 def test_the_overview_needs_the_unified_identity(browser: FlaskClient) -> None:

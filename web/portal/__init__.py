@@ -8,12 +8,25 @@ from flask import Blueprint, request
 
 from web.current import services
 from web.guards import require_campus
-from web.portal import log, login, menu, notices, overview, recharge, service, statement, traffic, usage
+from web.portal import (
+    captcha,
+    log,
+    login,
+    menu,
+    notices,
+    overview,
+    packages,
+    recharge,
+    service,
+    statement,
+    traffic,
+    usage,
+)
 
 blueprint = Blueprint("portal", __name__, url_prefix="/self")
 # For every page of the portal, also for those that log in.
 blueprint.before_request(require_campus)
-for page in (login, overview, recharge, service, log, usage, traffic, statement, notices):
+for page in (login, overview, recharge, service, packages, captcha, log, usage, traffic, statement, notices):
     blueprint.register_blueprint(page.blueprint)
 
 

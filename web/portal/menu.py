@@ -33,5 +33,5 @@ def entries(can: Capabilities, path: str) -> list[Entry]:
 
 def _stands_on(target: str, path: str) -> bool:
     if target == "/self/services":
-        return path.startswith(("/self/services", "/self/packages"))
+        return path.startswith(("/self/services", "/self/packages", "/self/swaps/"))
     return path == target or (target != "/self/" and path.startswith(f"{target}/"))
