@@ -15,9 +15,11 @@ import click
 from app import demo as demonstration
 from app import doctor as diagnosis
 from app import metrics, setup_file, wiring
+from app.accounting import accounting_group
 from app.broadcasting import broadcast_group
 from app.listing import describe_order, list_orders
 from app.opening import DEFAULT_CONFIG, config_option, open_config
+from app.packaging import packages_group
 from app.reconciling import reconcile_group
 from app.refunding import refunds_group
 from app.reviewing import review_group
@@ -145,7 +147,9 @@ def doctor(config_path: Path) -> None:
     sys.exit(diagnosis.run(config_path))
 
 
+main.add_command(accounting_group)
 main.add_command(broadcast_group)
+main.add_command(packages_group)
 main.add_command(reconcile_group)
 main.add_command(refunds_group)
 main.add_command(review_group)

@@ -22,6 +22,7 @@ WECHAT_OAUTH = "https://open.weixin.qq.com"
 WECHATPAY_API = "https://api.mch.weixin.qq.com"
 AES_KEY_LENGTH = 43
 API_V3_KEY_LENGTH = 32
+ACCOUNTING_SECRET_LENGTH = 32
 
 
 class Section(BaseModel):
@@ -117,10 +118,25 @@ class RedisSection(Section):
     url: str = ""
 
 
+class EmbeddedSection(Section):
+    """The table [billing.embedded]."""
+
+    accounting_secret: SecretStr = SecretStr("")
+    interim_s: int = Field(default=300, ge=30, le=86_400)
+
+    @field_validator("accounting_secret")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < ACCOUNTING_SECRET_LENGTH:
+            raise ValueError(f"accounting_secret must have {ACCOUNTING_SECRET_LENGTH} characters or more")
+        return value
+
+
 class BillingSection(Section):
     """The table [billing]."""
 
     backend: Literal["embedded"] = "embedded"
+    embedded: EmbeddedSection = EmbeddedSection()
 
 
 class RechargeSection(Section):
@@ -232,13 +248,17 @@ SECRETS = (
     ("wechat", "encoding_aes_key"),
     ("pay", "api_v3_key"),
     ("database", "url"),
+    ("billing.embedded", "accounting_secret"),
 )
 
 
 def _read_secret_files(data: dict[str, Any], folder: Path) -> None:
     for section, key in SECRETS:
-        name = os.environ.pop(f"CAMPUSNET_{section.upper()}__{key.upper()}_FILE", None)
-        table = data.setdefault(section, {})
+        variable = "__".join([*section.split("."), key]).upper()
+        name = os.environ.pop(f"CAMPUSNET_{variable}_FILE", None)
+        table = data
+        for part in section.split("."):
+            table = table.setdefault(part, {})
         name = name or table.pop(f"{key}_file", None)
         if name:
             table[key] = (folder / name).read_text(encoding="utf-8").strip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot import customer
 from bot.client import WechatClient
-from payments import outbox
+from payments import alerts, outbox
 from payments.outcome import Done, Outcome
 from payments.services import Services
 
@@ -17,3 +17,14 @@ def deliver_message(wechat: WechatClient, services: Services, held: outbox.Claim
     """
     del services
     return Done(customer.send_text(wechat, str(held.payload["openid"]), str(held.payload["text"])))
+
+
+def deliver_alert(wechat: WechatClient, services: Services, held: outbox.Claim) -> Outcome:
+    """The outbox job `alert`: as `message`, unless the person has stopped alerts or left the account.
+
+    Raises: Unknown, Unavailable - the worker tries again.
+    """
+    openid = str(held.payload["openid"])
+    with services.reading() as session:
+        wanted = alerts.still_wanted(session, openid, str(held.payload["account_no"]))
+    return deliver_message(wechat, services, held) if wanted else Done("not wanted any more")

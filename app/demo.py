@@ -104,6 +104,7 @@ def _run_parts(options: Options, redis_server: RedisServer, started: list[subpro
     _wait_for(f"{wechat}/sim/health", started[-1], folder / "sandbox.log")
     config = write_config(folder, site=site, wechat=wechat, redis_url=redis_server.url)
     _prepare_database(folder, wechat)
+    _call([sys.executable, "-m", "app.cli", "accounting", "demo", "--config", str(config)])
     serve = [
         "-m",
         "app.cli",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from typing import Any
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from sqlalchemy.orm import Session
 
 from app.config import Config
-from app.deliveries import deliver_message
+from app.deliveries import deliver_alert, deliver_message
 from app.worker import Deliver, Worker
 from billing import registry
+from billing.embedded.accounting import Accounting
+from billing.interface import Crossing
 from bot import customer
 from bot import menu as bot_menu
 from bot.callback import Callback
@@ -33,8 +37,8 @@ from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db import Database
 from models.site import Contact, RechargeRules, Site
-from payments import credit, notify, refund_delivery, sealing, settle, swap, sweep
-from payments.periodic import Job, every
+from payments import alerts, credit, notify, refund_delivery, sealing, settle, swap, sweep
+from payments.periodic import Job, daily, every
 from payments.services import Services
 from payments.wechatpay import PayConfig, WechatPay
 from web.captcha import Captchas
@@ -47,6 +51,11 @@ WAKE_KEEP = 16
 # How often the journal is sealed, and stuck work looked for.
 SEAL_S = 5
 SWEEP_S = 60
+# How often sessions that went silent are looked for.
+STALE_S = 300
+# How soon somebody hears that the line is fast again, and when money and packages are looked at.
+RESTORED_S = 120
+ALERTS_HOUR = 10
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,7 @@ class House:
     redis: redis.Redis
     wechat: WechatClient
     web: WebServices
+    accounting: Accounting
     deliveries: Mapping[str, Deliver]
     periodic: Mapping[str, Job]
 
@@ -105,6 +115,12 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         wake=partial(wake, store),
     )
     limiter = RateLimiter(store)
+    accounting = registry.accounting(
+        database,
+        clock,
+        interim_s=config.billing.embedded.interim_s,
+        announce=partial(_announce, base.site),
+    )
     web = WebServices(
         **shallow(base),
         callback=_callback(config, HandlerServices(**shallow(base), limiter=limiter), wechat, store),
@@ -119,6 +135,9 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         captchas=Captchas(store),
         limiter=limiter,
         notify=partial(notify.receive, base),
+        accounting=registry.accounting_receiver(
+            accounting, config.billing.embedded.accounting_secret.get_secret_value(), clock
+        ),
     )
     deliveries: dict[str, Deliver] = {
         "settle": settle.deliver,
@@ -127,12 +146,16 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         "refund": refund_delivery.deliver,
         "inbox": notify.deliver,
         "message": partial(deliver_message, wechat),
+        alerts.JOB: partial(deliver_alert, wechat),
     }
     periodic = {
         "seal": Job(sealing.seal, every(SEAL_S)),
         "sweep": Job(sweep.sweep, every(SWEEP_S)),
+        "alerts_restored": Job(alerts.watch_restored, every(RESTORED_S)),
+        "alerts_balances": Job(alerts.watch_balances, daily(ALERTS_HOUR, 0)),
+        "stale_sessions": Job(partial(_sweep_sessions, accounting), every(STALE_S)),
     }
-    return House(config, database, store, wechat, web, deliveries, periodic)
+    return House(config, database, store, wechat, web, accounting, deliveries, periodic)
 
 
 def pay_config(config: Config) -> PayConfig:
@@ -191,6 +214,14 @@ class Waiter:
             self._store.blpop([WAKE_KEY], timeout=seconds)
         except redis.RedisError:
             time.sleep(seconds)
+
+
+def _announce(site: Site, session: Session, crossings: Sequence[Crossing], now: datetime) -> None:
+    alerts.raise_crossings(session, crossings, site=site, now=now)
+
+
+def _sweep_sessions(accounting: Accounting, _services: Services) -> None:
+    accounting.sweep()
 
 
 def _callback(

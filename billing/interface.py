@@ -133,10 +133,54 @@ class Offer:
 
 @dataclass(frozen=True)
 class DayUsage:
-    """Traffic of one campus day."""
+    """Traffic of one campus day.
+
+    `used_bytes` is what counts, `throttled_bytes` the part of it that no lot held; `up_bytes` and
+    `down_bytes` are what went over the line, 0 where the back end cannot tell.
+    """
 
     on: date
     used_bytes: int
+    throttled_bytes: int = 0
+    up_bytes: int = 0
+    down_bytes: int = 0
+
+    @property
+    def fast_bytes(self) -> int:
+        """The part at full speed."""
+        return self.used_bytes - self.throttled_bytes
+
+
+@dataclass(frozen=True)
+class SessionUsage:
+    """One connection to the network; `ended_at` None while it runs. `mark` names its place in the list."""
+
+    mark: str
+    started_at: datetime
+    ended_at: datetime | None
+    up_bytes: int
+    down_bytes: int
+    nas: str
+    address: str | None
+
+
+class CrossingKind(StrEnum):
+    """ALMOST: 80 percent of a lot; USED_UP: all of it; THROTTLED: no running lot holds anything."""
+
+    ALMOST = "almost"
+    USED_UP = "used_up"
+    THROTTLED = "throttled"
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A line that traffic has just crossed; `cycle` is the same for the same line, however often."""
+
+    account_no: str
+    kind: CrossingKind
+    cycle: str
+    lot_name: str
+    left_bytes: int
 
 
 @dataclass(frozen=True)
@@ -287,6 +331,13 @@ class BillingBackend(Protocol):
 
     def usage(self, account_no: str, *, days: int = 31) -> list[DayUsage]:
         """Traffic per campus day, oldest first; days without traffic are left out."""
+        ...
+
+    def sessions(self, account_no: str, *, before: str | None = None, limit: int = 20) -> list[SessionUsage]:
+        """Connections of this account, newest first: those after the one with the mark `before`.
+
+        An unknown mark begins at the top. Raises: Unavailable.
+        """
         ...
 
     def credits_between(self, since: datetime, until: datetime) -> Iterator[list[bytes]]:

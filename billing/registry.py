@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from billing.embedded import seed
+from sqlalchemy.orm import Session
+
+from billing.embedded import entrance, seed
+from billing.embedded.accounting import Accounting
 from billing.embedded.engine import EmbeddedBilling
+from billing.embedded.ingest import Ingested
 from billing.embedded.seed import DemoAccount
-from billing.interface import BillingBackend
+from billing.embedded.thresholds import crossings
+from billing.interface import BillingBackend, Crossing
 from models.clock import Clock
 from models.db import Database
 
-__all__ = ["BACKENDS", "DemoAccount", "NoSuchBackend", "build", "seed_demo", "seed_published"]
+__all__ = [
+    "BACKENDS",
+    "DemoAccount",
+    "NoSuchBackend",
+    "accounting",
+    "accounting_receiver",
+    "build",
+    "seed_demo",
+    "seed_published",
+]
+
+Announce = Callable[[Session, Sequence[Crossing], datetime], None]
 
 EMBEDDED = "embedded"
 BACKENDS = (EMBEDDED,)
@@ -30,6 +46,26 @@ def build(name: str, *, database: Database, clock: Clock) -> BillingBackend:
     if name == EMBEDDED:
         return EmbeddedBilling(database, clock)
     raise NoSuchBackend(name)
+
+
+def accounting(
+    database: Database, clock: Clock, *, interim_s: int, announce: Announce | None = None
+) -> Accounting:
+    """The way in for accounting records of the embedded engine.
+
+    `announce` is told in the transaction of each batch what its traffic has crossed.
+    """
+
+    def tell(session: Session, ingested: Ingested, now: datetime) -> None:
+        if announce is not None and (crossed := crossings(session, ingested.taken, now)):
+            announce(session, crossed, now)
+
+    return Accounting(database, clock, interim_s=interim_s, announce=tell)
+
+
+def accounting_receiver(taker: Accounting, secret: str, clock: Clock) -> entrance.Receive:
+    """The machine entrance for it: headers and raw body in, answers out. See `billing.embedded.entrance`."""
+    return entrance.receiver(taker, secret, clock)
 
 
 def seed_published(database: Database) -> None:

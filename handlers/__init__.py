@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.routes import Route, click, event, otherwise, pattern, state, words
 from handlers import (
+    alerts,
     balance,
     bind,
     fallback,
@@ -41,6 +42,9 @@ ROUTES: tuple[Route[HandlerServices], ...] = (
     words(help.questions, *vocabulary.FAQ),
     words(help.human, *vocabulary.HUMAN),
     words(help.contact, *vocabulary.CONTACT),
+    words(alerts.show, *vocabulary.ALERTS),
+    words(alerts.stop, *vocabulary.ALERTS_STOP),
+    words(alerts.resume, *vocabulary.ALERTS_RESUME),
     click(recharge.start_for_other, "RECHARGE_OTHER"),
     click(help.counter, "COUNTER"),
     click(balance.show, "BALANCE"),
@@ -64,6 +68,7 @@ ROUTES: tuple[Route[HandlerServices], ...] = (
     state(recharge_states.amount, recharge.AWAIT_AMOUNT),
     state(recharge_states.confirm, recharge.CONFIRM),
     state(bind.unbind, bind.UNBIND_STATE),
+    pattern(alerts.set_threshold, vocabulary.ALERT_THRESHOLD),
     pattern(records.find, ORDER_NO.pattern),
     pattern(recharge.start_with_amount, *vocabulary.QUICK_AMOUNTS),
     pattern(recharge.late_agreement, vocabulary.LATE_AGREE),

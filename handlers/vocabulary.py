@@ -49,11 +49,14 @@ HELP = ("帮助", "服务帮助", "菜单", "功能", "help", "?", "bz", "你好
 FAQ = ("常见问题", "问题", "faq", "限速", "网速慢", "网慢")
 HUMAN = ("客服", "人工", "人工客服", "转人工", "kf", "kefu")
 CONTACT = ("联系我们", "联系", "电话", "热线", "服务热线", "qq群", "联系方式", "投诉", "报修", "dh")
+ALERTS = ("提醒", "余额提醒", "流量提醒", "提醒设置", "tx")
+ALERTS_STOP = ("停止提醒", "关闭提醒", "取消提醒", "不要提醒")
+ALERTS_RESUME = ("恢复提醒", "开启提醒", "打开提醒")
 
 # What a guess may propose; the order decides between equally near ones.
 TOPICS = (
     RECHARGE, BALANCE, PACKAGES, USAGE, RECORDS, NOT_ARRIVED, RECHARGE_OTHER, BIND, UNBIND, EXCHANGE_LOG,
-    NOTICES, FEES, STEPS, COUNTER, FAQ, HUMAN, CONTACT, HELP,
+    NOTICES, FEES, STEPS, COUNTER, FAQ, HUMAN, CONTACT, HELP, ALERTS, ALERTS_STOP, ALERTS_RESUME,
 )  # fmt: skip
 
 AGREE = frozenset(
@@ -71,4 +74,6 @@ QUICK_AMOUNTS = (
     rf"[¥￥]?\s*{_NUMBER}\s*{_UNIT}",
     rf"[¥￥]\s*{_NUMBER}",
 )
+# 余额提醒10: below how much the balance is low.
+ALERT_THRESHOLD = r"余额提醒\s*([0-9]{1,3})\s*元?"
 ACCOUNT_NO = r"[0-9A-Za-z][0-9A-Za-z_.-]{3,31}"

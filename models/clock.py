@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 Clock = Callable[[], datetime]
@@ -33,3 +33,9 @@ def next_month_start(at: datetime) -> datetime:
     if local.month == 12:  # noqa: PLR2004 - December
         return local.replace(year=local.year + 1, month=1).astimezone(UTC)
     return local.replace(month=local.month + 1).astimezone(UTC)
+
+
+def next_midnight(at: datetime) -> datetime:
+    """The first instant of the campus day after the one that contains `at`, as aware UTC."""
+    local = at.astimezone(CAMPUS_ZONE)
+    return (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)

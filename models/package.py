@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
@@ -170,14 +170,3 @@ class Purchase(Base):
     balance_fen: Mapped[int]
     at: Mapped[datetime]
     ends_at: Mapped[datetime]
-
-
-class DailyUsage(Base):
-    """Traffic of an account on one campus day, fast and throttled together; a day without any has no row."""
-
-    __tablename__ = "daily_usage"
-    __table_args__ = (CheckConstraint("used_bytes > 0", name="used_positive"),)
-
-    account_no: Mapped[str] = mapped_column(ForeignKey("account.account_no"), primary_key=True)
-    used_on: Mapped[date] = mapped_column(primary_key=True)
-    used_bytes: Mapped[int]

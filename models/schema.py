@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from models import (
+    alert,
     allocation,
     journal,
     ledger,
@@ -26,12 +27,14 @@ from models import (
     schedule,
     statement,
     swap,
+    usage,
 )
 from models.base import Base
 from models.db import Database
 
 # Every module with tables; tests/models/test_schema.py fails when one is missing here.
 TABLE_MODULES = (
+    alert,
     allocation,
     journal,
     ledger,
@@ -45,6 +48,7 @@ TABLE_MODULES = (
     schedule,
     statement,
     swap,
+    usage,
 )
 METADATA = Base.metadata
 

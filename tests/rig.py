@@ -80,7 +80,7 @@ def toml(config: Config, folder: Path) -> Path:
     for section, values in config.model_dump(mode="python", exclude={"mode"}).items():
         lines.append(f"[{section}]")
         for key, value in values.items():
-            if key == "contact" or value is None:
+            if isinstance(value, dict) or value is None:
                 continue
             plain = value.get_secret_value() if hasattr(value, "get_secret_value") else value
             lines.append(f"{key} = {_toml_value(plain)}")

@@ -1,4 +1,7 @@
-"""Machine entrances: WeChat's pushes and WeChat Pay's callbacks. Raw body, signature, no cookie, no CSRF."""
+"""Machine entrances: WeChat's pushes, WeChat Pay's callbacks, accounting records of the network.
+
+Raw body, signature, no cookie, no CSRF.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ log = structlog.get_logger()
 blueprint = Blueprint("hooks", __name__)
 
 BODY_LIMIT_BYTES = 64 * 1024
+# Two thousand records, the most in one batch, with room to spare.
+ACCOUNTING_LIMIT_BYTES = 1024 * 1024
 
 
 @blueprint.get("/wechat")
@@ -45,6 +50,13 @@ def pay_notify() -> ResponseReturnValue:
 def refund_notify() -> ResponseReturnValue:
     """As `/wechatpay/notify`: what a callback is about stands inside it, sealed."""
     return pay_notify()
+
+
+@blueprint.post("/billing/accounting")
+def accounting() -> ResponseReturnValue:
+    """What became of each record, after the commit; a batch that is sent again counts nothing twice."""
+    request.max_content_length = ACCOUNTING_LIMIT_BYTES
+    return jsonify(services().accounting(dict(request.headers), request.get_data(cache=False)))
 
 
 @blueprint.errorhandler(ServiceError)

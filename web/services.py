@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bot.callback import Callback
 from bot.limits import RateLimiter
@@ -15,7 +16,10 @@ from web.identity import Identity
 
 @dataclass(frozen=True, kw_only=True)
 class WebServices(Services):
-    """`notify` takes the headers and the raw body of a WeChat Pay callback and returns after the commit."""
+    """`notify` takes the headers and the raw body of a WeChat Pay callback and returns after the commit.
+
+    `accounting` takes the same of a batch of accounting records and returns what became of each.
+    """
 
     callback: Callback
     oauth: OAuth
@@ -23,3 +27,4 @@ class WebServices(Services):
     captchas: Captchas
     limiter: RateLimiter
     notify: Callable[[Mapping[str, str], bytes], None]
+    accounting: Callable[[Mapping[str, str], bytes], Mapping[str, Any]]

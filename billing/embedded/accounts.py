@@ -45,3 +45,9 @@ def exists(session: Session, account_no: str) -> bool:
     """Whether there is, or was, such an account."""
     query = select(Account.account_no).where(Account.account_no == account_no)
     return plausible(account_no) and session.scalar(query) is not None
+
+
+def some_accounts(session: Session, *, limit: int) -> list[str]:
+    """The first active account numbers, for a demo."""
+    query = select(Account.account_no).where(Account.active).order_by(Account.account_no).limit(limit)
+    return list(session.scalars(query))

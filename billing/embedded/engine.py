@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError
 
-from billing.embedded import accounts, exchange, grants, ledger, statement
+from billing.embedded import accounts, exchange, grants, ledger, sessions, statement
 from billing.embedded.balance import Found, read_balance
 from billing.embedded.catalogue import offers
 from billing.embedded.faults import changing, looking
@@ -25,6 +25,7 @@ from billing.interface import (
     ExchangeReceipt,
     ExchangeRecord,
     Offer,
+    SessionUsage,
     StatementLine,
 )
 from models.clock import Clock, campus_date
@@ -35,6 +36,7 @@ from models.money import mask_name
 # Far beyond any recharge; keeps sums within 64 bits.
 MAX_CREDIT_FEN = 10**11
 MAX_KEY_LENGTH = 64
+SESSIONS_MAX = 100
 
 
 class EmbeddedBilling:
@@ -51,7 +53,7 @@ class EmbeddedBilling:
             reverse=True,
             exchange=True,
             usage=True,
-            sessions=False,
+            sessions=True,
             kick=False,
             local=True,
             list_credits=True,
@@ -180,6 +182,11 @@ class EmbeddedBilling:
         """Traffic per campus day, oldest first. Raises: Unavailable."""
         with looking(), self._database.reading() as session:
             return by_day(session, account_no, today=campus_date(self._clock()), days=days)
+
+    def sessions(self, account_no: str, *, before: str | None = None, limit: int = 20) -> list[SessionUsage]:
+        """Connections of this account, newest first, after the one marked `before`. Raises: Unavailable."""
+        with looking(), self._database.reading() as session:
+            return sessions.page(session, account_no, before=before, limit=min(limit, SESSIONS_MAX))
 
     def credits_between(self, since: datetime, until: datetime) -> Iterator[list[bytes]]:
         """Credits applied in this time, in the order of the ledger. Raises: Unavailable, also on the way."""

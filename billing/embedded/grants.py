@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import case, select, text
@@ -31,19 +32,27 @@ def policy_in_force(session: Session, kind: str, now: datetime) -> GrantPolicy |
 
 def open_grant(session: Session, account_no: str, policy: GrantPolicy, now: datetime) -> None:
     """Open this month's grant under a policy; nothing happens when it is open already."""
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    lot = insert(TrafficLot).values(
-        account_no=account_no,
-        kind=LotKind.GRANT,
-        grant_policy_id=policy.id,
-        total_bytes=policy.quota_bytes,
-        used_bytes=0,
-        starts_at=month_start(now),
-        ends_at=next_month_start(now),
-    )
+    open_grants(session, [account_no], policy, now)
+
+
+def open_grants(session: Session, account_nos: Sequence[str], policy: GrantPolicy, now: datetime) -> None:
+    """As `open_grant`, for many accounts at once: on the first of a month all of them come together."""
+    connection = session.connection()
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    rows = [
+        {
+            "account_no": account_no,
+            "kind": LotKind.GRANT,
+            "grant_policy_id": policy.id,
+            "total_bytes": policy.quota_bytes,
+            "used_bytes": 0,
+            "starts_at": month_start(now),
+            "ends_at": next_month_start(now),
+        }
+        for account_no in account_nos
+    ]
     # Two looks at the same moment: the unique index lets one of them in.
-    session.execute(
-        lot.on_conflict_do_nothing(
-            index_elements=["account_no", "starts_at"], index_where=TrafficLot.kind == text("'grant'")
-        )
+    once = insert(TrafficLot).on_conflict_do_nothing(
+        index_elements=["account_no", "starts_at"], index_where=TrafficLot.kind == text("'grant'")
     )
+    connection.execute(once, rows)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models.money import BYTES_PER_GB
-from models.package import Counted, TrafficRule
+from models.package import TrafficRule
 
 
 def rule_in_force(session: Session, at: datetime) -> TrafficRule:
@@ -20,12 +20,3 @@ def rule_in_force(session: Session, at: datetime) -> TrafficRule:
 def quota_bytes(rule: TrafficRule, printed_bytes: int) -> int:
     """What a package gives: its printed GB (10^9 bytes each) at the size that the rule says."""
     return printed_bytes * rule.bytes_per_gb // BYTES_PER_GB
-
-
-def counted_bytes(rule: TrafficRule, *, down_bytes: int, up_bytes: int) -> int:
-    """How much of some traffic comes off a lot, by the direction that counts."""
-    if rule.counted == Counted.DOWN:
-        return down_bytes
-    if rule.counted == Counted.UP:
-        return up_bytes
-    return down_bytes + up_bytes

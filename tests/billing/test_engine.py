@@ -114,7 +114,7 @@ def test_traffic_comes_off_the_grant_then_off_the_package_then_runs_slow(
     with any_database.transaction() as session:
         assert usage.record_usage(session, "A1", 9 * GB, clock()) == 4 * GB
     assert billing.balance("A1").throttled
-    assert billing.usage("A1") == [DayUsage(date(2026, 3, 10), 42 * GB)]
+    assert billing.usage("A1") == [DayUsage(date(2026, 3, 10), 42 * GB, 4 * GB, 0, 42 * GB)]
 
 
 def test_specials_are_listed_first_and_only_while_on_sale(

@@ -10,6 +10,8 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from billing.embedded import rules, seed
+from billing.embedded.consumption import counted_of
+from billing.embedded.counters import Piece
 from billing.embedded.engine import EmbeddedBilling
 from billing.interface import ExchangeReceipt, SlowReason
 from models.clock import CAMPUS_ZONE
@@ -289,5 +291,6 @@ def test_the_rule_says_which_direction_counts(
     with any_database.reading() as session:
         rule = rules.rule_in_force(session, clock())
         before = rules.rule_in_force(session, clock() - timedelta(microseconds=1))
-    assert rules.counted_bytes(rule, down_bytes=10, up_bytes=5) == expected
-    assert rules.counted_bytes(before, down_bytes=10, up_bytes=5) == 15
+    piece = Piece(clock().date(), clock(), up_bytes=5, down_bytes=10)
+    assert counted_of(piece, Counted(rule.counted)) == expected
+    assert counted_of(piece, Counted(before.counted)) == 15

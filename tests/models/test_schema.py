@@ -159,7 +159,7 @@ def test_foreign_keys_are_checked_again_after_an_upgrade(tmp_path: Path) -> None
     database = Database(f"sqlite:///{tmp_path / 'keys.db'}", pool_size=1)
     schema.upgrade(database)
     with pytest.raises(IntegrityError), database.engine.begin() as connection:
-        connection.execute(text("INSERT INTO daily_usage VALUES ('nobody', '2026-01-01', 1)"))
+        connection.execute(text("INSERT INTO usage_day VALUES ('nobody', '2026-01-01', 0, 1, 1, 0)"))
     database.dispose()
 
 

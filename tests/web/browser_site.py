@@ -102,6 +102,7 @@ def every_page(world: World) -> dict[str, str]:
             "orders": "/h5/orders",
             "bind": "/h5/bind?done=1",
             "usage": "/h5/usage",
+            "alerts": "/h5/alerts",
             "notices": "/h5/notices",
             "notice": f"/h5/notices/{notice}",
             "help": "/h5/help",
@@ -110,24 +111,28 @@ def every_page(world: World) -> dict[str, str]:
             "outside_campus": "/go/self",
             "error": "/h5/nothing",
         }
-        | {
-            f"portal_{name}": path
-            for name, path in {
-                "overview": "/self/",
-                "recharge": "/self/recharge?amount=5000",
-                "services": "/self/services",
-                "packages": "/self/packages",
-                "swap": "/self/packages/P05",
-                "swap_refused": "/self/packages/P30",
-                "log": "/self/log",
-                "usage": "/self/usage",
-                "traffic": "/self/traffic",
-                "statement": "/self/statement",
-                "notices": "/self/notices",
-                "notice": f"/self/notices/{notice}",
-            }.items()
-        }
+        | {f"portal_{name}": path for name, path in portal_pages(notice).items()}
     )
+
+
+def portal_pages(notice: int) -> dict[str, str]:
+    """The address of each page of the portal, by a name."""
+    return {
+        "overview": "/self/",
+        "recharge": "/self/recharge?amount=5000",
+        "services": "/self/services",
+        "packages": "/self/packages",
+        "swap": "/self/packages/P05",
+        "swap_refused": "/self/packages/NONE",
+        "swap_missing": "/self/swaps/none",
+        "log": "/self/log",
+        "usage": "/self/usage",
+        "sessions": "/self/sessions",
+        "traffic": "/self/traffic",
+        "statement": "/self/statement",
+        "notices": "/self/notices",
+        "notice": f"/self/notices/{notice}",
+    }
 
 
 def _orders(world: World) -> dict[str, OrderView]:

@@ -15,7 +15,9 @@ SAMPLES: list[errors.ServiceError] = [
     errors.NotBound(), errors.NoSuchAccount(), errors.AmountInvalid("x"), errors.AmountOutOfRange("x"),
     errors.LimitReached("x"), errors.NoSuchOrder(), errors.IllegalTransition("x"), errors.OutsideCampus("x"),
     errors.LoginNeeded(), errors.PageExpired(), errors.Refused("x"), errors.Forged("x"),
-    errors.Malformed("x"),
+    errors.Malformed("x"), errors.PackageLimitReached("x"), errors.BalanceTooLow(),
+    errors.PackageNotOffered(), errors.PackageStillRunning("x"), errors.PriceChanged("x"),
+    errors.SoldOut(), errors.NotForYou(),
     errors.Unknown("x"), errors.Unavailable("x"), errors.Conflict("x"), errors.Mismatch("amount", "r1"),
     PayRefused("SIGNERROR", "secret detail", "req"),
 ]  # fmt: skip

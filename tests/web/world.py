@@ -12,7 +12,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app.factory import WebSettings, create_app
-from billing.embedded import seed
+from billing.embedded import entrance, seed
+from billing.embedded.accounting import Accounting
 from billing.embedded.engine import EmbeddedBilling
 from bot.callback import Callback
 from bot.limits import RateLimiter
@@ -44,6 +45,7 @@ WECHAT_UA = "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 MicroMessenger/8
 BASE_URL = "http://site.test"
 # Nobody listens there.
 NO_REDIS = "redis://127.0.0.1:9"
+ACCOUNTING_SECRET = "accounting-secret-of-the-tests-01"
 
 
 class PlayedPay:
@@ -163,6 +165,7 @@ class World:
             captchas=Captchas(connect(self.redis_url)),
             limiter=cast("RateLimiter", self.limiter),
             notify=self._notify,
+            accounting=self._receive,
         )
         self.app: Flask = create_app(
             self.services, WebSettings("test-secret", secure_cookies=False, trusted_proxies=0)
@@ -172,6 +175,10 @@ class World:
         if self.notify_error is not None:
             raise self.notify_error
         self.notified.append((headers, body))
+
+    def _receive(self, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+        taker = Accounting(self.database, self.clock)
+        return entrance.receiver(taker, ACCOUNTING_SECRET, self.clock)(headers, body)
 
     def reader(self, openid: str | None = OPENID, *, address: str = "203.0.113.7") -> FlaskClient:
         """A browser inside WeChat, known as `openid` or not yet known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from web.h5 import bind, help, look, name, notices, oauth, orders, pay, recharge, usage  # noqa: A004 - a page's name
+from web.h5 import alerts, bind, help, look, name, notices, oauth, orders, pay, recharge, usage  # noqa: A004 - a page's name
 
 blueprints = (
     recharge.blueprint,
@@ -12,6 +12,7 @@ blueprints = (
     bind.blueprint,
     usage.blueprint,
     notices.blueprint,
+    alerts.blueprint,
     help.blueprint,
     oauth.blueprint,
     look.blueprint,

@@ -1,0 +1,121 @@
+"""`campusnet accounting`: records from a file, and invented ones for a demo."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app import wiring
+from app.opening import config_option, open_config
+from billing.embedded.accounting import BATCH, Accounting, batches
+from billing.embedded.accounts import some_accounts
+from billing.embedded.ingest import Outcome
+from billing.embedded.traffic import demo_records
+from models.errors import Unavailable
+
+# Enough to see what is wrong with a file; all of them could be a million.
+SHOWN_MAX = 20
+_NOT_COUNTED = (Outcome.MALFORMED, Outcome.NO_ACCOUNT)
+
+
+@click.group("accounting")
+def accounting_group() -> None:
+    """Accounting records of the network: who used how much, when."""
+
+
+@accounting_group.command("import")
+@config_option
+@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE")
+def import_file(config_path: Path, source: Path) -> None:
+    """Count the records of FILE: CSV with a header, else one JSON object a line.
+
+    The fields are those of the entrance /billing/accounting. A file may be imported again: nothing
+    counts twice. Records without received_at are believed to have been sent when they say.
+    """
+    house = wiring.build(open_config(config_path))
+    try:
+        counts = take_all(house.accounting, read_file(source))
+    except Unavailable as error:
+        raise click.ClickException(f"{error}: import the file again, nothing counts twice") from None
+    finally:
+        house.close()
+    click.echo(", ".join(f"{name}: {number}" for name, number in sorted(counts.items())) or "no records")
+    if any(counts[outcome] for outcome in _NOT_COUNTED):
+        raise SystemExit(1)
+
+
+@accounting_group.command()
+@config_option
+@click.option("--days", default=2, show_default=True, help="How many campus days, today included.")
+@click.option("--seed", default=1, show_default=True, help="The same seed invents the same traffic.")
+@click.option("--accounts", default=20, show_default=True, help="For how many accounts.")
+def demo(config_path: Path, days: int, seed: int, accounts: int) -> None:
+    """Invent traffic up to now; call it again to go on. Refused in production."""
+    config = open_config(config_path)
+    if config.mode == "production":
+        raise click.ClickException("mode is production: invented traffic would be billed")
+    house = wiring.build(config)
+    with house.database.reading() as session:
+        found = some_accounts(session, limit=accounts)
+    now = house.web.clock()
+    records = demo_records(found, seed=seed, since=now - timedelta(days=days - 1), until=now)
+    counts = take_all(house.accounting, enumerate(records, 1))
+    house.close()
+    click.echo(", ".join(f"{name}: {number}" for name, number in sorted(counts.items())) or "no records")
+
+
+def take_all(accounting: Accounting, records: Iterable[tuple[int, Any]]) -> Counter[str]:
+    """Count numbered records batch by batch, in flat memory; what was not counted is shown by its number.
+
+    Returns: how many had which outcome. Raises: Unavailable.
+    """
+    counts: Counter[str] = Counter()
+    shown = 0
+    for batch in batches(records, BATCH):
+        answers = accounting.take([record for _, record in batch])
+        counts.update(answer.outcome for answer in answers)
+        for (number, _), answer in zip(batch, answers, strict=True):
+            if answer.outcome in _NOT_COUNTED and shown < SHOWN_MAX:
+                shown += 1
+                click.echo(f"line {number}: {answer.outcome} {answer.field or ''}".rstrip(), err=True)
+    return counts
+
+
+def read_file(source: Path) -> Iterator[tuple[int, Any]]:
+    """Records with the numbers of their lines; a line that is no record is None."""
+    with source.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        if source.suffix.lower() == ".csv":
+            rows = csv.DictReader(lines)
+            try:
+                for row in rows:
+                    yield rows.line_num, _with_receipt(row)
+            except csv.Error as error:
+                raise click.ClickException(f"line {rows.line_num}: {error}") from None
+            return
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield number, _with_receipt(_parsed(line))
+
+
+def _parsed(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _with_receipt(record: Any) -> Any:
+    # A file is read long after the event: measured by now, every clock would be wrong.
+    if not isinstance(record, dict) or record.get("received_at"):
+        return record
+    try:
+        return record | {"received_at": int(record["event_at"]) + int(record.get("delay_s") or 0)}
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return record

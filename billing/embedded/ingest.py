@@ -1,0 +1,127 @@
+"""Accounting records in: what is new in them is counted, once, on the day on which it was used.
+
+What the order of arrival cannot change, with each record keeping its time of receipt:
+- up and down bytes of each session, and of each account on each campus day, exactly;
+- what counts of them (fast and throttled together) of each account on each campus day, exactly;
+- the bytes taken from each lot, and so fast and throttled of a month, as long as the same lots run
+  at every event that changes places. Where they differ (a package that ran at one event and not at
+  the other), traffic is taken in the order of arrival: that is what the line did meanwhile. Which of
+  the days of a month holds the throttled part follows the arrival as well.
+This holds while the beginnings told for one session lie within a minute, and two sessions with the
+same name begin more than a quarter of an hour apart. Whether a silent session counts as ended (by a
+restart, by the sweep) follows the arrival, too; it changes no byte.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from billing.embedded import sessions
+from billing.embedded.consumption import Owner, Taken, consume
+from billing.embedded.counters import Piece, Sample, difference, in_order, walk
+from billing.embedded.records import Report
+from billing.embedded.sessions import Line
+from models.ledger import Account
+from models.package import Counted
+
+
+class Outcome(StrEnum):
+    """What became of a record. Every one of them is an answer: none needs to be sent again."""
+
+    # Counted, as the newest of its session.
+    COUNTED = "counted"
+    # Older than what was known of its session: sorted in, days were corrected.
+    SORTED_IN = "sorted_in"
+    # The very same record was here before.
+    KNOWN = "known"
+    # A whole NAS: its sessions are ended.
+    CLOSED = "closed"
+    NO_ACCOUNT = "no_account"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """Outcomes in the order of the reports, and what was taken from whom."""
+
+    outcomes: list[Outcome]
+    taken: Taken
+
+
+def ingest(
+    session: Session, reports: Sequence[Report], *, counted: Counted = Counted.BOTH, now: datetime
+) -> Ingested:
+    """Count a batch of reports in this transaction.
+
+    The sum of all days (up and down) is the sum of what the counters of all sessions have reached,
+    and what counts of it is the sum of lot uses and throttled bytes. `counted` is the direction that
+    counts against the lots. Accounts are locked in the order of their numbers, then sessions, then
+    lots, so that batches at the same time wait for one another and never in a circle.
+    """
+    owners = _lock_accounts(session, {report.account_no for report in reports})
+    places = [place for place, report in enumerate(reports) if report.account_no in owners]
+    ours = [reports[place] for place in places]
+    outcomes = [Outcome.NO_ACCOUNT] * len(reports)
+    lines = sessions.assign(session, ours) if ours else []
+    for place, outcome in zip(places, _sort(session, ours, lines), strict=True):
+        outcomes[place] = outcome
+    pieces: dict[str, list[Piece]] = defaultdict(list)
+    moved = [line for line in {id(line): line for line in lines}.values() if line.fresh]
+    for line in moved:
+        pieces[line.account_no] += _advance(session, line)
+    sessions.save(session, moved)
+    taken = consume(session, pieces, owners, counted=counted, now=now)
+    return Ingested(outcomes, taken)
+
+
+def _lock_accounts(session: Session, wanted: set[str]) -> dict[str, Owner]:
+    query = (
+        select(Account.account_no, Account.kind, Account.active)
+        .where(Account.account_no.in_(sorted(wanted)))
+        .order_by(Account.account_no)
+        # Rows that refer to the account may still be written by others.
+        .with_for_update(key_share=True)
+    )
+    return {account_no: Owner(kind, active) for account_no, kind, active in session.execute(query)}
+
+
+def _sort(session: Session, reports: Sequence[Report], lines: Sequence[Line]) -> list[Outcome]:
+    # Only a sample that is not newer than all before can be known already.
+    doubtful = {
+        (line.id, report.sample.event_at)
+        for report, line in zip(reports, lines, strict=True)
+        if line.id is not None and line.mark and report.sample.event_at <= line.mark.at
+    }
+    known = sessions.samples_at(session, doubtful)
+    seen: set[tuple[int, Sample]] = set()
+    outcomes = []
+    for report, line in zip(reports, lines, strict=True):
+        sample = report.sample
+        if (line.id, sample) in known or (id(line), sample) in seen:
+            outcomes.append(Outcome.KNOWN)
+            continue
+        seen.add((id(line), sample))
+        line.fresh.append((sample, report.received_at))
+        line.heard(sample)
+        late = line.mark is not None and sample.event_at <= line.mark.at
+        outcomes.append(Outcome.SORTED_IN if late else Outcome.COUNTED)
+    return outcomes
+
+
+def _advance(session: Session, line: Line) -> list[Piece]:
+    fresh = in_order(sample for sample, _ in line.fresh)
+    if line.id is None or (line.mark and fresh[0].event_at > line.mark.at):
+        line.mark, pieces = walk(line.mark, fresh)
+        return pieces
+    # Somewhere in between: what the session was worth before and what it is worth now.
+    known = sessions.samples_of(session, line.id)
+    _, before = walk(None, in_order(known))
+    line.mark, after = walk(None, in_order([*known, *fresh]))
+    return difference(before, after)

@@ -1,0 +1,292 @@
+"""Accounting sessions: found again by what names them, opened, closed, listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, insert, literal, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from billing.embedded.counters import Mark, Sample
+from billing.embedded.records import NasRestart, Report
+from billing.interface import SessionUsage
+from models.usage import AccountingSession, EndReason, SampleKind, UsageSample
+
+# The beginning of a session is told again and again, by seconds differently.
+START_SLACK = timedelta(seconds=60)
+# A NAS whose clock drifts past the limit of belief is corrected from then on: the same session then
+# seems to begin up to ten minutes later, though not by its own clock.
+CLAMPED_SLACK = timedelta(minutes=15)
+CLOSE_STEP = 1000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# Far beyond any date: 16 digits of microseconds end in 2286.
+_MARK_DIGITS = 16
+
+_SAMPLE = (
+    UsageSample.accounting_session_id,
+    UsageSample.event_at,
+    UsageSample.kind,
+    UsageSample.up_octets,
+    UsageSample.down_octets,
+    UsageSample.up_wide,
+    UsageSample.down_wide,
+    UsageSample.began_at,
+)
+
+_LINE = (
+    AccountingSession.id,
+    AccountingSession.account_no,
+    AccountingSession.nas,
+    AccountingSession.session_no,
+    AccountingSession.address,
+    AccountingSession.started_at,
+    AccountingSession.nas_started_at,
+    AccountingSession.last_at,
+    AccountingSession.up_bytes,
+    AccountingSession.down_bytes,
+    AccountingSession.ended_at,
+    AccountingSession.end_reason,
+)
+_MOVED = ("address", "last_at", "up_bytes", "down_bytes", "ended_at", "end_reason")
+# On the table, not the class: a list of these goes to the driver as it is.
+_TABLE = AccountingSession.metadata.tables[AccountingSession.__tablename__]
+_MOVE_ON = (
+    update(_TABLE)
+    .where(_TABLE.c.id == bindparam("session"))
+    .values({name: bindparam(name) for name in _MOVED})
+)
+
+
+@dataclass(slots=True)
+class Line:
+    """A session while a batch is worked in; `id` None: not in the database yet."""
+
+    id: int | None
+    account_no: str
+    nas: str
+    session_no: str
+    address: str | None
+    started_at: datetime
+    nas_started_at: datetime
+    mark: Mark | None
+    ended_at: datetime | None = None
+    end_reason: EndReason | None = None
+    fresh: list[tuple[Sample, datetime]] = field(default_factory=list)
+
+    @property
+    def name(self) -> tuple[str, str, str]:
+        """What a NAS calls it; after a restart it may call another one the same."""
+        return self.session_no, self.nas, self.account_no
+
+    def is_of(self, report: Report) -> bool:
+        """Whether the report speaks of this session, going by when it began."""
+        apart = abs(report.sample.began_at - self.started_at)
+        if apart <= START_SLACK:
+            return True
+        return apart <= CLAMPED_SLACK and abs(report.nas_began_at - self.nas_started_at) <= START_SLACK
+
+    def heard(self, sample: Sample) -> None:
+        """Note what a sample says about the end: a stop ends it for good, other ends may have been wrong."""
+        if sample.kind is SampleKind.STOP:
+            last = self.ended_at if self.end_reason == EndReason.STOP else None
+            self.ended_at = max(last, sample.event_at) if last else sample.event_at
+            self.end_reason = EndReason.STOP
+        elif self.ended_at and self.end_reason != EndReason.STOP and sample.event_at > self.ended_at:
+            self.ended_at = self.end_reason = None
+
+
+def assign(session: Session, reports: Sequence[Report]) -> list[Line]:
+    """The session of each report, in the same order; one that nobody has heard of is begun in memory.
+
+    The rows are locked, always in the order of their numbers.
+    """
+    known: dict[tuple[str, str, str], list[Line]] = {}
+    for row in _load(session, {report.session_no for report in reports}):
+        known.setdefault(row.name, []).append(row)
+    found: list[Line] = []
+    for report in reports:
+        lines = known.setdefault((report.session_no, report.nas, report.account_no), [])
+        line = next((same for same in lines if same.is_of(report)), None)
+        if line is None:
+            line = Line(
+                None, report.account_no, report.nas, report.session_no, report.address,
+                report.sample.began_at, report.nas_began_at, None,
+            )  # fmt: skip
+            lines.append(line)
+        line.address = report.address or line.address
+        found.append(line)
+    return found
+
+
+def save(session: Session, lines: Sequence[Line]) -> None:
+    """Write sessions and their fresh samples."""
+    new = [line for line in lines if line.id is None]
+    changed = sorted(
+        ({"session": line.id, **_state(line)} for line in lines if line.id is not None),
+        key=itemgetter("session"),
+    )
+    if new:
+        opened = insert(AccountingSession).returning(AccountingSession.id, sort_by_parameter_order=True)
+        for line, number in zip(new, session.scalars(opened, [_row(line) for line in new]), strict=True):
+            line.id = number
+    connection = session.connection()
+    if changed:
+        connection.execute(_MOVE_ON, changed)
+    samples = [_sample_row(line, sample, at) for line in lines for sample, at in line.fresh]
+    if samples:
+        connection.execute(insert(UsageSample), samples)
+
+
+def samples_at(session: Session, times: Iterable[tuple[int, datetime]]) -> set[tuple[int, Sample]]:
+    """Samples of sessions at given instants, as (session, sample)."""
+    wanted = list(times)
+    if not wanted:
+        return set()
+    query = select(*_SAMPLE).where(
+        tuple_(UsageSample.accounting_session_id, UsageSample.event_at).in_(wanted)
+    )
+    return {(row[0], _sample(row)) for row in session.execute(query)}
+
+
+def samples_of(session: Session, number: int) -> list[Sample]:
+    """All samples of a session, in no order."""
+    query = select(*_SAMPLE).where(UsageSample.accounting_session_id == number)
+    return [_sample(row) for row in session.execute(query)]
+
+
+def close_nas(session: Session, restart: NasRestart) -> int:
+    """End up to a step of the sessions that a restart has ended. Returns: how many; 0 when none is left."""
+    query = (
+        select(AccountingSession.id)
+        .where(
+            AccountingSession.nas == restart.nas,
+            AccountingSession.ended_at.is_(None),
+            AccountingSession.started_at < restart.event_at,
+        )
+        .order_by(AccountingSession.id)
+        .limit(CLOSE_STEP)
+        .with_for_update()
+    )
+    return _close(session, list(session.scalars(query)), EndReason.NAS)
+
+
+def close_stale(session: Session, silent_since: datetime) -> int:
+    """End up to a step of the sessions not heard of since. Returns: how many; 0 when none is left.
+
+    Nothing is counted: what their last sample said is all that is known.
+    """
+    query = (
+        select(AccountingSession.id)
+        .where(AccountingSession.ended_at.is_(None), AccountingSession.last_at < silent_since)
+        .order_by(AccountingSession.id)
+        .limit(CLOSE_STEP)
+        .with_for_update()
+    )
+    return _close(session, list(session.scalars(query)), EndReason.STALE)
+
+
+def page(session: Session, account_no: str, *, before: str | None, limit: int) -> list[SessionUsage]:
+    """Sessions of an account, newest first, that come after the one with the mark `before`."""
+    query = select(AccountingSession).where(AccountingSession.account_no == account_no)
+    place = _place(before)
+    if place is not None:
+        query = query.where(tuple_(AccountingSession.started_at, AccountingSession.id) < place)
+    query = query.order_by(AccountingSession.started_at.desc(), AccountingSession.id.desc()).limit(limit)
+    return [
+        SessionUsage(
+            mark=f"{(row.started_at - _EPOCH) // _MICROSECOND}-{row.id}",
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            up_bytes=row.up_bytes,
+            down_bytes=row.down_bytes,
+            nas=row.nas,
+            address=row.address,
+        )
+        for row in session.scalars(query)
+    ]
+
+
+def _load(session: Session, numbers: set[str]) -> list[Line]:
+    query = (
+        select(*_LINE)
+        .where(AccountingSession.session_no.in_(sorted(numbers)))
+        .order_by(AccountingSession.id)
+        .with_for_update()
+    )
+    return [
+        Line(
+            *row[:7], Mark(*row[7:10]), row[10], EndReason(row[11]) if row[11] else None
+        )
+        for row in session.execute(query)
+    ]  # fmt: skip
+
+
+def _row(line: Line) -> dict[str, Any]:
+    return {
+        "account_no": line.account_no,
+        "nas": line.nas,
+        "session_no": line.session_no,
+        "started_at": line.started_at,
+        "nas_started_at": line.nas_started_at,
+        **_state(line),
+    }
+
+
+def _state(line: Line) -> dict[str, Any]:
+    if line.mark is None:
+        raise ValueError("a session without samples cannot be saved")
+    return {
+        "address": line.address,
+        "last_at": line.mark.at,
+        "up_bytes": line.mark.up_bytes,
+        "down_bytes": line.mark.down_bytes,
+        "ended_at": line.ended_at,
+        "end_reason": line.end_reason,
+    }
+
+
+def _sample_row(line: Line, sample: Sample, received_at: datetime) -> dict[str, Any]:
+    return {
+        "accounting_session_id": line.id,
+        "event_at": sample.event_at,
+        "kind": sample.kind,
+        "up_octets": sample.up_octets,
+        "down_octets": sample.down_octets,
+        "up_wide": sample.up_wide,
+        "down_wide": sample.down_wide,
+        "began_at": sample.began_at,
+        "received_at": received_at,
+    }
+
+
+def _sample(row: Sequence[Any]) -> Sample:
+    return Sample(row[1], SampleKind(row[2]), *row[3:])
+
+
+def _close(session: Session, numbers: list[int], reason: EndReason) -> int:
+    if numbers:
+        session.execute(
+            update(AccountingSession)
+            .where(AccountingSession.id.in_(numbers))
+            .values(ended_at=AccountingSession.last_at, end_reason=reason)
+            .execution_options(synchronize_session=False)
+        )
+    return len(numbers)
+
+
+def _place(mark: str | None) -> ColumnElement[Any] | None:
+    if mark is None:
+        return None
+    micros, _, number = mark.partition("-")
+    if not all(
+        part.isascii() and part.isdecimal() and len(part) <= _MARK_DIGITS for part in (micros, number)
+    ):
+        return None
+    started_at = _EPOCH + int(micros) * _MICROSECOND
+    return tuple_(literal(started_at, AccountingSession.started_at.type), literal(int(number)))
