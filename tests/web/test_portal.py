@@ -18,7 +18,9 @@ def browser(world: World) -> FlaskClient:
     return world.reader(None, address=CAMPUS)
 
 
-@pytest.mark.parametrize("path", ["/self/", "/self/login", "/self/callback", "/go/self", "/go/packages"])
+@pytest.mark.parametrize(
+    "path", ["/self/", "/self/login", "/self/callback", "/go/self", "/go/packages", "/go/log", "/go/usage"]
+)
 @pytest.mark.parametrize("address", [ELSEWHERE, "11.0.0.1", "::1", "garbage"])
 def test_outside_the_campus_every_way_in_explains_how_to_connect(
     world: World, path: str, address: str
@@ -34,8 +36,10 @@ def test_a_claimed_address_counts_for_nothing_without_a_trusted_proxy(world: Wor
 
 
 def test_on_the_campus_the_links_lead_into_the_portal(browser: FlaskClient) -> None:
+    for page in ("packages", "log", "usage", "traffic", "statement"):
+        assert browser.get(f"/go/{page}").headers["Location"] == f"/self/{page}"
     assert browser.get("/go/self").headers["Location"] == "/self/"
-    assert browser.get("/go/packages").headers["Location"] == "/self/packages"
+    assert browser.get("/go/elsewhere").status_code == 404
 
 
 def test_the_overview_needs_the_unified_identity(browser: FlaskClient) -> None:
