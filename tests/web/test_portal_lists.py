@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 
 import pytest
 from flask.testing import FlaskClient
 
+from billing.embedded.accounting import Accounting
+from billing.embedded.usage import record_usage
 from payments import payers
+from tests.billing.network import Nas
 from tests.web.portal_visitor import visitor
 from tests.web.world import OTHER, OWN, STRANGER, World
 
@@ -106,3 +110,40 @@ def test_the_usage_page_draws_the_days(browser: FlaskClient) -> None:
     assert "每天用量柱状图" in html
     assert html.count("<rect ") == 14
     assert "共 25.0 GB" in html
+    assert "2026-11-23" in rows_of(html)[0]
+    assert "下行 2.0 GB" in rows_of(html)[0]
+
+
+def test_what_ran_slow_is_told_apart(world: World, browser: FlaskClient) -> None:
+    with world.services.transaction() as session:
+        record_usage(session, OWN, 7 * GB, world.clock())
+    html = browser.get("/self/usage").text
+    assert html.count('<rect class="slow"') == 1
+    assert "高速 7.0 GB · 限速 2.0 GB" in rows_of(html)[0]
+
+
+def test_every_time_on_line_is_listed_page_by_page(world: World, browser: FlaskClient) -> None:
+    assert "还没有上网记录" in browser.get("/self/sessions").text
+    began = world.clock() - timedelta(days=2)
+    for number in range(25):
+        _online(world, began + timedelta(hours=number), f"s-{number}", stopped=number < 24)
+    first = browser.get("/self/sessions").text
+    assert first.count('<li class="row">') == 20
+    newest = rows_of(first)[0]
+    for words in ("2026-11-22 09:05", "在线", "BRAS-01", "上行 0.1 GB · 下行 1.0 GB"):
+        assert words in newest
+    older = re.search(r'href="(/self/sessions\?before=[^"]+)"', first)
+    assert older is not None
+    assert len(rows_of(browser.get(older[1]).text)) == 5
+    assert rows_of(browser.get("/self/sessions?before=nonsense").text)[0] == newest
+    assert "还没有上网记录" in visitor(world, OTHER).get("/self/sessions").text
+
+
+def _online(world: World, began_at: datetime, number: str, *, stopped: bool) -> None:
+    """One time on line of the owner, told by a network access server."""
+    nas = Nas(began_at, account=OWN, session=number)
+    end = (nas.stop if stopped else nas.interim)(600, GB // 10, GB)
+    outcomes = {
+        answer.outcome.value for answer in Accounting(world.database, world.clock).take([nas.start(), end])
+    }
+    assert outcomes == {"counted"}, outcomes
