@@ -53,6 +53,7 @@ from payments import (
 from payments.periodic import Job, daily, every
 from payments.services import Services
 from payments.wechatpay import PayConfig, WechatPay
+from web.captcha import Captchas
 from web.identity import Identity, IdentityConfig
 from web.services import WebServices
 
@@ -146,6 +147,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
                 timeout_s=config.identity.timeout_s,
             )
         ),
+        captchas=Captchas(store),
         limiter=limiter,
         notify=partial(notify.receive, base),
         accounting=registry.accounting_receiver(

@@ -22,7 +22,7 @@ def show_log(ctx: Ctx) -> Answer:
     account_no = bound_account(ctx.services, ctx.openid)
     if account_no is None:
         return Text(people.bind_first(ctx.services.site))
-    return Text(say.exchange_log(ctx.services.billing.exchange_log(account_no)))
+    return Text(say.exchange_log(ctx.services.site, ctx.services.billing.exchange_log(account_no)))
 
 
 @patient

@@ -18,6 +18,7 @@
         IllegalTransition the order cannot do this in its state
         OutsideCampus    the page needs the campus network
         LoginNeeded      the page needs the unified identity
+        CaptchaWrong     not the characters of the picture, or too late
         PageExpired      a form token or login state is too old
       Forged             signature, age, appid or mchid wrong                   -> 401 / 403
       Malformed          authentic sender or not, this is no message            -> 400
@@ -182,6 +183,15 @@ class LoginNeeded(Refused):
     code = "E-LOGIN"
 
     def __init__(self, text: str = "请先登录") -> None:
+        super().__init__(text)
+
+
+class CaptchaWrong(Refused):
+    """Not the characters of the picture, or the picture is too old or was used before."""
+
+    code = "E-CAPTCHA"
+
+    def __init__(self, text: str = "验证码不对或已过期，请按新的图片重新输入") -> None:
         super().__init__(text)
 
 

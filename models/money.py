@@ -36,7 +36,9 @@ def gigabytes(count: int) -> str:
 
 
 def traffic(count: int) -> str:
-    """Bytes with their unit, never a rest shown as nothing: 3.2 GB, 45 MB, 不足 1 MB."""
+    """Bytes with their unit, never a rest shown as nothing: 3.2 GB, 45 MB, 不足 1 MB, 0 MB."""
+    if not count:
+        return "0 MB"
     if count * 10 >= BYTES_PER_GB:
         return f"{gigabytes(count)} GB"
     megabytes = count * 1000 // BYTES_PER_GB

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -255,6 +256,12 @@ def rows_changed(session: Session, statement: Any) -> int:
 def find_order(session: Session, order_no: str) -> Order | None:
     """The order with this number, or None."""
     return session.scalar(select(Order).where(Order.order_no == order_no))
+
+
+def orders_numbered(session: Session, account_no: str, order_nos: Sequence[str]) -> list[Order]:
+    """Those of these orders that pay into this account, in one query."""
+    query = select(Order).where(Order.order_no.in_(order_nos), Order.account_no == account_no)
+    return list(session.scalars(query)) if order_nos else []
 
 
 def orders_of(session: Session, openid: str, *, limit: int = 20, before_id: int | None = None) -> list[Order]:

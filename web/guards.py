@@ -8,6 +8,7 @@ from typing import Concatenate, ParamSpec
 
 from flask import redirect, render_template, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
 
 from models.errors import LoginNeeded, OutsideCampus
 from web import qr, signin
@@ -69,6 +70,22 @@ def account_first(view: OwnView[P]) -> View[P]:
         return redirect(f"/self/login?next={request.path}")
 
     return guarded
+
+
+def when_able(*abilities: str) -> Callable[[View[P]], View[P]]:
+    """A page that exists only where the billing back end has at least one of these capabilities."""
+
+    def guard(view: View[P]) -> View[P]:
+        @wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+            can = services().billing.capabilities()
+            if not any(getattr(can, ability) for ability in abilities):
+                raise NotFound
+            return view(*args, **kwargs)
+
+        return guarded
+
+    return guard
 
 
 def require_campus() -> None:

@@ -25,6 +25,8 @@ def policy(form_targets: str) -> str:
             "style-src 'self'",
             # WeUI draws its icons with data: addresses.
             "img-src 'self' data:",
+            # Captchas that are listened to.
+            "media-src 'self'",
             "connect-src 'self'",
             f"form-action 'self' {form_targets}".rstrip(),
             "frame-ancestors 'none'",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, current_app, jsonify, make_response, redirect, render_template
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
 
 from web import rendering
 from web.current import services
@@ -14,6 +15,16 @@ from web.health import Health, Report
 blueprint = Blueprint("public", __name__)
 
 HEALTH_KEY = "campusnet_health"
+
+# Where the links of the chat and of the pages on the phone lead on campus.
+PORTAL_PAGES = {
+    "self": "/self/",
+    "packages": "/self/packages",
+    "log": "/self/log",
+    "usage": "/self/usage",
+    "traffic": "/self/traffic",
+    "statement": "/self/statement",
+}
 
 
 @blueprint.record_once
@@ -47,18 +58,13 @@ def status() -> ResponseReturnValue:
     return response
 
 
-@blueprint.get("/go/packages")
-def go_packages() -> ResponseReturnValue:
-    """To the packages on the portal, or an explanation how to connect."""
+@blueprint.get("/go/<page>")
+def go(page: str) -> ResponseReturnValue:
+    """To a page of the self-service system, or an explanation how to connect."""
+    if page not in PORTAL_PAGES:
+        raise NotFound
     require_campus()
-    return redirect("/self/#packages")
-
-
-@blueprint.get("/go/self")
-def go_self() -> ResponseReturnValue:
-    """To the self-service system, or an explanation how to connect."""
-    require_campus()
-    return redirect("/self/")
+    return redirect(PORTAL_PAGES[page])
 
 
 def _report() -> Report:

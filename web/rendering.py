@@ -13,7 +13,7 @@ from flask import request, url_for
 from flask.sansio.app import App
 
 from models.clock import CAMPUS_ZONE
-from models.money import gigabytes, yuan, yuan_short
+from models.money import gigabytes, traffic, yuan, yuan_short
 from web.current import services
 
 LOOK_COOKIE = "look"
@@ -29,7 +29,13 @@ LOOKS = {
 def register(app: App) -> None:
     """Give the application's templates their words."""
     app.jinja_env.filters.update(
-        yuan=yuan, yuan_short=yuan_short, gigabytes=gigabytes, hhmm=hhmm, day_time=day_time, day=day
+        yuan=yuan,
+        yuan_short=yuan_short,
+        gigabytes=gigabytes,
+        traffic=traffic,
+        hhmm=hhmm,
+        day_time=day_time,
+        day=day,
     )
     asset = asset_address(Path(app.static_folder or ""))
     app.context_processor(lambda: _common(asset))

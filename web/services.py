@@ -10,6 +10,7 @@ from bot.callback import Callback
 from bot.limits import RateLimiter
 from bot.oauth import OAuth
 from payments.services import Services
+from web.captcha import Captchas
 from web.identity import Identity
 
 
@@ -23,6 +24,7 @@ class WebServices(Services):
     callback: Callback
     oauth: OAuth
     identity: Identity
+    captchas: Captchas
     limiter: RateLimiter
     notify: Callable[[Mapping[str, str], bytes], None]
     accounting: Callable[[Mapping[str, str], bytes], Mapping[str, Any]]

@@ -51,16 +51,21 @@ def known_openid() -> str | None:
 def remember_portal(account_no: str) -> None:
     """This browser has proved an account for the portal; anything of an earlier login is dropped."""
     session.pop("csrf_token", None)
-    session["portal"] = {"account_no": account_no, "at": _now_s()}
+    session["portal"] = {"account_no": account_no, "login": secrets.token_hex(8), "at": _now_s()}
 
 
 def portal_account() -> str | None:
     """The account logged in to the portal, or None; each use renews the half hour."""
     known = session.get("portal")
-    if known is None or _now_s() - int(known["at"]) > PORTAL_LIFE_S:
+    if known is None or "login" not in known or _now_s() - int(known["at"]) > PORTAL_LIFE_S:
         return None
     session["portal"] = {**known, "at": _now_s()}
     return str(known["account_no"])
+
+
+def portal_login() -> str:
+    """What tells this login from every other, also of the same account. Raises: KeyError - not logged in."""
+    return str(session["portal"]["login"])
 
 
 def forget_portal() -> None:

@@ -50,6 +50,7 @@ def usage(site: Site, seen: Balance, used_bytes: int | None) -> str:
         f"更新于 {hhmm(seen.as_of)}",
         "",
         f"{link(site.link('/h5/usage'), '查看每日用量')}　{tap('套餐')}",
+        link(site.link("/go/usage"), "流量使用详情（需连接校园网）"),
     )
 
 
@@ -77,18 +78,20 @@ def packages(site: Site, offers: Sequence[Offer]) -> str:
         "",
         ONE_AT_A_TIME,
         f"{link(site.link('/go/packages'), '去换购（需连接校园网）')}　{tap('换购日志')}",
+        link(site.link("/go/self"), "自助服务系统（需连接校园网）"),
     )
 
 
-def exchange_log(records: Sequence[ExchangeRecord]) -> str:
-    """The last swaps."""
+def exchange_log(site: Site, records: Sequence[ExchangeRecord]) -> str:
+    """The last swaps, and the link to all of them."""
     if not records:
         return lines("还没有换购记录。", f"看看在售的{tap('套餐')}。")
     rows = [
         f"{moment(row.at)} {short(row.package_name)} {yuan(row.price_fen)} 元"
         for row in records[:SWAPS_SHOWN]
     ]
-    return lines("最近的换购：", *rows, "", f"{tap('流量')}　{tap('套餐')}")
+    whole = link(site.link("/go/log"), "全部换购日志（需连接校园网）")
+    return lines("最近的换购：", *rows, "", whole, f"{tap('流量')}　{tap('套餐')}")
 
 
 def fees(offers: Sequence[Offer]) -> str:

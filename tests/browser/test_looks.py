@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Frame
+from playwright.sync_api import Browser, Frame, expect
 
 from app.phone import link_in
 from tests.browser.conftest import Hold
+from tests.browser.desk import desktop
 from tests.browser_rig import NEEDS_BROWSER
 from tests.journeys.town import Student, Town
 
@@ -79,8 +80,23 @@ def pages_of(town: Town, student: Student) -> dict[str, str]:
         "notices": "/h5/notices",
         "help": "/h5/help",
         "look": "/h5/look",
-        "portal": "/self/",
     }
+
+
+PORTAL = {
+    "overview": "/self/",
+    "recharge": "/self/recharge?amount=5000",
+    "services": "/self/services",
+    "packages": "/self/packages",
+    "swap": "/self/packages/P05",
+    "refused": "/self/packages/P30",
+    "log": "/self/log",
+    "usage": "/self/usage",
+    "sessions": "/self/sessions",
+    "traffic": "/self/traffic",
+    "statement": "/self/statement",
+    "notices": "/self/notices",
+}
 
 
 def _order(student: Student, words: str) -> str:
@@ -95,8 +111,9 @@ def test_every_page_fits_the_phone_and_can_be_read(town: Town, hold: Hold, schem
     screen = hold(student, color_scheme=scheme, reduced_motion="reduce")
     screen.open("/self/")
     screen.log_in()
+    expect(screen.web.get_by_label("我的账号")).to_be_visible()
     found = []
-    for name, path in pages.items():
+    for name, path in (pages | {f"portal-{name}": path for name, path in PORTAL.items()}).items():
         frame = screen.open(path)
         for size in ("100", "200"):
             screen.page.get_by_test_id("type-size").select_option(size)
@@ -105,3 +122,18 @@ def test_every_page_fits_the_phone_and_can_be_read(town: Town, hold: Hold, schem
         screen.page.get_by_test_id("type-size").select_option("100")
         found += complaints(frame, name)
     assert found == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_of_the_portal_fits_the_desktop(
+    town: Town, browser: Browser, scheme: str, shots: Path
+) -> None:
+    student = town.newcomer(daily_gb=(2, 1, 0, 3, 2, 1, 4, 2)).bound()
+    student.pay(_order(student, "充值20"))
+    student.wait_for("充值到账")
+    page = desktop(town, browser, student, color_scheme=scheme)
+    for name, path in PORTAL.items():
+        page.goto(town.rig.origin + path)
+        assert too_wide(page.main_frame, name) + complaints(page.main_frame, name) == []
+        page.screenshot(path=shots / f"desktop-{name}-{scheme}.png", full_page=True)
+    page.context.close()

@@ -103,4 +103,4 @@ def test_the_packages_depend_on_the_network(town: Town, hold: Hold) -> None:
     expect(screen.page.get_by_test_id("network-toggle")).to_contain_text("校园网")
     screen.open("/go/packages")
     screen.log_in()
-    expect(screen.web.locator("#packages")).to_be_visible()
+    expect(screen.heading).to_have_text("换购时长/流量包")

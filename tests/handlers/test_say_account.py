@@ -104,6 +104,7 @@ def test_usage_is_this_months_with_the_chart(bound: Chat, said: str) -> None:
     assert "本月已用：3.0 GB" in text
     assert "剩 27.0 / 30.0 GB，有效至3月31日" in text
     assert f"{BASE_URL}/h5/usage" in text
+    assert f"{BASE_URL}/go/usage" in text
 
 
 def test_last_months_use_does_not_count(bound: Chat) -> None:
@@ -123,6 +124,7 @@ def test_the_catalogue_comes_with_the_rule_and_the_intranet_link(chat: Chat, sai
         assert name in text
     assert "一次只能换购一个流量包" in text
     assert f"{BASE_URL}/go/packages" in text
+    assert f"{BASE_URL}/go/self" in text
 
 
 def test_specials_are_marked_with_their_last_day(chat: Chat) -> None:
@@ -138,6 +140,7 @@ def test_no_package_on_sale_is_said(chat: Chat) -> None:
 def test_the_swap_log_shows_what_was_swapped(bound: Chat) -> None:
     swaps = tuple(ExchangeRecord(NOON - timedelta(days=n), f"包{n}", 500, GB, NOON, 7 - n) for n in range(7))
     text = telling(bound, swaps=swaps).tap("PACKAGE_LOG")
+    assert f"{BASE_URL}/go/log" in text
     assert "03-10 12:00 包0 5.00 元" in text
     assert "包4" in text
     assert "包5" not in text

@@ -164,7 +164,7 @@ def test_the_intranet_link_opens_on_campus_and_explains_itself_outside(town: Tow
     student.network("campus")
     inside = student.open(link)
     assert inside.status == 200
-    assert "流量套餐" in inside.text
+    assert "在售流量包" in inside.text
     assert student.account_no in inside.text
 
 

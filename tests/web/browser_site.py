@@ -17,6 +17,7 @@ from tests.browser_rig import errors_of
 from tests.web.world import OPENID, OTHER, OWN, STRANGER, WECHAT_UA, World
 
 CAMPUS = "10.70.1.23"
+LOGIN = "0123456789abcdef"
 
 
 class Quiet(WSGIRequestHandler):
@@ -55,7 +56,10 @@ class BrowserSite:
         with self.world.app.app_context():
             signer = SecureCookieSessionInterface().get_signing_serializer(self.world.app)
         assert signer is not None
-        session = {"wechat": {"openid": openid, "at": at}, "portal": {"account_no": OWN, "at": at}}
+        session = {
+            "wechat": {"openid": openid, "at": at},
+            "portal": {"account_no": OWN, "login": LOGIN, "at": at},
+        }
         return [
             {"name": "campusnet", "value": str(signer.dumps(session)), "url": self.origin},
             {"name": "look", "value": look, "url": self.origin},
@@ -87,24 +91,47 @@ def every_page(world: World) -> dict[str, str]:
     by_state = _orders(world)
     notice = world.notice("国庆期间网络维护通知", "各位同学:\n\n10月1日 0:00-6:00 网络可能短时中断。")
     shown = {f"order_{state}": f"/h5/orders/{order.order_no}" for state, order in by_state.items()}
-    return shown | {
-        "recharge": "/h5/recharge",
-        "recharge_for_other": f"/h5/recharge?account={OTHER}&amount=50",
-        "recharge_custom": "/h5/recharge?amount=other",
-        "pay": f"/h5/pay/{by_state['unpaid'].order_no}",
-        "order_confirming": f"/h5/orders/{by_state['unpaid'].order_no}?paid=1",
-        "orders": "/h5/orders",
-        "bind": "/h5/bind?done=1",
-        "usage": "/h5/usage",
-        "alerts": "/h5/alerts",
-        "notices": "/h5/notices",
-        "notice": f"/h5/notices/{notice}",
-        "help": "/h5/help",
-        "look": "/h5/look",
-        "status": "/status",
-        "outside_campus": "/go/self",
-        "error": "/h5/nothing",
-        "portal": "/self/",
+    return (
+        shown
+        | {
+            "recharge": "/h5/recharge",
+            "recharge_for_other": f"/h5/recharge?account={OTHER}&amount=50",
+            "recharge_custom": "/h5/recharge?amount=other",
+            "pay": f"/h5/pay/{by_state['unpaid'].order_no}",
+            "order_confirming": f"/h5/orders/{by_state['unpaid'].order_no}?paid=1",
+            "orders": "/h5/orders",
+            "bind": "/h5/bind?done=1",
+            "usage": "/h5/usage",
+            "alerts": "/h5/alerts",
+            "notices": "/h5/notices",
+            "notice": f"/h5/notices/{notice}",
+            "help": "/h5/help",
+            "look": "/h5/look",
+            "status": "/status",
+            "outside_campus": "/go/self",
+            "error": "/h5/nothing",
+        }
+        | {f"portal_{name}": path for name, path in portal_pages(notice).items()}
+    )
+
+
+def portal_pages(notice: int) -> dict[str, str]:
+    """The address of each page of the portal, by a name."""
+    return {
+        "overview": "/self/",
+        "recharge": "/self/recharge?amount=5000",
+        "services": "/self/services",
+        "packages": "/self/packages",
+        "swap": "/self/packages/P05",
+        "swap_refused": "/self/packages/NONE",
+        "swap_missing": "/self/swaps/none",
+        "log": "/self/log",
+        "usage": "/self/usage",
+        "sessions": "/self/sessions",
+        "traffic": "/self/traffic",
+        "statement": "/self/statement",
+        "notices": "/self/notices",
+        "notice": f"/self/notices/{notice}",
     }
 
 

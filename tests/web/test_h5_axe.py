@@ -10,8 +10,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
+from app.redis_server import RedisServer
 from models.db import Database
 from tests.browser_rig import NEEDS_BROWSER, chromium
+from tests.conftest import fresh_redis_url
 from tests.web.browser_site import UNBOUND, BrowserSite, every_page
 from tests.web.world import World
 
@@ -37,9 +39,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def site(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserSite]:
+def site(
+    seeded: Path, tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer
+) -> Iterator[BrowserSite]:
     path = shutil.copy(seeded, tmp_path_factory.mktemp("axe") / "site.db")
-    world = World(Database(f"sqlite:///{path}"))
+    world = World(Database(f"sqlite:///{path}"), redis_url=fresh_redis_url(redis_server))
     made = BrowserSite(world)
     yield made
     made.close()
@@ -74,7 +78,7 @@ def test_every_page_is_readable(
     found = []
     with site.phone(browser, look=chosen, color_scheme=scheme, reduced_motion="reduce") as (_, page):
         for name, path in pages.items():
-            site.on_campus = name == "portal"
+            site.on_campus = path.startswith("/self/")
             page.goto(site.origin + path)
             found += faults(page, name)
     assert found == []
@@ -111,7 +115,7 @@ def test_fingers_find_everything_that_can_be_tapped(
     small = []
     with site.phone(browser) as (_, page):
         for name, path in pages.items():
-            site.on_campus = name == "portal"
+            site.on_campus = path.startswith("/self/")
             page.goto(site.origin + path)
             for target in page.locator("button, .button, .row, .chip, summary, .tick, .amount").all():
                 box = target.bounding_box()

@@ -21,6 +21,7 @@ def test_every_answer_forbids_inline_code_frames_and_strangers(reader: FlaskClie
     policy = directives(headers["Content-Security-Policy"])
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["media-src"] == "'self'"
     assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert policy["form-action"] == "'self' https://ids.test"
     assert "unsafe" not in headers["Content-Security-Policy"]

@@ -18,6 +18,7 @@ from billing.embedded.engine import EmbeddedBilling
 from bot.callback import Callback
 from bot.limits import RateLimiter
 from bot.oauth import OAuth
+from bot.redis_gate import connect
 from models import schema
 from models.clock import CAMPUS_ZONE
 from models.db import Database
@@ -32,6 +33,7 @@ from payments.numbers import out_trade_no
 from payments.views import OrderView
 from payments.wechatpay import Trade, WechatPay
 from payments.wechatpay_errors import TradeNotFound
+from web.captcha import Captchas
 from web.identity import Identity, IdentityConfig, TicketRefused
 from web.services import WebServices
 
@@ -41,6 +43,8 @@ STRANGER = "oStranger0000000000000000002"
 OWN, OTHER = "2400101001", "2400101002"
 WECHAT_UA = "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 MicroMessenger/8.0.50 Language/zh_CN"
 BASE_URL = "http://site.test"
+# Nobody listens there.
+NO_REDIS = "redis://127.0.0.1:9"
 ACCOUNTING_SECRET = "accounting-secret-of-the-tests-01"
 
 
@@ -144,6 +148,7 @@ class World:
     notified: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
     notify_error: Exception | None = None
     base_url: str = BASE_URL
+    redis_url: str = NO_REDIS
 
     def __post_init__(self) -> None:
         self.services = WebServices(
@@ -157,6 +162,7 @@ class World:
             callback=cast("Callback", PlayedCallback()),
             oauth=cast("OAuth", PlayedOAuth()),
             identity=self.identity,
+            captchas=Captchas(connect(self.redis_url)),
             limiter=cast("RateLimiter", self.limiter),
             notify=self._notify,
             accounting=self._receive,
@@ -191,11 +197,11 @@ class World:
             self.services, openid=openid, account_no=account_no, amount_fen=amount_fen
         )
 
-    def pay_order(self, order: OrderView) -> None:
+    def pay_order(self, order: OrderView, openid: str = OPENID) -> None:
         """The money is there; billing does not know it yet."""
         number = out_trade_no(order.order_no, 1)
         fact = PaidFact(
-            "wechat", number, f"42000{order.id:020d}", order.amount_fen, "CNY", OPENID, self.clock()
+            "wechat", number, f"42000{order.id:020d}", order.amount_fen, "CNY", openid, self.clock()
         )
         with self.services.transaction() as session:
             confirm_paid(session, fact, cause="test", now=self.clock())

@@ -7,24 +7,22 @@ from flask.typing import ResponseReturnValue
 
 from payments import binding, orders
 from payments.views import OrderView, steps
+from web import paging
 from web.current import services
 from web.guards import openid_first, slow_down
 from web.h5.polling import watch
 
 blueprint = Blueprint("h5_orders", __name__, url_prefix="/h5/orders")
 
-PAGE = 20
-
 
 @blueprint.get("")
 @openid_first
 def history(openid: str) -> ResponseReturnValue:
     """The newest orders; `before` continues the list."""
-    before = request.args.get("before", type=int)
-    found = orders.history(services(), openid=openid, before_id=before, limit=PAGE + 1)
-    return render_template(
-        "h5/orders.html", orders=found[:PAGE], more=len(found) > PAGE, first=before is None
-    )
+    before = paging.before_id()
+    found = orders.history(services(), openid=openid, before_id=before, limit=paging.PAGE + 1)
+    page = paging.page_of(found, first=before is None)
+    return render_template("h5/orders.html", orders=page.rows, more=page.more, first=page.first)
 
 
 @blueprint.get("/<order_no>")

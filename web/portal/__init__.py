@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from flask import Blueprint
+from typing import Any
 
+from flask import Blueprint, request
+
+from web.current import services
 from web.guards import require_campus
-from web.portal import login, overview
+from web.portal import (
+    captcha,
+    log,
+    login,
+    menu,
+    notices,
+    overview,
+    packages,
+    recharge,
+    service,
+    statement,
+    traffic,
+    usage,
+)
 
 blueprint = Blueprint("portal", __name__, url_prefix="/self")
 # For every page of the portal, also for those that log in.
 blueprint.before_request(require_campus)
-blueprint.register_blueprint(login.blueprint)
-blueprint.register_blueprint(overview.blueprint)
+for page in (login, overview, recharge, service, packages, captcha, log, usage, traffic, statement, notices):
+    blueprint.register_blueprint(page.blueprint)
+
+
+@blueprint.context_processor
+def _menu() -> dict[str, Any]:
+    can = services().billing.capabilities()
+    return {"menu": menu.entries(can, request.path), "can": can}

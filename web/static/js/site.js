@@ -26,3 +26,6 @@ addEventListener("pageshow", () => {
 });
 
 document.querySelector("[data-error-summary]")?.focus();
+
+// A menu that is wider than the phone shows the open page.
+document.querySelector(".menu [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

@@ -1,0 +1,27 @@
+"""A browser on the campus network that is logged in to the portal."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+from flask.testing import FlaskClient
+
+from tests.web.world import BASE_URL, OWN, World
+
+CAMPUS, ELSEWHERE = "10.70.1.23", "203.0.113.7"
+
+
+def log_in(world: World, client: FlaskClient, path: str = "/self/", account_no: str = OWN) -> str:
+    """The address that a login ends at."""
+    location = client.get(path).headers["Location"]
+    service = parse_qs(urlsplit(client.get(location).headers["Location"]).query)["service"][0]
+    world.identity.tickets[service, "ST-1"] = account_no
+    answer = client.get(service.removeprefix(BASE_URL) + "&ticket=ST-1")
+    return answer.headers.get("Location", answer.text)
+
+
+def visitor(world: World, account_no: str = OWN, *, address: str = CAMPUS) -> FlaskClient:
+    """Somebody who has just logged in."""
+    client = world.reader(None, address=address)
+    log_in(world, client, account_no=account_no)
+    return client
