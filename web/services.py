@@ -10,7 +10,7 @@ from bot.callback import Callback
 from bot.limits import RateLimiter
 from bot.oauth import OAuth
 from payments.services import Services
-from web.identity import Identity
+from web.identity import UnifiedIdentity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class WebServices(Services):
 
     callback: Callback
     oauth: OAuth
-    identity: Identity
+    identity: UnifiedIdentity
     limiter: RateLimiter
     notify: Callable[[Mapping[str, str], bytes], None]
     accounting: Callable[[Mapping[str, str], bytes], Mapping[str, Any]]
