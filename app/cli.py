@@ -17,9 +17,12 @@ from app import doctor as diagnosis
 from app import metrics, setup_file, wiring
 from app.accounting import accounting_group
 from app.broadcasting import broadcast_group
+from app.counting import counter_group
 from app.listing import describe_order, list_orders
+from app.moving_in import import_command
 from app.opening import DEFAULT_CONFIG, config_option, open_config
 from app.packaging import packages_group
+from app.paying_out import payouts_group
 from app.reconciling import reconcile_group
 from app.refunding import refunds_group
 from app.reviewing import review_group
@@ -150,6 +153,9 @@ def doctor(config_path: Path) -> None:
 main.add_command(accounting_group)
 main.add_command(broadcast_group)
 main.add_command(packages_group)
+main.add_command(counter_group)
+main.add_command(import_command)
+main.add_command(payouts_group)
 main.add_command(reconcile_group)
 main.add_command(refunds_group)
 main.add_command(review_group)

@@ -11,7 +11,7 @@ import click
 from sqlalchemy.orm import Session
 
 from app.opening import config_option, open_config
-from app.refunding import fen_of
+from app.till import fen_of
 from billing.embedded import selling
 from billing.embedded.quota import gigabytes_to_bytes
 from models.clock import CAMPUS_ZONE, utc_now

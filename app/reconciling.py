@@ -114,12 +114,13 @@ def _cell(value: object) -> str:
 
 def _show(result: Summary) -> None:
     ours, promised, billing = (result.totals.get(name) or {} for name in ("ours", "promised", "billing"))
+    counter = result.totals.get("counter") or {}
     click.echo(f"{result.on} {result.status}{f' by {result.signed_by}' if result.signed_by else ''}")
     if bill := result.totals.get("bill"):
         click.echo(
             f"bill:    {bill['rows']} rows, {yuan(bill['order'])} paid, {yuan(bill['asked_back'])} back"
         )
-    for name, tally in (("orders", ours), ("credits", promised), ("billing", billing)):
+    for name, tally in (("orders", ours), ("counter", counter), ("credits", promised), ("billing", billing)):
         click.echo(f"{name + ':':8} {tally.get('rows', 0)} rows, {yuan(tally.get('fen', 0))}")
     for kind, count in sorted(result.differences.items()):
         click.echo(f"{kind}: {count}")

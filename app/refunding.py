@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import click
 
-from app import wiring
-from app.opening import config_option, open_config
-from models.errors import Refused
-from models.money import FEN_PER_YUAN, yuan
+from app.opening import config_option
+from app.till import by_option, fen_of, opened
+from models.money import yuan
 from models.refund import Refund
 from payments import refunds
-from payments.services import Services
-
-by_option = click.option("--by", "actor", required=True, help="Your name, for the journal.")
 
 
 @click.group("refunds")
@@ -37,7 +30,7 @@ def request_refund(
 ) -> None:
     """Ask for (part of) a payment to go back."""
     amount_fen = fen_of(amount)
-    with _services(config_path) as services:
+    with opened(config_path) as services:
         refund = refunds.request(
             services,
             order_no=order_no,
@@ -55,7 +48,7 @@ def request_refund(
 @click.argument("out_refund_no")
 def approve_refund(config_path: Path, actor: str, out_refund_no: str) -> None:
     """Let a requested refund happen; the workers do it."""
-    with _services(config_path) as services:
+    with opened(config_path) as services:
         refunds.approve(services, out_refund_no=out_refund_no, actor=actor)
     click.echo(f"{out_refund_no} approved")
 
@@ -66,7 +59,7 @@ def approve_refund(config_path: Path, actor: str, out_refund_no: str) -> None:
 @click.argument("out_refund_no")
 def reject_refund(config_path: Path, actor: str, out_refund_no: str) -> None:
     """End a requested refund; no money moves."""
-    with _services(config_path) as services:
+    with opened(config_path) as services:
         refunds.reject(services, out_refund_no=out_refund_no, actor=actor)
     click.echo(f"{out_refund_no} rejected")
 
@@ -77,7 +70,7 @@ def reject_refund(config_path: Path, actor: str, out_refund_no: str) -> None:
 @click.option("--waiting", is_flag=True, help="Only those that wait for approval.")
 def list_refunds(config_path: Path, limit: int, *, waiting: bool) -> None:
     """The newest refunds, one line each."""
-    with _services(config_path) as services:
+    with opened(config_path) as services:
         for refund, order_no in refunds.newest(services, limit=limit, waiting=waiting):
             click.echo(line_of(refund, order_no))
 
@@ -88,26 +81,3 @@ def line_of(refund: Refund, order_no: str) -> str:
         f"{refund.out_refund_no}  {refund.created_at:%Y-%m-%d %H:%M:%S}Z  {yuan(refund.amount_fen):>8}  "
         f"{refund.status:<10}  {refund.origin:<8}  {order_no}  {refund.last_error or ''}"
     ).rstrip()
-
-
-def fen_of(amount: str) -> int:
-    """Yuan as typed, in fen. Raises: click.BadParameter - no amount, or finer than one fen."""
-    try:
-        fen = Decimal(amount) * FEN_PER_YUAN
-        if fen == int(fen):
-            return int(fen)
-    except (InvalidOperation, ValueError, OverflowError):
-        pass
-    raise click.BadParameter(f"{amount!r} is no amount in yuan")
-
-
-@contextmanager
-def _services(config_path: Path) -> Iterator[Services]:
-    """The services of the configuration; what a person can act on becomes one line of error."""
-    house = wiring.build(open_config(config_path))
-    try:
-        yield house.web
-    except Refused as refusal:
-        raise click.ClickException(f"{refusal.code} {refusal.text}") from None
-    finally:
-        house.close()

@@ -37,7 +37,7 @@ from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db import Database
 from models.site import Contact, RechargeRules, Site
-from payments import alerts, credit, notify, refund_delivery, sealing, settle, swap, sweep
+from payments import alerts, credit, notify, payout_delivery, refund_delivery, sealing, settle, swap, sweep
 from payments.periodic import Job, daily, every
 from payments.services import Services
 from payments.wechatpay import PayConfig, WechatPay
@@ -137,6 +137,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         "credit": credit.deliver,
         swap.KIND: swap.deliver,
         "refund": refund_delivery.deliver,
+        "payout": payout_delivery.deliver,
         "inbox": notify.deliver,
         "message": partial(deliver_message, wechat),
         alerts.JOB: partial(deliver_alert, wechat),

@@ -35,6 +35,8 @@ class Capabilities:
     local: bool
     # True when `credits_between` works; without it reconciliation leaves billing out.
     list_credits: bool = False
+    # True when `withdraw` and `find_withdrawal` work; without it nothing is paid out by bank list.
+    withdraw: bool = False
 
 
 @dataclass(frozen=True)
@@ -262,6 +264,14 @@ class BillingBackend(Protocol):
         """The masked name of an account. Raises: NoSuchAccount, Unavailable."""
         ...
 
+    def name_matches(self, account_no: str, name: str) -> bool:
+        """Whether this is the full name of the account's owner; spaces and width do not matter.
+
+        False as well for an account that does not exist or takes no money, so that nobody learns which.
+        Callers limit how often a person may ask. Raises: Unavailable.
+        """
+        ...
+
     def balance(self, account_no: str) -> Balance:
         """Money and traffic now, for the account's owner. Raises: NoSuchAccount, Unavailable."""
         ...
@@ -290,6 +300,19 @@ class BillingBackend(Protocol):
 
     def find_reversal(self, key: str) -> CreditReceipt | None:
         """The reversal with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
+        ...
+
+    def withdraw(self, account_no: str, amount_fen: int, *, key: str) -> CreditReceipt:
+        """Take money off the account that is going to be paid out, once per `key`.
+
+        A known key returns ALREADY_APPLIED when account and amount agree. The receipt's `amount_fen` is
+        positive: what was taken off. Raises: NoSuchAccount and other Refused - certainly not done, such
+        as an account that holds less; Unknown - ask `find_withdrawal`; Unavailable.
+        """
+        ...
+
+    def find_withdrawal(self, key: str) -> CreditReceipt | None:
+        """The withdrawal with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
         ...
 
     def catalogue(self) -> list[Offer]:

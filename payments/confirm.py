@@ -24,6 +24,7 @@ from models.review import ReviewKind, ask_person
 from payments import numbers, outbox
 
 WECHAT = "wechat"
+COUNTER = "counter"
 
 
 @dataclass(frozen=True)

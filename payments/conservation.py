@@ -18,6 +18,8 @@ from models.allocation import Allocation
 from models.ledger import Entry, Posting
 from models.order import Credit, CreditStatus, Order, OrderStatus, PaymentFact
 from models.refund import Refund, RefundStatus, ReversalStatus
+from payments.confirm import COUNTER
+from payments.payout_books import check_withdrawals
 
 # The embedded engine's entries: `credit:<credit_no>` and `reversal:v<out_refund_no>`.
 CREDIT_KIND, CREDIT_KEY = "credit", "credit:"
@@ -34,13 +36,17 @@ _BOOKED = ("paid_fen", "credit_fen", "reversed_fen", "refund_fen")
 
 @dataclass(frozen=True)
 class Conservation:
-    """All recorded payments in fen, each fen in one of the four places."""
+    """All recorded payments in fen, each fen in one of the four places.
+
+    `counter_fen` is what of `paid_fen` came over the counter or by a bank list: WeChat's bill has none of it.
+    """
 
     paid_fen: int
     credited_fen: int
     refunded_fen: int
     in_flight_fen: int
     review_fen: int
+    counter_fen: int = 0
 
     @property
     def missing_fen(self) -> int:
@@ -55,7 +61,8 @@ def conservation(session: Session) -> Conservation:
     payments = _payments().subquery()
     sums = select(*(func.sum(payments.c[place]) for place in _PLACES))
     paid, credited, refunded, in_flight, review = (_fen(total) for total in session.execute(sums).one())
-    return Conservation(paid, credited, refunded, in_flight, review)
+    counter = session.scalar(select(func.sum(PaymentFact.amount_fen)).where(PaymentFact.provider == COUNTER))
+    return Conservation(paid, credited, refunded, in_flight, review, _fen(counter))
 
 
 def check(session: Session, *, embedded: bool = True) -> list[str]:
@@ -67,7 +74,7 @@ def check(session: Session, *, embedded: bool = True) -> list[str]:
     """
     _hold_still(session)
     found = [*_check_places(session), *_check_states(session), *_check_allocation(session)]
-    return [*found, *_check_ledger(session)] if embedded else found
+    return [*found, *_check_ledger(session), *check_withdrawals(session)] if embedded else found
 
 
 def _hold_still(session: Session) -> None:

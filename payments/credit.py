@@ -5,6 +5,8 @@ After any doubt billing is asked first; a back end that cannot be asked is left 
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -95,13 +97,16 @@ def _finish(services: Services, order_no: str, receipt: CreditReceipt) -> None:
             outcome=receipt.outcome,
         )
         order = session.get_one(Order, credit.order_id)
-        own = bound_account(session, order.payer_openid) == order.account_no
-        text = credited_text(order, receipt.balance_fen if own else None)
-        outbox.put(
-            session, "message", f"credited:{order_no}", {"openid": order.payer_openid, "text": text}, now=now
-        )
+        if order.payer_openid:
+            _tell_payer(session, order, receipt.balance_fen, now)
         swap.promise(services, session, order)
     services.wake()
+
+
+def _tell_payer(session: Session, order: Order, balance_fen: int | None, now: datetime) -> None:
+    own = bound_account(session, order.payer_openid) == order.account_no
+    told = {"openid": order.payer_openid, "text": credited_text(order, balance_fen if own else None)}
+    outbox.put(session, "message", f"credited:{order.order_no}", told, now=now)
 
 
 def _leave_to_person(services: Services, order_no: str) -> None:

@@ -26,7 +26,7 @@ from payments.numbers import credit_no
 from payments.piles import Piles, cancel, compare, piles_for
 from payments.reconcile_credits import Credits
 from payments.reconcile_decide import Foreign, Payments, flagged
-from payments.reconcile_ours import Day, Tally, promises
+from payments.reconcile_ours import Day, Tally, at_the_counter, promises
 from payments.reconcile_result import Action, Finding, Kind
 from payments.reconcile_runs import TRADE, Summary, begin, check_open, days_done, settle_waiting, summary_of
 from payments.services import Services
@@ -40,12 +40,13 @@ READ_BYTES = 1024 * 1024
 
 @dataclass
 class _Books:
-    """What was counted on the way: our payments and credits, billing's credits, rows of known systems."""
+    """What was counted on the way: our payments and credits, billing's, those of others, the counter's."""
 
     paid: Tally = field(default_factory=Tally)
     promised: Tally = field(default_factory=Tally)
     credited: Tally = field(default_factory=Tally)
     foreign: Tally = field(default_factory=Tally)
+    counter: Tally = field(default_factory=Tally)
 
 
 class _Piles:
@@ -144,6 +145,8 @@ def _reconcile(
             for lines in _bill_lines(bill, day, spool, prefixes, books.foreign):
                 piles.theirs.deal(lines)
     _deal_ours(services, day, piles, books)
+    with services.reading() as session:
+        books.counter = at_the_counter(session, day)
     recorder = begin(services, day.on, TRADE, sha1)
     recorder.add(Credits(services, day).findings(compare(piles.promised, piles.credited)))
     payments = Payments(services, day, bill)
@@ -270,6 +273,7 @@ def _sums(bill: Bill | None, books: _Books, foreign: Foreign) -> dict[str, Any]:
         "bill": asdict(bill.totals) if bill else None,
         "bill_says": asdict(bill.said) if bill else None,
         "ours": asdict(books.paid),
+        "counter": asdict(books.counter),
         "promised": asdict(books.promised),
         "billing": asdict(books.credited),
         "known_foreign": asdict(books.foreign),

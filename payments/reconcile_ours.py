@@ -16,7 +16,7 @@ from models.clock import CAMPUS_ZONE
 from models.db import Database
 from models.order import Credit, CreditStatus, Order, PaymentAttempt, PaymentFact
 from models.refund import Refund, RefundStatus
-from payments.confirm import WECHAT
+from payments.confirm import COUNTER, WECHAT
 
 BILL = "bill"
 
@@ -110,6 +110,13 @@ def promises(database: Database, day: Day, paid: Tally, promised: Tally) -> Iter
         paid.count(len(step.payments), int(paid_fen or 0))
         promised.count(len(step.credits), int(promised_fen or 0))
         yield step
+
+
+def at_the_counter(session: Session, day: Day) -> Tally:
+    """Payments of the day that came over the counter or by a bank list; WeChat's bill has none of them."""
+    query = select(func.count(), func.coalesce(func.sum(PaymentFact.amount_fen), 0))
+    rows, fen = session.execute(query.where(PaymentFact.provider == COUNTER, *_in_day(day))).one()
+    return Tally(rows, int(fen))
 
 
 def known(session: Session, numbers: Sequence[str]) -> dict[str, Known]:

@@ -15,7 +15,8 @@ from models.order import PaymentFact
 from models.refund import Refund, RefundStatus, find_refund
 from models.review import ReviewKind
 from payments import outbox
-from payments.confirm import WECHAT
+from payments.confirm import COUNTER, WECHAT
+from payments.counter_returns import owe
 from payments.outcome import Done, Later, Outcome
 from payments.refund_facts import ENDED, record_refund
 from payments.refund_freeing import ACTOR, free
@@ -61,7 +62,11 @@ def _work(services: Services, held: outbox.Claim) -> Outcome:
         return Done(refund.status)
     if refund.status == RefundStatus.APPROVED:
         outcome = free(services, held)
-        return outcome if outcome is not None else _send(services, held)
+        if outcome is not None:
+            return outcome
+        return owe(services, held) if refund.origin == COUNTER else _send(services, held)
+    if refund.origin == COUNTER:
+        return owe(services, held)
     return _ask_first(services, held, refund)
 
 

@@ -19,7 +19,6 @@ from models.errors import Refused
 from models.order import Credit, CreditStatus, Order, PaymentFact, move_credit
 from models.refund import Refund, RefundStatus, ReversalStatus, move_refund, refunds_of
 from models.review import ReviewKind, ask_person
-from payments.confirm import WECHAT
 
 WAITING_CREDIT = (CreditStatus.PENDING, CreditStatus.REJECTED)
 
@@ -70,7 +69,7 @@ def money_of(session: Session, order: Order, out_trade_no: str) -> Money:
     The credit is for the payment that paid the order; of any other one nothing is in billing.
     """
     paid = session.scalars(
-        select(PaymentFact).where(PaymentFact.provider == WECHAT, PaymentFact.out_trade_no == out_trade_no)
+        select(PaymentFact).where(PaymentFact.order_id == order.id, PaymentFact.out_trade_no == out_trade_no)
     ).one()
     held = [r for r in refunds_of(session, order.id) if r.held and r.out_trade_no == out_trade_no]
     left_fen = paid.amount_fen - sum(refund.amount_fen for refund in held)

@@ -5,6 +5,7 @@ What happens afterwards is `payments.refund_delivery`; what WeChat says, `paymen
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -15,7 +16,8 @@ from models.money import yuan
 from models.order import CreditStatus, Order, OrderStatus, PaymentFact
 from models.refund import Refund, RefundStatus, ReversalStatus, refunds_of
 from payments import outbox
-from payments.confirm import WECHAT
+from payments.confirm import COUNTER
+from payments.operators import named, same_person
 from payments.refund_steps import Money, locked, money_of, move, note
 from payments.services import Services
 
@@ -25,7 +27,16 @@ REFUNDS_MAX = 50
 APART = timedelta(seconds=60)
 LIFE = timedelta(days=365)
 REASON_MAX = 80
-ACTOR_MAX = 64
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for: `out_trade_no` None is the payment that paid the order."""
+
+    order_no: str
+    amount_fen: int
+    reason: str
+    out_trade_no: str | None = None
 
 
 class SamePerson(Refused):
@@ -55,53 +66,67 @@ def request(
     Raises: NoSuchOrder; IllegalTransition - not paid, or not refundable like this now; AmountInvalid;
         LimitReached - WeChat's limits of number and pace.
     """
-    actor, now = _name(actor), services.clock()
+    actor, now = named(actor), services.clock()
     if not reason.strip() or len(reason) > REASON_MAX:
         raise Refused(f"请填写退款原因，不超过 {REASON_MAX} 个字")
+    wanted = Wanted(order_no, amount_fen, reason.strip(), out_trade_no)
     with services.transaction() as session:
-        order = _locked_order(session, order_no)
-        fact = _fact(session, order, out_trade_no)
-        earlier = refunds_of(session, order.id)
-        _check_limits(fact, [r for r in earlier if r.out_trade_no == fact.out_trade_no], amount_fen, now)
-        _check_money(money_of(session, order, fact.out_trade_no), amount_fen)
-        refund = Refund(
-            order_id=order.id,
-            out_refund_no=f"f{order.order_no}{len(earlier) + 1:02d}",
-            out_trade_no=fact.out_trade_no,
-            amount_fen=amount_fen,
-            reason=reason.strip(),
-            origin=OURS,
-            status=RefundStatus.REQUESTED,
-            reversal=ReversalStatus.PENDING,
-            held=False,
-            requested_by=actor,
-            created_at=now,
-            changed_at=now,
-        )
-        session.add(refund)
-        note(session, order, refund, "refund-requested", actor=actor, now=now)
+        return ask_for(session, wanted, actor=actor, now=now)
+
+
+def ask_for(session: Session, wanted: Wanted, *, actor: str, now: datetime) -> Refund:
+    """The step of `request`. Raises: as `request`."""
+    order = _locked_order(session, wanted.order_no)
+    fact = _fact(session, order, wanted.out_trade_no)
+    earlier = refunds_of(session, order.id)
+    same = [refund for refund in earlier if refund.out_trade_no == fact.out_trade_no]
+    _check_limits(fact, same, wanted.amount_fen, now)
+    _check_money(money_of(session, order, fact.out_trade_no), wanted.amount_fen)
+    refund = Refund(
+        order_id=order.id,
+        out_refund_no=f"f{order.order_no}{len(earlier) + 1:02d}",
+        out_trade_no=fact.out_trade_no,
+        amount_fen=wanted.amount_fen,
+        reason=wanted.reason,
+        # Counter money goes back over the counter, not through WeChat.
+        origin=COUNTER if fact.provider == COUNTER else OURS,
+        status=RefundStatus.REQUESTED,
+        reversal=ReversalStatus.PENDING,
+        held=False,
+        requested_by=actor,
+        created_at=now,
+        changed_at=now,
+    )
+    session.add(refund)
+    note(session, order, refund, "refund-requested", actor=actor, now=now)
     return refund
 
 
 def approve(services: Services, *, out_refund_no: str, actor: str) -> Refund:
     """Let a requested refund happen. Raises: NoSuchRefund, SamePerson, IllegalTransition - not waiting."""
-    actor, now = _name(actor), services.clock()
+    actor, now = named(actor), services.clock()
     with services.transaction() as session:
-        order, refund = locked(session, out_refund_no)
-        if _same(actor, refund.requested_by):
-            raise SamePerson
-        if refund.status != RefundStatus.REQUESTED:
-            raise IllegalTransition(f"退款状态为 {refund.status}，不能批准")
-        refund.approved_by = actor
-        move(session, order, refund, RefundStatus.APPROVED, actor=actor, now=now)
-        outbox.put(session, "refund", out_refund_no, {"out_refund_no": out_refund_no}, now=now)
+        refund = agree_to(session, out_refund_no, actor=actor, now=now)
     services.wake()
+    return refund
+
+
+def agree_to(session: Session, out_refund_no: str, *, actor: str, now: datetime) -> Refund:
+    """The step of `approve`. Raises: as `approve`."""
+    order, refund = locked(session, out_refund_no)
+    if same_person(actor, refund.requested_by):
+        raise SamePerson
+    if refund.status != RefundStatus.REQUESTED:
+        raise IllegalTransition(f"退款状态为 {refund.status}，不能批准")
+    refund.approved_by = actor
+    move(session, order, refund, RefundStatus.APPROVED, actor=actor, now=now)
+    outbox.put(session, "refund", out_refund_no, {"out_refund_no": out_refund_no}, now=now)
     return refund
 
 
 def reject(services: Services, *, out_refund_no: str, actor: str) -> Refund:
     """End a requested refund, by whomever. Raises: NoSuchRefund, IllegalTransition - not waiting."""
-    actor, now = _name(actor), services.clock()
+    actor, now = named(actor), services.clock()
     with services.transaction() as session:
         order, refund = locked(session, out_refund_no)
         if refund.status != RefundStatus.REQUESTED:
@@ -131,14 +156,11 @@ def _locked_order(session: Session, order_no: str) -> Order:
 
 
 def _fact(session: Session, order: Order, out_trade_no: str | None) -> PaymentFact:
-    facts = session.scalars(
-        select(PaymentFact).where(PaymentFact.order_id == order.id, PaymentFact.provider == WECHAT)
-    )
-    for fact in facts:
+    for fact in session.scalars(select(PaymentFact).where(PaymentFact.order_id == order.id)):
         main = fact.transaction_id == order.transaction_id
         if main if out_trade_no is None else fact.out_trade_no == out_trade_no:
             return fact
-    raise IllegalTransition("没有可以原路退回的微信支付")
+    raise IllegalTransition("没有可以原路退回的付款")
 
 
 def _check_limits(fact: PaymentFact, earlier: list[Refund], amount_fen: int, now: datetime) -> None:
@@ -148,6 +170,8 @@ def _check_limits(fact: PaymentFact, earlier: list[Refund], amount_fen: int, now
         raise AmountInvalid("退款金额须大于 0")
     if amount_fen > left_fen:
         raise AmountInvalid(f"最多还可退 {yuan(left_fen)} 元")
+    if fact.provider == COUNTER:
+        return
     if now - fact.paid_at > LIFE:
         raise IllegalTransition("支付已超过一年，微信支付不再受理退款")
     # Those that WeChat accepted count for ever, whatever became of them.
@@ -172,14 +196,3 @@ def _check_money(money: Money, amount_fen: int) -> None:
     elif amount_fen != credit.amount_fen:
         # A part of it would still have to be credited: there is one credit per order, of one amount.
         raise IllegalTransition("这笔订单尚未入账，只能全额退款")
-
-
-def _name(actor: str) -> str:
-    name = actor.strip()
-    if not 0 < len(name) <= ACTOR_MAX:
-        raise Refused("请填写操作人姓名")
-    return name
-
-
-def _same(one: str, other: str) -> bool:
-    return one.casefold() == other.casefold()

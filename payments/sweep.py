@@ -1,6 +1,6 @@
 """The sweeper: whatever should have moved and did not is promised again.
 
-Every unfinished order, credit and refund has an outbox row that drives it. Should that row be
+Every unfinished order, credit, refund and payout has an outbox row that drives it. Should that row be
 missing or done (a bug, a hand in the database), nothing would ever happen again; this finds it.
 """
 
@@ -9,13 +9,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.order import Credit, CreditStatus, Order, OrderStatus, rows_changed
 from models.outbox import OutboxItem, OutboxStatus
+from models.payout import PartStatus, PayoutPart
 from models.refund import Refund, RefundStatus
 from payments import outbox
+from payments.confirm import COUNTER
 from payments.services import Services
 
 log = structlog.get_logger()
@@ -29,6 +31,7 @@ MOVING_REFUND = (
     RefundStatus.UNKNOWN,
     RefundStatus.PROCESSING,
 )
+MOVING_PART = (PartStatus.WAITING, PartStatus.SENDING, PartStatus.UNKNOWN)
 
 
 def sweep(services: Services) -> None:
@@ -37,6 +40,7 @@ def sweep(services: Services) -> None:
         stuck = [("settle", number) for number in _stuck_orders(session, services)]
         stuck += [("credit", number) for number in _stuck_credits(session, services)]
         stuck += [("refund", number) for number in _stuck_refunds(session, services)]
+        stuck += [("payout", number) for number in _stuck_payouts(session, services)]
         for kind, key in stuck:
             log.warning("swept", kind=kind, key=key)
             promise_again(session, kind, key, services)
@@ -93,7 +97,18 @@ def _stuck_credits(session: Session, services: Services) -> list[str]:
 def _stuck_refunds(session: Session, services: Services) -> list[str]:
     query = select(Refund.out_refund_no).where(
         Refund.status.in_(MOVING_REFUND),
+        # The counter owes it: a clerk ends it, no job.
+        or_(Refund.status != RefundStatus.PROCESSING, Refund.origin != COUNTER),
         Refund.changed_at < services.clock() - GRACE,
         ~_driven("refund", Refund.out_refund_no.expression),
+    )
+    return list(session.scalars(query.limit(BATCH)))
+
+
+def _stuck_payouts(session: Session, services: Services) -> list[str]:
+    query = select(PayoutPart.part_no).where(
+        PayoutPart.status.in_(MOVING_PART),
+        PayoutPart.changed_at < services.clock() - GRACE,
+        ~_driven("payout", PayoutPart.part_no.expression),
     )
     return list(session.scalars(query.limit(BATCH)))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from hypothesis import settings
 from pytest_socket import socket_allow_hosts
 
 from app.redis_server import RedisServer
@@ -25,6 +26,9 @@ pytest_plugins = ["tests.postgres"]
 def pytest_configure() -> None:
     """Files of tests lie where syncing them costs nothing."""
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(quick_folder()))
+    # A busy machine is no failure: how long an example takes is for benchmarks to say.
+    settings.register_profile("house", deadline=None)
+    settings.load_profile("house")
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import unicodedata
 from datetime import datetime
 
 from sqlalchemy import select, update
@@ -41,6 +43,12 @@ def active_name(session: Session, account_no: str) -> str | None:
     return session.scalar(query) if plausible(account_no) else None
 
 
+def same_name(known: str, typed: str) -> bool:
+    """Whether two names are the same, as people type them: width, spaces, dots and case do not count."""
+    plain = _plain(typed)
+    return bool(plain) and hmac.compare_digest(_plain(known), plain)
+
+
 def exists(session: Session, account_no: str) -> bool:
     """Whether there is, or was, such an account."""
     query = select(Account.account_no).where(Account.account_no == account_no)
@@ -51,3 +59,8 @@ def some_accounts(session: Session, *, limit: int) -> list[str]:
     """The first active account numbers, for a demo."""
     query = select(Account.account_no).where(Account.active).order_by(Account.account_no).limit(limit)
     return list(session.scalars(query))
+
+
+def _plain(name: str) -> bytes:
+    kept = (mark for mark in unicodedata.normalize("NFKC", name).casefold() if mark.isalnum())
+    return "".join(kept).encode("utf-8", "replace")

@@ -14,6 +14,7 @@ from billing.embedded.faults import changing, looking
 from billing.embedded.listing import credit_lines
 from billing.embedded.reversal import Reversal, find_reversal, post_reversal
 from billing.embedded.usage import by_day
+from billing.embedded.withdrawal import find_withdrawal, post_withdrawal
 from billing.interface import (
     AccountName,
     Balance,
@@ -57,6 +58,7 @@ class EmbeddedBilling:
             kick=False,
             local=True,
             list_credits=True,
+            withdraw=True,
         )
 
     def find_account(self, account_no: str) -> AccountName:
@@ -66,6 +68,12 @@ class EmbeddedBilling:
         if name is None:
             raise NoSuchAccount
         return AccountName(account_no, mask_name(name))
+
+    def name_matches(self, account_no: str, name: str) -> bool:
+        """Whether an account that takes money has this full name. Raises: Unavailable."""
+        with looking(), self._database.reading() as session:
+            known = accounts.active_name(session, account_no)
+        return known is not None and accounts.same_name(known, name)
 
     def balance(self, account_no: str) -> Balance:
         """Money and running traffic; the first look in a month opens its grant.
@@ -120,6 +128,30 @@ class EmbeddedBilling:
         with looking():
             known = self._known_reversal(key)
         return None if known is None else _receipt(key, known.entry)
+
+    def withdraw(self, account_no: str, amount_fen: int, *, key: str) -> CreditReceipt:
+        """Take money off the account that is going to be paid out, once per key.
+
+        Raises: NoSuchAccount, AmountInvalid, BalanceTooLow, KeyUsedOtherwise - certainly not done;
+            Unknown - ask.
+        """
+        _check(amount_fen, key)
+        if not accounts.plausible(account_no):
+            raise NoSuchAccount
+        with changing():
+            try:
+                return self._withdraw_once(account_no, amount_fen, key)
+            except IntegrityError:
+                # Somebody committed the same key between our look and our insert.
+                known = self._known_withdrawal(key)
+                if known is None:
+                    raise
+        return _same_credit(known, account_no, amount_fen)
+
+    def find_withdrawal(self, key: str) -> CreditReceipt | None:
+        """The withdrawal with this key, None when there certainly is none. Raises: Unavailable."""
+        with looking():
+            return self._known_withdrawal(key)
 
     def catalogue(self) -> list[Offer]:
         """Packages on sale now, specials first, then by price. Raises: Unavailable."""
@@ -233,6 +265,22 @@ class EmbeddedBilling:
     def _known_exchange(self, key: str) -> ExchangeReceipt | None:
         with self._database.reading() as session:
             return exchange.find(session, key)
+
+    def _known_withdrawal(self, key: str) -> CreditReceipt | None:
+        with self._database.reading() as session:
+            known = find_withdrawal(session, key)
+        return None if known is None else _receipt(key, known)
+
+    def _withdraw_once(self, account_no: str, amount_fen: int, key: str) -> CreditReceipt:
+        now = self._clock()
+        with self._database.transaction() as session:
+            known = find_withdrawal(session, key)
+            if known is not None:
+                return _same_credit(_receipt(key, known), account_no, amount_fen)
+            balance_fen = post_withdrawal(
+                session, key=key, account_no=account_no, amount_fen=amount_fen, at=now
+            )
+        return CreditReceipt(key, account_no, amount_fen, CreditOutcome.APPLIED, balance_fen, now)
 
     def _known_reversal(self, key: str) -> Reversal | None:
         with self._database.reading() as session:

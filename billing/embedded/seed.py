@@ -21,7 +21,7 @@ SALE_FROM = datetime(2023, 1, 1, tzinfo=CAMPUS_ZONE)
 EXAMPLE_GRANT_GB = 30
 EXAMPLE_THROTTLED_KBPS = 2000
 OPENING = "opening"
-_OPENING_BOOK = "clearing:opening"
+OPENING_BOOK = "clearing:opening"
 _FEN_PER_YUAN = 100
 
 
@@ -100,7 +100,7 @@ def _open(session: Session, row: DemoAccount, now: datetime) -> None:
     if row.balance_fen:
         legs = (
             ledger.Leg(ledger.book_of(row.account_no), row.balance_fen),
-            ledger.Leg(_OPENING_BOOK, -row.balance_fen),
+            ledger.Leg(OPENING_BOOK, -row.balance_fen),
         )
         ledger.post(session, key=f"{OPENING}:{row.account_no}", kind=OPENING, legs=legs, at=now)
     policy = grants.policy_in_force(session, row.kind, now)

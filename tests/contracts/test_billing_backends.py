@@ -244,3 +244,63 @@ def _credit(backend: BillingBackend, key: str) -> Callable[[], CreditReceipt]:
 
 def _reversal(backend: BillingBackend, key: str, amount_fen: int) -> Callable[[], CreditReceipt]:
     return lambda: backend.reverse(LI.account_no, amount_fen, key=key, credit_key="C1")
+
+
+@pytest.mark.parametrize("typed", ["李小明", " 李 小明 ", "李小明\u3000"])
+def test_the_right_name_matches_however_it_is_spaced(backend: BillingBackend, typed: str) -> None:
+    assert backend.name_matches(LI.account_no, typed)
+
+
+@pytest.mark.parametrize("typed", ["", " ", "*小明", "小明", "李小", "王芳", "李小明明", "\ud800"])
+def test_another_name_does_not_match(backend: BillingBackend, typed: str) -> None:
+    assert not backend.name_matches(LI.account_no, typed)
+
+
+@pytest.mark.parametrize("account_no", [NOBODY, "", "2400101001\x00", "9" * 5000])
+def test_an_account_that_does_not_exist_has_no_name(backend: BillingBackend, account_no: str) -> None:
+    assert not backend.name_matches(account_no, "")
+    assert not backend.name_matches(account_no, LI.name)
+
+
+@pytest.fixture
+def paying_out(backend: BillingBackend) -> BillingBackend:
+    """A back end from which money may be withdrawn."""
+    if not backend.capabilities().withdraw:
+        pytest.skip("this back end cannot withdraw; nothing is paid out by bank list")
+    return backend
+
+
+def test_a_withdrawal_takes_money_off_once_per_key(paying_out: BillingBackend) -> None:
+    assert paying_out.find_withdrawal("W1") is None
+    first = paying_out.withdraw(LI.account_no, 1000, key="W1")
+    again = paying_out.withdraw(LI.account_no, 1000, key="W1")
+    assert (first.outcome, again.outcome) == (CreditOutcome.APPLIED, CreditOutcome.ALREADY_APPLIED)
+    assert (again.amount_fen, again.balance_fen, again.at) == (1000, first.balance_fen, first.at)
+    found = paying_out.find_withdrawal("W1")
+    assert found is not None
+    assert (found.account_no, found.amount_fen) == (LI.account_no, 1000)
+    assert paying_out.balance(LI.account_no).balance_fen == LI.balance_fen - 1000
+
+
+def test_no_more_is_withdrawn_than_there_is_and_nothing_under_a_key_of_something_else(
+    paying_out: BillingBackend,
+) -> None:
+    paying_out.withdraw(LI.account_no, 1000, key="W1")
+    refused: list[tuple[str, int, str]] = [
+        (LI.account_no, LI.balance_fen - 999, "W2"),
+        (LI.account_no, 900, "W1"),
+        (WANG.account_no, 1000, "W1"),
+        (NOBODY, 100, "W3"),
+        (LI.account_no, 0, "W4"),
+        (LI.account_no, -100, "W5"),
+    ]
+    for account_no, amount_fen, key in refused:
+        with pytest.raises(Refused):
+            paying_out.withdraw(account_no, amount_fen, key=key)
+    assert paying_out.balance(LI.account_no).balance_fen == LI.balance_fen - 1000
+
+
+def test_the_same_withdrawal_from_eight_sides_at_once_is_done_once(paying_out: BillingBackend) -> None:
+    receipts = at_once([lambda: paying_out.withdraw(LI.account_no, 500, key="W1")] * 8)
+    assert [receipt.outcome for receipt in receipts].count(CreditOutcome.APPLIED) == 1
+    assert paying_out.balance(LI.account_no).balance_fen == LI.balance_fen - 500

@@ -18,7 +18,18 @@ from models.db import Database
 from models.errors import Refused
 
 # What moves money, or asks whether it was moved.
-BILLING_CALLS = frozenset({"credit", "find_credit", "reverse", "find_reversal", "exchange", "find_exchange"})
+BILLING_CALLS = frozenset(
+    {
+        "credit",
+        "find_credit",
+        "reverse",
+        "find_reversal",
+        "exchange",
+        "find_exchange",
+        "withdraw",
+        "find_withdrawal",
+    }
+)
 
 
 class Crash(BaseException):

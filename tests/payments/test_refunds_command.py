@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import main
-from app.refunding import fen_of
+from app.till import fen_of
 from models.refund import RefundStatus
 from sandbox.credentials import Credentials
 from tests.models_of_money.world import make_template

@@ -1,0 +1,52 @@
+"""What all commands for money share: the services, amounts and dates as people type them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import click
+
+from app import wiring
+from app.opening import open_config
+from models.errors import Refused, ServiceError
+from models.money import FEN_PER_YUAN
+from payments.services import Services
+
+# A spreadsheet would take a cell that begins like this for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+by_option = click.option("--by", "actor", required=True, help="Your name, for the journal.")
+
+
+def fen_of(amount: str) -> int:
+    """Yuan as typed, in fen. Raises: click.BadParameter - no amount, or finer than one fen."""
+    try:
+        fen = Decimal(amount) * FEN_PER_YUAN
+        if fen == int(fen):
+            return int(fen)
+    except (InvalidOperation, ValueError, OverflowError):
+        pass
+    raise click.BadParameter(f"{amount!r} is no amount in yuan")
+
+
+def cell(value: object) -> str:
+    """A value for a spreadsheet, harmless as a formula."""
+    text = str(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+@contextmanager
+def opened(config_path: Path) -> Iterator[Services]:
+    """The services of the configuration; what a person can act on becomes one line of error."""
+    house = wiring.build(open_config(config_path))
+    try:
+        yield house.web
+    except Refused as refusal:
+        raise click.ClickException(f"{refusal.code} {refusal.text}") from None
+    except ServiceError as error:
+        raise click.ClickException(f"{type(error).__name__}: {error}") from None
+    finally:
+        house.close()

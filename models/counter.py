@@ -1,0 +1,209 @@
+"""Money taken at the counter or by bank transfer: bookings, the clerk's day, what goes back, bank lists."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.base import Base, BigId
+from models.errors import IllegalTransition
+from models.order import rows_changed
+
+
+class Way(StrEnum):
+    """How money came, and therefore how it goes back."""
+
+    CASH = "cash"
+    TRANSFER = "transfer"
+
+
+class Channel(StrEnum):
+    """Who took it: a clerk at the counter, or a list of the bank."""
+
+    COUNTER = "counter"
+    BANK = "bank"
+
+
+class ReturnStatus(StrEnum):
+    """OPEN is owed to the payer; RETURNED was handed back by a named clerk."""
+
+    OPEN = "OPEN"
+    RETURNED = "RETURNED"
+
+
+class ReturnReason(StrEnum):
+    """Why money goes back the way it came."""
+
+    AMOUNT = "amount"
+    NO_NAME = "no-name"
+    REFUND = "refund"
+    DECIDED = "decided"
+
+
+class BankStatus(StrEnum):
+    """What became of a line of a bank list; QUEUED waits for a person."""
+
+    CREDITED = "CREDITED"
+    QUEUED = "QUEUED"
+    RETURNING = "RETURNING"
+
+
+class CounterDay(Base):
+    """One clerk's campus day, locked by everybody who books into it; sums are written when it is closed.
+
+    `held_cash_fen` came in without being credited, `returned_cash_fen` was handed back that day.
+    """
+
+    __tablename__ = "counter_day"
+    __table_args__ = (UniqueConstraint("clerk", "business_on"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    clerk: Mapped[str] = mapped_column(String(64))
+    business_on: Mapped[date]
+    booked_cash_fen: Mapped[int] = mapped_column(default=0)
+    booked_transfer_fen: Mapped[int] = mapped_column(default=0)
+    held_cash_fen: Mapped[int] = mapped_column(default=0)
+    returned_cash_fen: Mapped[int] = mapped_column(default=0)
+    counted_cash_fen: Mapped[int | None]
+    closed_at: Mapped[datetime | None]
+
+
+class ReturnItem(Base):
+    """原路退回: money that must go back the way it came.
+
+    `return_no` is what is written on the slip; `account_no` is as the payer noted it, perhaps nothing.
+    """
+
+    __tablename__ = "return_item"
+    __table_args__ = (
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        Index("ix_return_item_status_id", "status", "id"),
+        Index("ix_return_item_returned", "returned_by", "returned_on"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    return_no: Mapped[str] = mapped_column(String(72), unique=True)
+    way: Mapped[Way] = mapped_column(String(16))
+    reference: Mapped[str | None] = mapped_column(String(64))
+    account_no: Mapped[str | None] = mapped_column(String(32))
+    amount_fen: Mapped[int]
+    reason: Mapped[ReturnReason] = mapped_column(String(16))
+    refund_id: Mapped[int | None] = mapped_column(ForeignKey("refund.id"), unique=True)
+    status: Mapped[ReturnStatus] = mapped_column(String(16))
+    opened_by: Mapped[str] = mapped_column(String(64))
+    opened_at: Mapped[datetime]
+    returned_by: Mapped[str | None] = mapped_column(String(64))
+    returned_on: Mapped[date | None]
+    returned_at: Mapped[datetime | None]
+    evidence: Mapped[str | None] = mapped_column(String(200))
+
+
+class CounterBooking(Base):
+    """Money that came in under one receipt: an order, or a return item, never both.
+
+    `reference` is the bank's number of a transfer; it is unique, so that a transfer which a clerk has
+    booked is not credited again by the bank's list.
+    """
+
+    __tablename__ = "counter_booking"
+    __table_args__ = (
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        CheckConstraint("(order_id IS NULL) <> (return_item_id IS NULL)", name="order_or_return"),
+        Index("ix_counter_booking_clerk_day", "clerk", "business_on"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    receipt_no: Mapped[str] = mapped_column(String(32), unique=True)
+    channel: Mapped[Channel] = mapped_column(String(16))
+    clerk: Mapped[str] = mapped_column(String(64))
+    business_on: Mapped[date]
+    way: Mapped[Way] = mapped_column(String(16))
+    reference: Mapped[str | None] = mapped_column(String(64), unique=True)
+    account_no: Mapped[str | None] = mapped_column(String(32))
+    amount_fen: Mapped[int]
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"), unique=True)
+    return_item_id: Mapped[int | None] = mapped_column(ForeignKey("return_item.id"), unique=True)
+    booked_at: Mapped[datetime]
+
+
+class CounterMiss(Base):
+    """Somebody typed a number and a name that do not belong together; too many stop the clerk for a while."""
+
+    __tablename__ = "counter_miss"
+    __table_args__ = (Index("ix_counter_miss_clerk_at", "clerk", "at"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    clerk: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime]
+
+
+class BankFile(Base):
+    """A list of the bank, known by its content; `finished_at` None while it was not read to its end."""
+
+    __tablename__ = "bank_file"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    imported_by: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class BankLine(Base):
+    """One transfer of a list, known by the bank's number. `noted_name` is what the payer wrote."""
+
+    __tablename__ = "bank_line"
+    __table_args__ = (
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        Index("ix_bank_line_status_id", "status", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    file_id: Mapped[int] = mapped_column(ForeignKey("bank_file.id"))
+    line_no: Mapped[int]
+    reference: Mapped[str] = mapped_column(String(64), unique=True)
+    amount_fen: Mapped[int]
+    account_no: Mapped[str] = mapped_column(String(32))
+    noted_name: Mapped[str] = mapped_column(String(64))
+    status: Mapped[BankStatus] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(16))
+    booking_id: Mapped[int | None] = mapped_column(ForeignKey("counter_booking.id"))
+    decided_by: Mapped[str] = mapped_column(String(64))
+    decided_at: Mapped[datetime]
+
+
+def mark_returned(
+    session: Session, item: ReturnItem, *, clerk: str, on: date, evidence: str, now: datetime
+) -> None:
+    """The money was handed back. The only writer of `ReturnItem.status`. Raises: IllegalTransition."""
+    statement = (
+        update(ReturnItem)
+        .where(ReturnItem.id == item.id, ReturnItem.status == ReturnStatus.OPEN)
+        .values(
+            status=ReturnStatus.RETURNED,
+            returned_by=clerk,
+            returned_on=on,
+            returned_at=now,
+            evidence=evidence,
+        )
+    )
+    if rows_changed(session, statement) != 1:
+        raise IllegalTransition("这笔款项已经退回")
+    session.refresh(item)
+
+
+def settle_line(
+    session: Session, line: BankLine, new: BankStatus, *, booking_id: int, actor: str, now: datetime
+) -> None:
+    """A person decided about a line. The only writer of `BankLine.status`. Raises: IllegalTransition."""
+    statement = (
+        update(BankLine)
+        .where(BankLine.id == line.id, BankLine.status == BankStatus.QUEUED)
+        .values(status=new, booking_id=booking_id, decided_by=actor, decided_at=now)
+    )
+    if rows_changed(session, statement) != 1:
+        raise IllegalTransition("这笔转账已经处理")
+    session.refresh(line)

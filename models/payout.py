@@ -1,0 +1,147 @@
+"""Money out at graduation: a request by one person, approved by another, paid back in parts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.base import Base, BigId
+from models.errors import Conflict, IllegalTransition
+from models.order import rows_changed
+
+
+class PayoutStatus(StrEnum):
+    """After APPROVED each part goes its own way and tells how far it is."""
+
+    REQUESTED = "REQUESTED"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+
+
+class PartWay(StrEnum):
+    """Back through WeChat to whoever paid, or by a list for the bank."""
+
+    WECHAT = "wechat"
+    BANK = "bank"
+
+
+class PartStatus(StrEnum):
+    """REFUND: the refund that it names tells the rest. The others are of a part for the bank.
+
+    WITHDRAWN is off the account and owed; LISTED stands on a list for finance; PAID is the end.
+    """
+
+    PLANNED = "PLANNED"
+    REFUND = "REFUND"
+    WAITING = "WAITING"
+    SENDING = "SENDING"
+    UNKNOWN = "UNKNOWN"
+    REFUSED = "REFUSED"
+    WITHDRAWN = "WITHDRAWN"
+    LISTED = "LISTED"
+    PAID = "PAID"
+
+
+PART_TRANSITIONS: dict[PartStatus, frozenset[PartStatus]] = {
+    PartStatus.PLANNED: frozenset({PartStatus.REFUND, PartStatus.WAITING}),
+    PartStatus.REFUND: frozenset(),
+    PartStatus.WAITING: frozenset({PartStatus.SENDING}),
+    # Back to WAITING: billing certainly did not do it and may do so later.
+    PartStatus.SENDING: frozenset(
+        {PartStatus.WITHDRAWN, PartStatus.REFUSED, PartStatus.UNKNOWN, PartStatus.WAITING}
+    ),
+    PartStatus.UNKNOWN: frozenset({PartStatus.SENDING}),
+    PartStatus.REFUSED: frozenset(),
+    PartStatus.WITHDRAWN: frozenset({PartStatus.LISTED}),
+    # Back to WITHDRAWN: the bank could not pay it; it stands on the next list.
+    PartStatus.LISTED: frozenset({PartStatus.PAID, PartStatus.WITHDRAWN}),
+    PartStatus.PAID: frozenset(),
+}
+
+
+class Payout(Base):
+    """One request. `open_key` is the account while it waits for approval, so that there is one at a time.
+
+    `formula` is what the amount was computed from, in fen. The bank's fields are empty when all of it
+    goes back through WeChat.
+    """
+
+    __tablename__ = "payout"
+    __table_args__ = (CheckConstraint("amount_fen > 0", name="amount_positive"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    payout_no: Mapped[str] = mapped_column(String(32), unique=True)
+    open_key: Mapped[str | None] = mapped_column(String(32), unique=True)
+    account_no: Mapped[str] = mapped_column(String(32), index=True)
+    amount_fen: Mapped[int]
+    formula: Mapped[dict[str, Any]] = mapped_column(JSON)
+    status: Mapped[PayoutStatus] = mapped_column(String(16))
+    payee: Mapped[str] = mapped_column(String(64))
+    bank_name: Mapped[str] = mapped_column(String(64))
+    bank_account: Mapped[str] = mapped_column(String(40))
+    requested_by: Mapped[str] = mapped_column(String(64))
+    decided_by: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    changed_at: Mapped[datetime]
+
+
+class PayoutPart(Base):
+    """One way back of a payout. `part_no` is its number with billing and on the bank's list."""
+
+    __tablename__ = "payout_part"
+    __table_args__ = (
+        UniqueConstraint("payout_id", "seq"),
+        CheckConstraint("amount_fen > 0", name="amount_positive"),
+        Index("ix_payout_part_status_id", "status", "id"),
+        Index("ix_payout_part_list_no", "list_no"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    payout_id: Mapped[int] = mapped_column(ForeignKey("payout.id"))
+    seq: Mapped[int]
+    part_no: Mapped[str] = mapped_column(String(40), unique=True)
+    way: Mapped[PartWay] = mapped_column(String(16))
+    amount_fen: Mapped[int]
+    order_no: Mapped[str | None] = mapped_column(String(32))
+    refund_id: Mapped[int | None] = mapped_column(ForeignKey("refund.id"), unique=True)
+    list_no: Mapped[str | None] = mapped_column(String(32))
+    status: Mapped[PartStatus] = mapped_column(String(16))
+    last_error: Mapped[str | None] = mapped_column(String(200))
+    changed_at: Mapped[datetime]
+
+
+def move_part(
+    session: Session, part: PayoutPart, new: PartStatus, *, now: datetime, error: str | None = None
+) -> None:
+    """Move a part by a guarded UPDATE. The only writer of `PayoutPart.status`.
+
+    Raises: IllegalTransition - not in the table; Conflict - somebody else moved it first.
+    """
+    old = PartStatus(part.status)
+    if new not in PART_TRANSITIONS[old]:
+        raise IllegalTransition(f"退费状态为 {old}，不能变为 {new}")
+    session.flush()  # other changes of this row belong to the state we leave
+    statement = (
+        update(PayoutPart)
+        .where(PayoutPart.id == part.id, PayoutPart.status == old)
+        .values(status=new, changed_at=now, last_error=error)
+    )
+    if rows_changed(session, statement) != 1:
+        raise Conflict(f"payout part {part.part_no} left {old}")
+    session.refresh(part)
+
+
+def decide_payout(session: Session, payout: Payout, new: PayoutStatus, *, actor: str, now: datetime) -> None:
+    """Approve or reject. The only writer of `Payout.status`. Raises: IllegalTransition - decided before."""
+    statement = (
+        update(Payout)
+        .where(Payout.id == payout.id, Payout.status == PayoutStatus.REQUESTED)
+        .values(status=new, open_key=None, decided_by=actor, changed_at=now)
+    )
+    if rows_changed(session, statement) != 1:
+        raise IllegalTransition("这笔退费申请已经处理")
+    session.refresh(payout)
