@@ -170,10 +170,23 @@ class RechargeSection(Section):
 class IdentitySection(Section):
     """The table [identity]."""
 
-    kind: Literal["cas"] = "cas"
+    kind: Literal["cas", "oidc"] = "cas"
     base_url: str
     account_attribute: str = ""
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
     timeout_s: float = Field(default=5.0, gt=0, le=30)
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _client_is_known(self) -> Self:
+        if self.kind == "oidc" and not (self.client_id and self.client_secret.get_secret_value()):
+            raise ValueError("kind is oidc: set client_id and client_secret")
+        return self
 
 
 class WorkerSection(Section):

@@ -93,13 +93,17 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
             return "our signature is accepted, and theirs verifies"
         return "answered"
 
+    def identity() -> str:
+        # OpenID Connect: this asks the server for its addresses and keys. CAS has nothing to ask.
+        return house.web.identity.login_url(config.site.base_url).partition("?")[0]
+
     return [
         ("database", database, "campusnet db upgrade; check [database] url"),
         ("books", books, "do not repair by hand: campusnet orders show, campusnet review list"),
         ("redis", store, "check [redis] url; Debian: apt-get install redis-server"),
         ("wechat", wechat, "check app_id and app_secret, and the IP whitelist of 公众平台 (error 40164)"),
         ("wechatpay", pay, "check mch_id, merchant_serial, merchant_key_file and the clock of this machine"),
-        ("identity", lambda: config.identity.base_url, ""),
+        ("identity", identity, "check [identity] base_url; oidc: it is the issuer, letter for letter"),
     ]
 
 

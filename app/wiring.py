@@ -54,7 +54,8 @@ from payments.periodic import Job, daily, every
 from payments.services import Services
 from payments.wechatpay import PayConfig, WechatPay
 from web.captcha import Captchas
-from web.identity import Identity, IdentityConfig
+from web.identity import Identity, IdentityConfig, UnifiedIdentity
+from web.oidc import OidcConfig, OidcIdentity
 from web.services import WebServices
 
 WAKE_KEY = "campusnet:wake"
@@ -140,13 +141,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         **shallow(base),
         callback=_callback(config, HandlerServices(**shallow(base), limiter=limiter), wechat, store),
         oauth=OAuth(wechat, config.wechat.oauth_base, clock),
-        identity=Identity(
-            IdentityConfig(
-                base_url=config.identity.base_url.rstrip("/"),
-                account_attribute=config.identity.account_attribute,
-                timeout_s=config.identity.timeout_s,
-            )
-        ),
+        identity=_identity(config, clock),
         captchas=Captchas(store),
         limiter=limiter,
         notify=partial(notify.receive, base),
@@ -265,6 +260,22 @@ def _callback(
         build_robot(ROUTES, services),
         services.clock,
         partial(customer.send_text, wechat),
+    )
+
+
+def _identity(config: Config, clock: Clock) -> UnifiedIdentity:
+    section = config.identity
+    if section.kind == "cas":
+        return Identity(IdentityConfig(section.base_url, section.account_attribute, section.timeout_s))
+    return OidcIdentity(
+        OidcConfig(
+            issuer=section.base_url,
+            client_id=section.client_id,
+            client_secret=section.client_secret.get_secret_value(),
+            account_claim=section.account_attribute or "sub",
+            timeout_s=section.timeout_s,
+        ),
+        clock,
     )
 
 

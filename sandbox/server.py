@@ -21,6 +21,8 @@ from sandbox.http import HttpServer
 from sandbox.oa.api import api_blueprint
 from sandbox.oa.oauth_views import oauth_blueprint
 from sandbox.oa.platform import OaPlatform
+from sandbox.oidc import Oidc
+from sandbox.oidc_views import oidc_blueprint
 from sandbox.pay import PaidOrder, PayPlatform, pay_blueprint
 from sandbox.pay.keep import Keep
 from sandbox.pay.refunds_api import go_on
@@ -61,6 +63,7 @@ class Sandbox:
         self.pay = PayPlatform(self.engine, self.oa.person_exists, seed=seed, keep=Keep(keep))
         self.pay.on_paid = self._paid
         self.cas = Cas(self.engine, self.students)
+        self.oidc = Oidc(self.engine, self.cas)
         self.webview = WebView(self.engine, self.students)
         self.app = create_app(self)
         self._server = HttpServer(host, port, self.app)
@@ -121,6 +124,7 @@ class Sandbox:
             self.oa.reset()
         self.pay.reset()
         self.cas.reset()
+        self.oidc.reset()
         self.webview.forget()
         self.engine.wire.clear()
 
@@ -145,6 +149,7 @@ def create_app(sandbox: Sandbox) -> Flask:
     app.register_blueprint(oauth_blueprint(sandbox.oa))
     app.register_blueprint(pay_blueprint(sandbox.pay))
     app.register_blueprint(cas_blueprint(sandbox.engine, sandbox.cas, sandbox.students))
+    app.register_blueprint(oidc_blueprint(sandbox.engine, sandbox.oidc, sandbox.cas, sandbox.students))
     app.register_blueprint(sim_blueprint(sandbox))
     app.register_blueprint(phone_blueprint(sandbox))
     app.register_blueprint(webview_blueprint(sandbox.webview))

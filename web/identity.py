@@ -1,4 +1,4 @@
-"""Unified identity by CAS: send the browser there, ask the server what its ticket is worth.
+"""Unified identity, here by CAS: send the browser there, ask the server what its ticket is worth.
 
 A campus password is never typed on a page of ours. Protocol: CAS 3.0, `/p3/serviceValidate`;
 `docs/decisions/0004-cas-validator.md` says why these lines are our own.
@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
 from urllib.parse import urlencode, urlsplit
 from xml.etree.ElementTree import Element, ParseError
 
-import requests
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
 from models.errors import Malformed, Refused, Unavailable
+from web.identity_http import ask
 
 NAMESPACE = "{http://www.yale.edu/tp/cas}"
-ANSWER_LIMIT_BYTES = 64 * 1024
 TICKET = re.compile(r"ST-[\x21-\x7e]{1,250}")
 ACCOUNT = re.compile(r"[0-9A-Za-z._-]{1,32}")
 # Failures that mean "this ticket is worth nothing"; any other is the two servers' disagreement.
@@ -35,6 +36,36 @@ class TicketRefused(Refused):
         super().__init__(text)
 
 
+class UnifiedIdentity(Protocol):
+    """What the pages need of the campus login, whichever protocol it speaks.
+
+    `service` is the address that the browser comes back to, with `state` as its only parameter.
+    """
+
+    # The parameter that the browser brings back when the login went well.
+    ticket_field: str
+
+    @property
+    def origin(self) -> str:
+        """Scheme and host of the server: forms may lead there (content security policy)."""
+        ...
+
+    def login_url(self, service: str) -> str:
+        """Where the browser logs in. Raises: Unavailable, Malformed."""
+        ...
+
+    def logout_url(self, service: str) -> str:
+        """Where the browser ends the single sign-on as well. Raises: Unavailable, Malformed."""
+        ...
+
+    def account_of(self, service: str, ticket: str) -> str:
+        """The network account that a ticket proves, once. `service` is byte for byte that of `login_url`.
+
+        Raises: TicketRefused; Unavailable - no usable answer in time; Malformed - no honest answer.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class IdentityConfig:
     """`base_url` without a slash at the end, e.g. `https://ids.example.edu.cn/authserver`.
@@ -49,6 +80,8 @@ class IdentityConfig:
 
 class Identity:
     """One CAS server. Keeps nothing between calls, so all threads may share it."""
+
+    ticket_field = "ticket"
 
     def __init__(self, config: IdentityConfig) -> None:
         self._config = config
@@ -77,22 +110,13 @@ class Identity:
         return self._account_in(self._ask(service, ticket))
 
     def _ask(self, service: str, ticket: str) -> bytes:
-        try:
-            with requests.get(
-                f"{self._config.base_url}/p3/serviceValidate",
-                params={"service": service, "ticket": ticket},
-                timeout=(min(3.0, self._config.timeout_s), self._config.timeout_s),
-                # A redirect here could only lead the ticket to a stranger.
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                if answer.status_code != requests.codes.ok:
-                    raise Unavailable(f"identity server answered {answer.status_code}")
-                body: bytes = answer.raw.read(ANSWER_LIMIT_BYTES + 1, decode_content=True)
-        except requests.RequestException as error:
-            raise Unavailable("identity server does not answer") from error
-        if len(body) > ANSWER_LIMIT_BYTES:
-            raise Malformed("identity answer is too long")
+        status, body = ask(
+            f"{self._config.base_url}/p3/serviceValidate",
+            query={"service": service, "ticket": ticket},
+            timeout_s=self._config.timeout_s,
+        )
+        if status != HTTPStatus.OK:
+            raise Unavailable(f"identity server answered {status}")
         return body
 
     def _account_in(self, body: bytes) -> str:

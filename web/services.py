@@ -11,7 +11,7 @@ from bot.limits import RateLimiter
 from bot.oauth import OAuth
 from payments.services import Services
 from web.captcha import Captchas
-from web.identity import Identity
+from web.identity import UnifiedIdentity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class WebServices(Services):
 
     callback: Callback
     oauth: OAuth
-    identity: Identity
+    identity: UnifiedIdentity
     captchas: Captchas
     limiter: RateLimiter
     notify: Callable[[Mapping[str, str], bytes], None]

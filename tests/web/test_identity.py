@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from models.errors import Malformed, Unavailable
-from web.identity import ANSWER_LIMIT_BYTES, Identity, IdentityConfig, TicketRefused
+from web.identity import Identity, IdentityConfig, TicketRefused
+from web.identity_http import ANSWER_LIMIT_BYTES
 
 SERVICE = "https://site.test/h5/bind/callback?state=ab"
 NS = 'xmlns:cas="http://www.yale.edu/tp/cas"'

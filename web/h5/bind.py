@@ -48,7 +48,7 @@ def callback(openid: str) -> ResponseReturnValue:
     state = request.args.get("state", "")
     target = signin.finish("bind", state)
     here = services()
-    account_no = here.identity.account_of(_service(state), request.args.get("ticket", ""))
+    account_no = here.identity.account_of(_service(state), request.args.get(here.identity.ticket_field, ""))
     binding.bind_account(here, openid=openid, account_no=account_no)
     return redirect(f"/h5/bind?{urlencode({'done': 1, 'next': target})}")
 

@@ -28,7 +28,8 @@ def callback() -> ResponseReturnValue:
     slow_down("portal", request.remote_addr or "", limit=600, window_s=600)
     state = request.args.get("state", "")
     target = signin.finish("portal", state)
-    account_no = services().identity.account_of(_service(state), request.args.get("ticket", ""))
+    identity = services().identity
+    account_no = identity.account_of(_service(state), request.args.get(identity.ticket_field, ""))
     # Known to the university, unknown to billing: say so instead of showing an empty portal.
     services().billing.find_account(account_no)
     signin.remember_portal(account_no)
