@@ -43,7 +43,6 @@ class Owner:
             "BRAS-OF-OWNER",
             "10.9.8.7",
             self.order_no,
-            "11月特惠</",
         )
 
     def told(self, answer: TestResponse) -> list[str]:
