@@ -17,7 +17,7 @@ help: ## show this list
 demo: .venv/.ready ## run everything on this machine: bot, billing, simulated WeChat (PORT, SANDBOX_PORT, DEMO_SECONDS=N, RESET=1)
 	@$(PY) -m app.cli demo
 
-test: .venv/.ready ## run all tests (browser tests where Chromium is found)
+test: .venv/.ready ## run the tests (browser tests where Chromium is found)
 	@$(PY) -m pytest -q $(PARALLEL) -m "not browser and not long"
 	@$(PY) -m pytest -q -m browser
 

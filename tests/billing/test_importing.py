@@ -191,6 +191,7 @@ def test_a_special_moves_in_as_one(quick: Database, tmp_path: Path) -> None:
         assert session.scalars(select(TrafficLot.kind)).one() == "special"
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_table(quick: Database, tmp_path: Path) -> None:
     def peak(first: int, rows: int) -> int:
         path = write(

@@ -22,6 +22,9 @@ from models.db import Database
 from tests.billing.fixed_clock import FixedClock
 from tests.billing.network import WRAP, Books, Nas
 
+# A search: `make test-long`, and CI.
+pytestmark = pytest.mark.long
+
 EVENING = datetime(2026, 3, 31, 22, 0, tzinfo=CAMPUS_ZONE)
 NOW = datetime(2026, 4, 20, 12, 0, tzinfo=CAMPUS_ZONE)
 QUOTA_BYTES = 5 * 2**30

@@ -21,6 +21,9 @@ from tests.models_of_money.world import make_template
 from tests.payments.payout_world import ACCOUNT, NAME, PayoutWorld
 from tests.payments.refund_world import BERT
 
+# A search: `make test-long`, and CI.
+pytestmark = pytest.mark.long
+
 PLACES_MAX = 60
 ROUNDS_MAX = 10
 
@@ -91,7 +94,6 @@ def test_a_booking_that_dies_anywhere_and_is_typed_again_books_once(world: Payou
     pytest.fail("the journey never came to its end undisturbed")
 
 
-@pytest.mark.slow
 def test_taking_a_booking_back_dies_anywhere_and_is_owed_once(world: PayoutWorld) -> None:
     for index in range(PLACES_MAX):
         world.cash(500, receipt_no=f"A{index:04d}")

@@ -99,6 +99,7 @@ class Day:
                 payout_list.mark_paid(self.till.services, part_no=part_no, actor=BERT)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(8))
 def test_every_fen_is_somewhere_and_only_once(sqlite_database: Database, seed: int) -> None:
     till = Till(sqlite_database)

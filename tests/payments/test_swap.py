@@ -232,6 +232,7 @@ def test_a_worker_that_comes_back_late_does_not_speak_for_its_successor(shop: Sh
     assert shop.look(view).swap is SwapStatus.DONE
 
 
+@pytest.mark.long
 def test_a_process_may_die_anywhere_and_the_swap_happens_once(shop: Shop) -> None:
     around_commits(shop.points, shop.world.database)
     places = cut(shop, None)
