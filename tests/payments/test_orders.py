@@ -23,7 +23,7 @@ from payments import orders, settle
 from payments.outcome import Done, Later
 from payments.views import OrderView, Step, steps
 from payments.wechatpay_errors import OrderClosed
-from tests.builders import NOON, PAYER, World
+from tests.builders import ACCOUNT, NOON, PAYER, World
 
 
 def settle_once(world: World, view: OrderView) -> object:
@@ -70,6 +70,36 @@ def test_the_daily_limit_counts_what_was_paid_today(world: World) -> None:
         world.start(100)
     world.clock.forward(days=1)
     assert world.start(100)
+
+
+def test_the_daily_limit_counts_what_may_still_be_paid(world: World) -> None:
+    for amount_fen in (50_000, 49_900, 49_800, 49_700):
+        world.start(amount_fen)
+    with pytest.raises(LimitReached):
+        world.start(700)
+    assert world.start(600)
+    world.clock.forward(minutes=31)
+    assert world.start(50_000)
+
+
+def test_the_daily_limit_holds_for_the_account_whoever_pays(world: World) -> None:
+    for _ in range(4):
+        world.paid(50_000)
+        world.clock.forward(minutes=1)
+    with pytest.raises(LimitReached, match="该账号"):
+        orders.start_recharge(world.services, openid="oSomebodyElse", account_no=ACCOUNT, amount_fen=100)
+
+
+def test_an_order_of_yesterday_that_is_paid_today_counts_today(world: World) -> None:
+    world.clock.now = NOON.replace(hour=15, minute=50)
+    view = world.prepaid(50_000)
+    world.clock.forward(minutes=20)
+    world.confirm(view, paid_at=world.clock.now)
+    for _ in range(3):
+        world.paid(50_000)
+        world.clock.forward(minutes=1)
+    with pytest.raises(LimitReached):
+        world.start(100)
 
 
 def test_another_persons_order_does_not_exist(world: World) -> None:
