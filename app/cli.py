@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import runpy
 import signal
 import sys
@@ -138,11 +137,11 @@ def orders_list(config_path: Path, limit: int) -> None:
 @config_option
 @click.argument("number")
 def orders_show(config_path: Path, number: str) -> None:
-    """One order from prepay to the ledger, by order number, out_trade_no or transaction id."""
+    """One order from prepay to the ledger, by order, payment, transaction or refund number."""
     found = describe_order(Database(open_config(config_path).database.url), number)
     if found is None:
         raise click.ClickException(f"no order {number}")
-    click.echo(json.dumps(found, ensure_ascii=False, indent=1))
+    click.echo("\n".join(found))
 
 
 @main.command()

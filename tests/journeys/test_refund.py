@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from app.listing import describe_order
 from app.phone import link_in
 from app.selfcheck import balance_fen
 from billing.embedded import accounts
@@ -17,7 +18,7 @@ from models.review import ReviewItem
 from payments import refunds
 from payments.conservation import check
 from sandbox.pay.refunds_api import SETTLE_S
-from tests.journeys.town import Student, Town
+from tests.journeys.town import NAME, Student, Town
 from tests.rig import DEMO_BALANCE_FEN, eventually
 
 ANNA, BERT = "anna", "bert"
@@ -87,6 +88,39 @@ def test_part_of_a_credited_order_goes_back_to_the_payer(town: Town) -> None:
     assert balance_fen(student.say("余额")) == DEMO_BALANCE_FEN + 300
     assert at_wechat(student, number)["amount_fen"] == 200
     assert asked(town, number) == []
+
+
+def test_one_command_follows_an_order_from_prepay_to_ledger_and_back(town: Town) -> None:
+    student = town.newcomer().bound()
+    order_no = paid(student)
+    number = refund(town, order_no, 200)
+    reaches(town, number, RefundStatus.PROCESSING)
+    town.move(seconds=SETTLE_S)
+    reaches(town, number, RefundStatus.SUCCESS)
+    eventually(lambda: not unsealed(town, order_no), "the seals")
+    shown = {
+        known: describe_order(town.house.database, known) for known in (order_no, f"{order_no}01", number)
+    }
+    page = shown[order_no] or []
+    assert all(lines == page for lines in shown.values())
+    assert len(page) <= 60
+    assert page[1:] == sorted(page[1:])
+    steps = [
+        "order    CREATED by payer", "prepay   ", "order    PAID by notify", "payment  ", "ledger   entry",
+        "credit   c", "job      message done", "refund   ", "ledger   entry", "SUCCESS, reversal DONE",
+    ]  # fmt: skip
+    rest = iter(page)
+    assert [step for step in steps if any(step in line for line in rest)] == steps
+    text = "\n".join(page)
+    assert "2.00" in text
+    assert "seal " in text
+    assert student.own_openid not in text
+    assert NAME not in text
+    assert describe_order(town.house.database, "r19700101nothing0000") is None
+
+
+def unsealed(town: Town, order_no: str) -> bool:
+    return any("not sealed" in line for line in describe_order(town.house.database, order_no) or [])
 
 
 def test_an_order_whose_credit_billing_refused_goes_back_in_full(town: Town) -> None:
