@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -85,3 +86,39 @@ def test_the_deployment_files_run_commands_that_exist() -> None:
         started = re.search(r"-m app\.cli ([a-z]+)", unit.read_text(encoding="utf-8"))
         assert started is not None, unit.name
         assert started[1] in known, unit.name
+
+
+GUARDS = ROOT / "docs" / "guarantees.md"
+COVERAGE = ROOT / "docs" / "seed-coverage.md"
+
+
+def names_in(path: Path) -> set[str]:
+    """Functions, methods and classes of a module, methods as `Class.method`."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{m.name}" for m in node.body if isinstance(m, ast.FunctionDef)}
+    return found
+
+
+@pytest.mark.parametrize("document", [GUARDS, COVERAGE], ids=lambda path: path.stem)
+def test_the_code_and_tests_named_in_a_table_exist(document: Path) -> None:
+    named = re.findall(r"`([\w/]+\.py)(?:::?([\w.]+))?`", document.read_text(encoding="utf-8"))
+    assert named
+    wrong = [
+        f"{path}:{name}"
+        for path, name in named
+        if not (ROOT / path).is_file() or (name and name not in names_in(ROOT / path))
+    ]
+    assert wrong == []
+
+
+def test_every_guarantee_has_a_guard_and_a_test() -> None:
+    rows = re.findall(r"^\| (G\d+) \|(.*)\|$", GUARDS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [number for number, _ in rows] == [f"G{n}" for n in range(1, 25)]
+    for number, row in rows:
+        _, guards, tests = row.split(" | ")[:3]
+        assert re.search(r"\.py:\w", guards), number
+        assert "::test_" in tests, number

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from models.journal import JournalRow
 from models.outbox import OutboxItem
 from models.refund import RefundStatus
+from payments import sweep
 from sandbox.credentials import Credentials
 from sandbox.pay.errors import PayError
 from tests.models_of_money.world import make_template
@@ -171,6 +172,17 @@ def test_the_job_ends_with_the_refund(world: RefundWorld) -> None:
     with world.database.reading() as session:
         job = session.scalars(select(OutboxItem).where(OutboxItem.kind == "refund")).one()
     assert (job.key, job.status) == (number, "DONE")
+
+
+def test_a_refund_whose_job_is_gone_is_swept_up(world: RefundWorld) -> None:
+    number = world.approved(world.paid(credited=True))
+    with world.database.transaction() as session:
+        session.delete(session.scalars(select(OutboxItem).where(OutboxItem.kind == "refund")).one())
+    world.later(1000)
+    assert world.state(number) == RefundStatus.APPROVED
+    sweep.sweep(world.services)
+    world.work()
+    assert world.state(number) == RefundStatus.PROCESSING
 
 
 def posts(world: RefundWorld, number: str) -> int:

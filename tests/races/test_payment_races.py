@@ -66,6 +66,21 @@ def test_a_notice_whose_handling_failed_is_acted_on_from_the_inbox(
     assert desk.status(order_no) == OrderStatus.PAID
 
 
+def test_a_notice_that_fails_half_way_leaves_its_row_and_nothing_else(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_no = desk.paid_order()
+    before = desk.status(order_no)
+    with monkeypatch.context() as broken:
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise Conflict("somebody was faster")
+
+        broken.setattr(confirm, "promise_credit", fail)
+        assert desk.tell(order_no) == 204
+    assert (desk.verdicts(), desk.status(order_no)) == (["failed:Conflict"], before)
+
+
 def test_a_notice_and_a_query_at_once_are_one_payment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     order_no = desk.paid_order()
     Meeting(desk.database).at(monkeypatch, confirm, "_match")
