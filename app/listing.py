@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from models.db import Database
 from models.money import yuan
-from models.order import Order, credit_of
+from models.order import Order, credits_of
+from models.refund import NOTHING_BACK, money_back_of
 from payments import trace
-from payments.views import view_of
+from payments.views import OrderView, view_of
 
 
 def list_orders(database: Database, limit: int) -> list[str]:
     """One line an order, newest first."""
     with database.reading() as session:
-        found = session.scalars(select(Order).order_by(Order.id.desc()).limit(limit))
+        found = list(session.scalars(select(Order).order_by(Order.id.desc()).limit(limit)))
         return [
-            f"{order.order_no}  {order.created_at:%Y-%m-%d %H:%M:%S}Z  {yuan(order.amount_fen):>8}  "
-            f"{order.account_no:<12}  {view_of(order, credit_of(session, order.id)).step}"
-            for order in found
+            f"{view.order_no}  {view.created_at:%Y-%m-%d %H:%M:%S}Z  {yuan(view.amount_fen):>8}  "
+            f"{view.account_no:<12}  {view.step}"
+            for view in _views(session, found)
         ]
 
 
@@ -28,11 +30,17 @@ def describe_order(database: Database, number: str) -> list[str] | None:
         order = trace.find(session, number)
         if order is None:
             return None
-        step = view_of(order, credit_of(session, order.id)).step
-        head = f"{order.order_no}  {yuan(order.amount_fen)} for {order.account_no}: {step}"
+        (view,) = _views(session, [order])
+        head = f"{order.order_no}  {yuan(order.amount_fen)} for {order.account_no}: {view.step}"
         late = ["paid after it had been closed"] if order.late else []
         lines = [_line(line) for line in trace.trace(session, order)]
         return [head, *late, *lines]
+
+
+def _views(session: Session, found: list[Order]) -> list[OrderView]:
+    ids = [order.id for order in found]
+    credited, back = credits_of(session, ids), money_back_of(session, ids)
+    return [view_of(order, credited.get(order.id), back=back.get(order.id, NOTHING_BACK)) for order in found]
 
 
 def _line(line: trace.Line) -> str:

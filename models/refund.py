@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Date, ForeignKey, Index, String, select, update
+from sqlalchemy import CheckConstraint, Date, ForeignKey, Index, String, case, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
@@ -42,6 +44,27 @@ REFUND_TRANSITIONS: dict[RefundStatus, frozenset[RefundStatus]] = {
     RefundStatus.SUCCESS: frozenset(),
     RefundStatus.CLOSED: frozenset(),
 }
+
+
+# Agreed to by two persons and not ended: also an abnormal one is brought to the payer in the end.
+UNDER_WAY = (
+    RefundStatus.APPROVED,
+    RefundStatus.SENDING,
+    RefundStatus.UNKNOWN,
+    RefundStatus.PROCESSING,
+    RefundStatus.ABNORMAL,
+)
+
+
+@dataclass(frozen=True)
+class MoneyBack:
+    """The refunds of one order, in fen: what is on its way to the payer, and what is there."""
+
+    under_way_fen: int
+    returned_fen: int
+
+
+NOTHING_BACK = MoneyBack(0, 0)
 
 
 class ReversalStatus(StrEnum):
@@ -120,3 +143,15 @@ def find_refund(session: Session, out_refund_no: str) -> Refund | None:
 def refunds_of(session: Session, order_id: int) -> list[Refund]:
     """All refunds of an order, oldest first."""
     return list(session.scalars(select(Refund).where(Refund.order_id == order_id).order_by(Refund.id)))
+
+
+def money_back_of(session: Session, order_ids: Sequence[int]) -> dict[int, MoneyBack]:
+    """Sums of refunds by order id, in one query; an order without refunds is not in it."""
+    under_way = case((Refund.status.in_(UNDER_WAY), Refund.amount_fen), else_=0)
+    returned = case((Refund.status == RefundStatus.SUCCESS, Refund.amount_fen), else_=0)
+    query = (
+        select(Refund.order_id, func.sum(under_way), func.sum(returned))
+        .where(Refund.order_id.in_(order_ids))
+        .group_by(Refund.order_id)
+    )
+    return {row[0]: MoneyBack(int(row[1]), int(row[2])) for row in session.execute(query)}

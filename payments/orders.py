@@ -30,6 +30,7 @@ from models.order import (
     find_order,
     orders_of,
 )
+from models.refund import NOTHING_BACK, money_back_of
 from models.site import RechargeRules
 from models.swap import SwapIntent, swaps_of
 from payments import numbers, outbox, settle, swap
@@ -116,7 +117,8 @@ def look(services: Services, *, order_no: str, openid: str) -> OrderView:
     """The payer's order. Raises: NoSuchOrder."""
     with services.reading() as session:
         order = _own(session, order_no, openid)
-        return view_of(order, credit_of(session, order.id), session.get(SwapIntent, order.id))
+        back = money_back_of(session, [order.id]).get(order.id, NOTHING_BACK)
+        return view_of(order, credit_of(session, order.id), session.get(SwapIntent, order.id), back)
 
 
 def history(
@@ -127,7 +129,11 @@ def history(
         found = orders_of(session, openid, limit=limit, before_id=before_id)
         ids = [order.id for order in found]
         credited, swaps = credits_of(session, ids), swaps_of(session, ids)
-        return [view_of(order, credited.get(order.id), swaps.get(order.id)) for order in found]
+        back = money_back_of(session, ids)
+        return [
+            view_of(order, credited.get(order.id), swaps.get(order.id), back.get(order.id, NOTHING_BACK))
+            for order in found
+        ]
 
 
 def check_now(services: Services, *, order_no: str, openid: str) -> OrderView:

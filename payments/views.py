@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from models.money import yuan
 from models.order import Credit, CreditStatus, Order, OrderStatus
+from models.refund import NOTHING_BACK, MoneyBack
 from models.swap import SwapIntent, SwapStatus
 
 
 class Step(StrEnum):
-    """Where the money is, in five words."""
+    """Where the money is; REFUNDING and REFUNDED only where it never went to the account."""
 
     UNPAID = "unpaid"
     CREDITING = "crediting"
     CREDITED = "credited"
     CLOSED = "closed"
     ATTENTION = "attention"
+    REFUNDING = "refunding"
+    REFUNDED = "refunded"
 
 
 TITLES = {
@@ -26,11 +30,21 @@ TITLES = {
     Step.CREDITED: "已到账",
     Step.CLOSED: "已关闭",
     Step.ATTENTION: "人工处理中",
+    Step.REFUNDING: "退款中",
+    Step.REFUNDED: "已退款",
 }
 
 STEP_LABELS = ("提交订单", "支付完成", "正在入账", "充值成功")
 # How many of STEP_LABELS are behind an order in each step.
-STEPS_DONE = {Step.UNPAID: 1, Step.CREDITING: 2, Step.ATTENTION: 2, Step.CREDITED: 4, Step.CLOSED: 1}
+STEPS_DONE = {
+    Step.UNPAID: 1,
+    Step.CREDITING: 2,
+    Step.ATTENTION: 2,
+    Step.CREDITED: 4,
+    Step.CLOSED: 1,
+    Step.REFUNDING: 2,
+    Step.REFUNDED: 2,
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,7 @@ class OrderView:
     """Amounts in fen, times aware UTC. `balance_after_fen` only where billing reported one.
 
     `then_package` is the name of the package that the money is to be swapped for, `swap` how far that is.
+    `back` counts all refunds of the order, also those of a second payment.
     """
 
     id: int
@@ -56,6 +71,7 @@ class OrderView:
     late: bool
     then_package: str | None = None
     swap: SwapStatus | None = None
+    back: MoneyBack = NOTHING_BACK
 
     @property
     def title(self) -> str:
@@ -68,15 +84,31 @@ class OrderView:
         return self.step is Step.UNPAID
 
     @property
+    def going_back(self) -> bool:
+        """Whether the order's own money goes back instead of to the account."""
+        return self.step in (Step.REFUNDING, Step.REFUNDED)
+
+    @property
+    def refund_text(self) -> str:
+        """What of the money is on its way back and what is there, in Chinese; empty without refunds."""
+        parts = (("退款中", self.back.under_way_fen), ("已退款", self.back.returned_fen))
+        return "，".join(f"{word} ¥{yuan(fen)}" for word, fen in parts if fen)
+
+    @property
     def settled(self) -> bool:
-        """Whether nothing more will happen by itself: a page may stop asking."""
-        return self.step is Step.CLOSED or (
-            self.step is Step.CREDITED and self.swap is not SwapStatus.WAITING
-        )
+        """Whether nothing more will happen by itself within minutes: a page may stop asking."""
+        if self.step is Step.CREDITED:
+            return self.swap is not SwapStatus.WAITING
+        return self.step is Step.CLOSED or self.going_back
 
 
-def view_of(order: Order, credit: Credit | None, swap: SwapIntent | None = None) -> OrderView:
-    """Order, credit and swap as one value."""
+def view_of(
+    order: Order,
+    credit: Credit | None,
+    swap: SwapIntent | None = None,
+    back: MoneyBack = NOTHING_BACK,
+) -> OrderView:
+    """Order, credit, swap and refunds as one value."""
     credited = credit is not None and credit.status == CreditStatus.CREDITED
     return OrderView(
         id=order.id,
@@ -85,7 +117,7 @@ def view_of(order: Order, credit: Credit | None, swap: SwapIntent | None = None)
         masked_name=order.masked_name,
         amount_fen=order.amount_fen,
         source=order.source,
-        step=_step(order, credit),
+        step=_step(order, credit, back),
         created_at=order.created_at,
         expires_at=order.expires_at,
         paid_at=order.paid_at,
@@ -95,6 +127,7 @@ def view_of(order: Order, credit: Credit | None, swap: SwapIntent | None = None)
         late=order.late,
         then_package=swap.package_name if swap else None,
         swap=SwapStatus(swap.status) if swap else None,
+        back=back,
     )
 
 
@@ -110,11 +143,20 @@ def steps(view: OrderView) -> list[tuple[str, str]]:
     ]
 
 
-def _step(order: Order, credit: Credit | None) -> Step:
+def _step(order: Order, credit: Credit | None, back: MoneyBack) -> Step:
     if order.status in (OrderStatus.CREATED, OrderStatus.PREPAID):
         return Step.UNPAID
     if order.status in (OrderStatus.CLOSED, OrderStatus.EXPIRED):
         return Step.CLOSED
-    if credit is None or credit.status in (CreditStatus.MANUAL, CreditStatus.REJECTED, CreditStatus.VOIDED):
+    if credit is not None and credit.status == CreditStatus.VOIDED:
+        return _step_back(order, back)
+    if credit is None or credit.status in (CreditStatus.MANUAL, CreditStatus.REJECTED):
         return Step.ATTENTION
     return Step.CREDITED if credit.status == CreditStatus.CREDITED else Step.CREDITING
+
+
+def _step_back(order: Order, back: MoneyBack) -> Step:
+    """A credit was voided for a refund; when that failed, people find another way."""
+    if back.under_way_fen:
+        return Step.REFUNDING
+    return Step.REFUNDED if back.returned_fen >= order.amount_fen else Step.ATTENTION

@@ -16,6 +16,8 @@ STEP_HINTS = {
     Step.CLOSED: "订单已关闭，没有收到付款。如果您已付款，请联系我们并提供订单号。",
     Step.ATTENTION: "已收到付款，正在人工处理，钱不会丢。着急请联系我们并提供订单号。",
     Step.CREDITED: "已充值成功。",
+    Step.REFUNDING: "款项正在原路退回，零钱一般几分钟到账，银行卡一般 1 至 3 个工作日。",
+    Step.REFUNDED: "款项已退回原支付账户，请在微信账单中查看。",
 }
 
 
@@ -31,8 +33,8 @@ def order(site: Site, view: OrderView) -> str:
     return lines(
         f"订单 {view.order_no}",
         f"{yuan(view.amount_fen)} 元 → {view.account_no}（{short(view.masked_name)}）",
-        f"状态：{view.title}",
-        *(() if view.step is Step.CLOSED else (bar,)),
+        f"状态：{_state(view)}",
+        *(() if view.step is Step.CLOSED or view.going_back else (bar,)),
         tail,
         f"{link(page, '订单详情')}　{tap('记录')}　{tap('联系我们')}",
     )
@@ -45,7 +47,7 @@ def records(site: Site, views: Sequence[OrderView]) -> str:
     rows = [
         link(
             site.link(f"/h5/orders/{view.order_no}"),
-            f"{moment(view.created_at)} {yuan_short(view.amount_fen)}元→{view.account_no} {view.title}",
+            f"{moment(view.created_at)} {yuan_short(view.amount_fen)}元→{view.account_no} {_state(view)}",
         )
         for view in views
     ]
@@ -65,3 +67,10 @@ def check_unanswered(site: Site) -> str:
         f"稍后再试：{tap('没到账')}　{link(site.link('/h5/orders'), '充值记录')}",
         f"着急请联系：{reach(site.contact)}",
     )
+
+
+def _state(view: OrderView) -> str:
+    """The step, and what of the money goes back; said once where that is the same."""
+    if not view.refund_text:
+        return view.title
+    return view.refund_text if view.going_back else f"{view.title}，{view.refund_text}"

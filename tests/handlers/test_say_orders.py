@@ -3,15 +3,24 @@ from __future__ import annotations
 import pytest
 
 from models.errors import ServiceError, Unavailable, Unknown
+from models.refund import RefundStatus
 from payments import outbox
 from payments.credit import deliver
 from payments.orders import cancel, start_recharge
 from tests.handlers.handler_chat import BASE_URL, ME, MY_ACCOUNT, ROOMMATE, Chat
+from tests.money_back import hear, send_back
 
 
 def ordered(chat: Chat, amount_fen: int = 500, account_no: str = MY_ACCOUNT) -> str:
     view = start_recharge(chat.services, openid=ME, account_no=account_no, amount_fen=amount_fen)
     return view.order_no
+
+
+def credit(chat: Chat) -> None:
+    """The worker's part of the one paid order."""
+    with chat.services.transaction() as session:
+        (claim,) = outbox.claim(session, "test", now=chat.clock(), limit=9, kinds=["credit"])
+    deliver(chat.services, claim)
 
 
 def test_records_show_the_last_five_with_state_and_link(bound: Chat) -> None:
@@ -71,9 +80,7 @@ def test_a_credited_order_says_so_but_never_the_balance_of_the_account(bound: Ch
     order_no = ordered(bound, 500, ROOMMATE)
     bound.wechat.paid[order_no] = 500
     bound.say("没到账")
-    with bound.services.transaction() as session:
-        (claim,) = outbox.claim(session, "test", now=bound.clock(), limit=9, kinds=["credit"])
-    deliver(bound.services, claim)
+    credit(bound)
     text = bound.say(order_no)
     assert "已到账" in text
     assert "992.65" not in text
@@ -82,3 +89,28 @@ def test_a_credited_order_says_so_but_never_the_balance_of_the_account(bound: Ch
 def test_nobody_sees_the_order_of_another(bound: Chat) -> None:
     view = start_recharge(bound.services, openid="oSomebodyElse", account_no=ROOMMATE, amount_fen=500)
     assert bound.say(view.order_no) == "没有找到这笔订单"
+
+
+def test_money_back_is_told_beside_the_state(bound: Chat) -> None:
+    order_no = ordered(bound)
+    bound.wechat.paid[order_no] = 500
+    bound.say("没到账")
+    credit(bound)
+    number = send_back(bound.services, order_no, 200)
+    assert "5元→2400101001 已到账，退款中 ¥2.00" in bound.say("记录")
+    hear(bound.services, number, RefundStatus.SUCCESS)
+    assert "5元→2400101001 已到账，已退款 ¥2.00" in bound.say("记录")
+    assert "状态：已到账，已退款 ¥2.00" in bound.say(order_no)
+
+
+def test_an_order_that_goes_back_as_a_whole_says_so_once(bound: Chat) -> None:
+    order_no = ordered(bound)
+    bound.wechat.paid[order_no] = 500
+    bound.say("没到账")
+    number = send_back(bound.services, order_no, 500)
+    assert "5元→2400101001 退款中 ¥5.00" in bound.say("记录")
+    hear(bound.services, number, RefundStatus.SUCCESS)
+    text = bound.say(order_no)
+    assert "状态：已退款 ¥5.00" in text
+    assert "充值成功" not in text
+    assert "5元→2400101001 已退款 ¥5.00" in bound.say("记录")

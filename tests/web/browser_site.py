@@ -11,9 +11,11 @@ from flask.sessions import SecureCookieSessionInterface
 from playwright.sync_api import Browser, BrowserContext, Page
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from models.refund import RefundStatus
 from payments import orders
 from payments.views import OrderView
 from tests.browser_rig import errors_of
+from tests.money_back import hear, send_back
 from tests.web.world import OPENID, OTHER, OWN, STRANGER, WECHAT_UA, World
 
 CAMPUS = "10.70.1.23"
@@ -140,13 +142,20 @@ def _orders(world: World) -> dict[str, OrderView]:
         world.order(amount_fen=fen, account_no=account_no)
         for fen, account_no in ((2000, OWN), (5000, OTHER), (10_000, OTHER), (700, OTHER), (500, OTHER))
     )
-    for order in (credited, crediting, stuck):
+    partly, refunding, refunded = (world.order(amount_fen=fen, account_no=OTHER) for fen in (3000, 900, 800))
+    for order in (credited, crediting, stuck, partly, refunding, refunded):
         world.pay_order(order)
     world.credit_order(credited)
     world.stick_order(stuck)
+    world.credit_order(partly)
+    for order, fen in ((partly, 1050), (refunding, 900), (refunded, 800)):
+        number = send_back(world.services, order.order_no, fen)
+        if order is not refunding:
+            hear(world.services, number, RefundStatus.SUCCESS)
     orders.cancel(world.services, order_no=closed.order_no, openid=OPENID)
     return {
         "credited": credited, "crediting": crediting, "attention": stuck, "closed": closed, "unpaid": unpaid,
+        "partly": partly, "refunding": refunding, "refunded": refunded,
     }  # fmt: skip
 
 
