@@ -9,8 +9,8 @@ import click
 from app.opening import config_option
 from app.till import by_option, opened
 from models.money import yuan
-from payments import bank_list
-from payments.receipts import receipt_text
+from payments.counter import bank_list
+from payments.counter.receipts import receipt_text
 
 
 @click.group("bank")

@@ -12,8 +12,9 @@ from app.opening import config_option
 from app.till import by_option, fen_of, opened
 from models.counter import ReturnReason, Way
 from models.money import yuan
-from payments import counter, counter_returns
-from payments.receipts import REASONS, WAYS, receipt_text
+from payments.counter import desk as counter
+from payments.counter import returns as counter_returns
+from payments.counter.receipts import REASONS, WAYS, receipt_text
 
 on_option = click.option(
     "--on", type=click.DateTime(["%Y-%m-%d"]), help="The day, in campus time; today by default."

@@ -17,7 +17,7 @@ from app.config import Config
 from models import schema
 from models.errors import ServiceError
 from payments import conservation, sealing
-from payments.wechatpay_errors import TradeNotFound
+from payments.wechatpay.errors import TradeNotFound
 
 # Long enough for WeChat, never used for an order: those start with r and a date.
 PROBE_NUMBER = "campusnetdoctorprobe01"

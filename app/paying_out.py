@@ -10,8 +10,10 @@ import click
 from app.opening import config_option
 from app.till import by_option, cell, opened
 from models.money import yuan
-from payments import payout_list, payout_plan, payouts
-from payments.payouts import PayoutView
+from payments.payouts import approval as payouts
+from payments.payouts import plan as payout_plan
+from payments.payouts import transfer_list as payout_list
+from payments.payouts.approval import PayoutView
 
 WAYS = {"wechat": "微信原路", "bank": "银行名单"}
 

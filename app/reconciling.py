@@ -18,8 +18,9 @@ from models.clock import campus_date
 from models.errors import Refused, ServiceError
 from models.money import yuan
 from models.statement import Difference
-from payments import reconcile, reconcile_runs
-from payments.reconcile_runs import Summary
+from payments.reconcile import daily as reconcile
+from payments.reconcile import runs as reconcile_runs
+from payments.reconcile.runs import Summary
 
 # A spreadsheet takes a cell that begins like this for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -10,7 +10,7 @@ from app.opening import config_option
 from app.till import by_option, fen_of, opened
 from models.money import yuan
 from models.refund import Refund
-from payments import refunds
+from payments.refunds import approval as refunds
 
 
 @click.group("refunds")

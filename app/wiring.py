@@ -37,22 +37,13 @@ from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db import Database
 from models.site import Contact, RechargeRules, Site
-from payments import (
-    alerts,
-    credit,
-    notify,
-    payout_delivery,
-    reconcile,
-    refund_delivery,
-    reviews,
-    sealing,
-    settle,
-    swap,
-    sweep,
-)
+from payments import alerts, credit, notify, reviews, sealing, settle, swap, sweep
+from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every
+from payments.reconcile import daily as reconcile
+from payments.refunds import delivery as refund_delivery
 from payments.services import Services
-from payments.wechatpay import PayConfig, WechatPay
+from payments.wechatpay.client import PayConfig, WechatPay
 from web.captcha import Captchas
 from web.identity import Identity, IdentityConfig, UnifiedIdentity
 from web.oidc import OidcConfig, OidcIdentity

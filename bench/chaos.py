@@ -29,7 +29,8 @@ from bench.chaos_parts import Parts, until
 from models.errors import IllegalTransition, ServiceError
 from models.order import find_order
 from models.refund import Refund, RefundStatus, refunds_of
-from payments import numbers, orders, refunds
+from payments import numbers, orders
+from payments.refunds import approval as refunds
 
 PAYERS = 4
 PATIENCE_S = 900.0

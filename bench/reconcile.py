@@ -26,11 +26,11 @@ from models.clock import CAMPUS_ZONE
 from models.db import Database
 from models.site import Contact, RechargeRules, Site
 from models.statement import Difference
-from payments import reconcile
-from payments.reconcile_runs import differences_of
+from payments.reconcile import daily as reconcile
+from payments.reconcile.runs import differences_of
 from payments.services import Services
-from payments.wechatpay import Trade, WechatPay
-from payments.wechatpay_errors import RefundNotFound, TradeNotFound
+from payments.wechatpay.client import Trade, WechatPay
+from payments.wechatpay.errors import RefundNotFound, TradeNotFound
 
 ROWS = 1_000_000
 SEED = 7

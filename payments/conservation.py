@@ -19,7 +19,7 @@ from models.ledger import Entry, Posting
 from models.order import Credit, CreditStatus, Order, OrderStatus, PaymentFact
 from models.refund import Refund, RefundStatus, ReversalStatus
 from payments.confirm import COUNTER
-from payments.payout_books import check_withdrawals
+from payments.payouts.books import check_withdrawals
 
 # The embedded engine's entries: `credit:<credit_no>` and `reversal:v<out_refund_no>`.
 CREDIT_KIND, CREDIT_KEY = "credit", "credit:"

@@ -13,12 +13,13 @@ from sqlalchemy.orm import Session
 from models.errors import Mismatch, ServiceError
 from models.order import NotifyInbox, find_order
 from models.review import ReviewKind, ask_person
-from payments import outbox, refund_facts
+from payments import outbox
 from payments.confirm import confirm_paid
 from payments.outcome import Done, Outcome
+from payments.refunds import facts as refund_facts
 from payments.services import Services
 from payments.settle import fact_of
-from payments.wechatpay import Notification
+from payments.wechatpay.client import Notification
 
 log = structlog.get_logger()
 

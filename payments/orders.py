@@ -37,7 +37,7 @@ from payments import numbers, outbox, settle, swap
 from payments.amount import check_amount
 from payments.services import Services
 from payments.views import OrderView, view_of
-from payments.wechatpay_errors import AlreadyPaid, OrderClosed
+from payments.wechatpay.errors import AlreadyPaid, OrderClosed
 
 # An open order with less time left than this is not offered again: nobody pays that fast.
 REUSE_MARGIN = timedelta(minutes=2)

@@ -15,8 +15,9 @@ from models import allocation, journal
 from models.errors import IllegalTransition
 from models.order import Order, OrderAction, OrderEvent, OrderStatus, PaymentAttempt, PaymentFact, advance
 from models.refund import Refund, RefundStatus
-from payments import numbers, refunds
+from payments import numbers
 from payments.confirm import promise_credit
+from payments.refunds import approval as refunds
 
 CAUSE = "second-payment"
 REASON = "重复支付，原路退回"

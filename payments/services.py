@@ -12,7 +12,7 @@ from billing.interface import BillingBackend
 from models.clock import Clock
 from models.db import Database
 from models.site import RechargeRules, Site
-from payments.wechatpay import WechatPay
+from payments.wechatpay.client import WechatPay
 
 
 @dataclass(frozen=True, kw_only=True)

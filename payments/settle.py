@@ -21,11 +21,11 @@ from models.order import (
 )
 from payments import outbox
 from payments.confirm import WECHAT, PaidFact, confirm_paid
-from payments.external_refunds import note_refunded_trade
 from payments.outcome import Done, Later, Outcome
+from payments.refunds.external import note_refunded_trade
 from payments.services import Services
-from payments.wechatpay import Trade
-from payments.wechatpay_errors import AlreadyPaid, OrderClosed, TradeNotFound
+from payments.wechatpay.client import Trade
+from payments.wechatpay.errors import AlreadyPaid, OrderClosed, TradeNotFound
 
 # After prepay, ask at these ages until the order's time is over (payments.md G7).
 ASK_AGES = tuple(timedelta(seconds=s) for s in (10, 30, 60, 120, 300, 600, 1800))

@@ -20,8 +20,8 @@ from payments import orders, outbox
 from payments.confirm import WECHAT, PaidFact, confirm_paid
 from payments.services import Services
 from payments.views import OrderView
-from payments.wechatpay import Trade
-from payments.wechatpay_errors import AlreadyPaid, TradeNotFound
+from payments.wechatpay.client import Trade
+from payments.wechatpay.errors import AlreadyPaid, TradeNotFound
 
 NOON = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
 PAYER = "oPayer0000000000000000000001"

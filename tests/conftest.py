@@ -15,7 +15,7 @@ from hypothesis import settings
 from pytest_socket import socket_allow_hosts
 
 from app.redis_server import RedisServer
-from payments import crypto
+from payments.wechatpay import crypto
 from sandbox.credentials import Credentials, issue
 from tests.places import quick_folder
 from tests.rig import Rig

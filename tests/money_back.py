@@ -6,11 +6,12 @@ from sqlalchemy import select
 
 from models.order import PaymentFact
 from models.refund import Refund, RefundStatus
-from payments import outbox, refunds
-from payments.refund_facts import record_refund
-from payments.refund_freeing import free
+from payments import outbox
+from payments.refunds import approval as refunds
+from payments.refunds.facts import record_refund
+from payments.refunds.freeing import free
 from payments.services import Services
-from payments.wechatpay import RefundTrade
+from payments.wechatpay.client import RefundTrade
 
 
 def ask_back(services: Services, order_no: str, amount_fen: int) -> str:

@@ -32,7 +32,7 @@ ONLY = {
     "pydantic_settings": {"app"},
     "click": {"app"},
     "requests": {
-        "payments/wechatpay.py",
+        "payments/wechatpay/client.py",
         "bot/client.py",
         "billing/vendors",
         "web/identity_http.py",

@@ -23,7 +23,7 @@ from models.errors import (
     Unavailable,
     Unknown,
 )
-from payments.wechatpay_errors import PayRefused
+from payments.wechatpay.errors import PayRefused
 from web.guards import wants_json
 
 log = structlog.get_logger()

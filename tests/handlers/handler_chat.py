@@ -24,8 +24,8 @@ from models.db import Database
 from models.errors import Refused, ServiceError
 from models.site import Contact, RechargeRules, Site
 from payments.binding import bind_account
-from payments.wechatpay import Trade, WechatPay
-from payments.wechatpay_errors import TradeNotFound
+from payments.wechatpay.client import Trade, WechatPay
+from payments.wechatpay.errors import TradeNotFound
 
 # A Tuesday, noon on campus.
 NOON = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)

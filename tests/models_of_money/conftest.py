@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.credentials import Credentials
 from tests.models_of_money.world import make_template
-from tests.payments.refund_world import RefundWorld
+from tests.payments.refunds.refund_world import RefundWorld
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from models.allocation import Allocation
 from models.order import Credit, CreditStatus, Order, OrderStatus
 from models.refund import Refund, RefundStatus, ReversalStatus
 from payments.conservation import Conservation, check, conservation
-from tests.payments.refund_world import RefundWorld
+from tests.payments.refunds.refund_world import RefundWorld
 
 
 def sums(world: RefundWorld) -> Conservation:

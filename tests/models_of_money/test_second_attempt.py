@@ -7,7 +7,7 @@ from models.review import ReviewKind
 from payments import orders
 from sandbox.pay.orders import CLOSED
 from tests.models_of_money.world import PEOPLE
-from tests.payments.refund_world import RefundWorld
+from tests.payments.refunds.refund_world import RefundWorld
 
 
 def recorded(world: RefundWorld) -> set[str]:

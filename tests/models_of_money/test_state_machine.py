@@ -28,7 +28,9 @@ from hypothesis.stateful import (
 )
 
 from models.errors import Refused, Unavailable, Unknown
-from payments import crypto, orders, refunds
+from payments import orders
+from payments.refunds import approval as refunds
+from payments.wechatpay import crypto
 from sandbox.credentials import Credentials
 from sandbox.pay import keys, refunds_api
 from sandbox.pay.errors import PayError
@@ -37,7 +39,7 @@ from sandbox.pay.refunds import Refund as RefundAtWechat
 from tests.models_of_money.memory import memory_folder
 from tests.models_of_money.promises import Facts, check_end, check_promises, facts_of
 from tests.models_of_money.world import make_template
-from tests.payments.refund_world import RefundWorld
+from tests.payments.refunds.refund_world import RefundWorld
 
 STEPS = int(os.environ.get("CAMPUSNET_STEPS", "1000"))
 SEED = os.environ.get("CAMPUSNET_SEED")

@@ -26,7 +26,7 @@ from models.site import Contact, RechargeRules, Site
 from payments import credit, notify, orders, outbox, sealing, settle, sweep
 from payments.outcome import Done, Outcome
 from payments.services import Services
-from payments.wechatpay import PayConfig, WechatPay
+from payments.wechatpay.client import PayConfig, WechatPay
 from sandbox.credentials import Credentials
 from sandbox.pay.errors import PayError
 from sandbox.pay.notify import paid_event

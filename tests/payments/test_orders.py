@@ -22,7 +22,7 @@ from models.review import ReviewItem, ReviewKind
 from payments import orders, settle
 from payments.outcome import Done, Later
 from payments.views import OrderView, Step, steps
-from payments.wechatpay_errors import OrderClosed
+from payments.wechatpay.errors import OrderClosed
 from tests.builders import ACCOUNT, NOON, PAYER, World
 
 

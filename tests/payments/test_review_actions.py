@@ -19,7 +19,7 @@ from payments.review_actions import ACTIONS
 from sandbox.credentials import Credentials
 from tests.builders import refusal
 from tests.models_of_money.world import ACCOUNTS, PEOPLE, make_template
-from tests.payments.refund_world import ANNA, BERT, RefundWorld
+from tests.payments.refunds.refund_world import ANNA, BERT, RefundWorld
 
 EVIDENCE = "微信商户平台截图 20260310-17"
 Prepare = Callable[[RefundWorld], ReviewKind]

@@ -9,10 +9,10 @@ import pytest
 
 from app.worker import PERIODIC_S
 from models.statement import ReconStatus
-from payments import reconcile
-from payments.reconcile_runs import Summary
+from payments.reconcile import daily as reconcile
+from payments.reconcile.runs import Summary
 from payments.services import Services
-from payments.wechatpay_bills import StatementCreating
+from payments.wechatpay.bills import StatementCreating
 from tests.builders import TestClock
 from tests.rig import Rig
 

@@ -15,7 +15,7 @@ from models.order import NotifyInbox, Order, OrderStatus, PaymentFact, find_orde
 from payments import notify, numbers, orders, outbox, settle
 from payments.conservation import check
 from payments.services import Services
-from payments.wechatpay import WechatPay
+from payments.wechatpay.client import WechatPay
 from sandbox.credentials import Credentials
 from sandbox.pay.notify import paid_event
 from tests.models_of_money.in_process import Counterpart, connect

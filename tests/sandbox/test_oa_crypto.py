@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.oa import crypto, replies, xml
+from tests.places import vectors
 
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "wechat.json").read_text("utf-8"))
+VECTORS: dict[str, Any] = vectors("wechat")
 DECRYPTS = [item for item in VECTORS["crypto"] if item["direction"] == "decrypt"]
 ENCRYPTS = [item for item in VECTORS["crypto"] if item["direction"] == "encrypt"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -13,9 +12,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
 from sandbox.pay import crypto, keys, notify
+from tests.places import vectors
 from tests.sandbox.pay_rig import credentials
 
-DATA = json.loads((Path(__file__).parents[1] / "data" / "pay.json").read_text(encoding="utf-8"))
+DATA = vectors("pay")
 VECTORS: dict[str, Any] = {vector["id"]: vector for vector in DATA["vectors"]}
 
 

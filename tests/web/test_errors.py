@@ -7,7 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from models import errors
-from payments.wechatpay_errors import PayRefused
+from payments.wechatpay.errors import PayRefused
 from tests.web.world import World
 from web.errors import failure_of
 

@@ -31,8 +31,8 @@ from payments import binding, credit, orders, outbox
 from payments.confirm import PaidFact, confirm_paid
 from payments.numbers import out_trade_no
 from payments.views import OrderView
-from payments.wechatpay import Trade, WechatPay
-from payments.wechatpay_errors import TradeNotFound
+from payments.wechatpay.client import Trade, WechatPay
+from payments.wechatpay.errors import TradeNotFound
 from web.captcha import Captchas
 from web.identity import Identity, IdentityConfig, TicketRefused
 from web.services import WebServices

@@ -1,0 +1,260 @@
+"""The counter (room 110): a clerk takes money for a student number and a name, and closes the day.
+
+A top-up is an order without WeChat: the same `confirm_paid`, the same credit.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from models import journal
+from models.clock import campus_date
+from models.counter import Channel, CounterBooking, CounterDay, CounterMiss, ReturnItem, ReturnReason, Way
+from models.errors import AmountInvalid, AmountOutOfRange, Refused
+from payments.counter.steps import (
+    NAME_MAX,
+    Booked,
+    Money,
+    NameMismatch,
+    ReceiptUsed,
+    book_order,
+    book_return,
+    check_misses,
+    check_price,
+    find_booking,
+    lock_day,
+    open_day,
+)
+from payments.operators import named
+from payments.services import Services
+
+# A clerk's receipts are shorter than those of the bank's list, so the two never meet.
+RECEIPT_NO = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{3,27}")
+REFERENCE = re.compile(r"[0-9A-Za-z_-]{4,64}")
+
+
+@dataclass(frozen=True)
+class DaySums:
+    """A clerk's day in fen. `expected_cash_fen` is what must lie in the till for this day."""
+
+    clerk: str
+    on: date
+    booked_cash_fen: int
+    booked_transfer_fen: int
+    held_cash_fen: int
+    returned_cash_fen: int
+    counted_cash_fen: int | None
+    closed: bool
+
+    @property
+    def expected_cash_fen(self) -> int:
+        """Cash booked or held, without what was handed back."""
+        return self.booked_cash_fen + self.held_cash_fen - self.returned_cash_fen
+
+    @property
+    def difference_fen(self) -> int:
+        """Counted minus expected: positive is too much. 0 while nobody has counted."""
+        counted = self.counted_cash_fen
+        return 0 if counted is None else counted - self.expected_cash_fen
+
+
+def take(
+    services: Services,
+    *,
+    clerk: str,
+    receipt_no: str,
+    account_no: str,
+    name: str,
+    amount_fen: int,
+    way: Way,
+    reference: str | None = None,
+) -> Booked:
+    """Book money that a student paid at the counter; the same receipt again gives the same booking.
+
+    Args:
+        reference: the bank's number of a transfer; needed for one, and only for one.
+    Returns: the booking: of an order whose credit is on its way, or, for an amount that is no package
+        price, of a return item.
+    Raises: NameMismatch - number and name do not belong together; LimitReached - too many of those;
+        DayClosed; ReceiptUsed; Refused; Unavailable - billing cannot be asked now.
+    """
+    clerk = named(clerk)
+    money = _checked(
+        Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, account_no.strip())
+    )
+    known = _known(services, money, clerk)
+    if known is not None:
+        return known
+    masked_name = check_person(services, clerk=clerk, account_no=account_no.strip(), name=name)
+    try:
+        check_price(services.billing.catalogue(), amount_fen)
+        returned = False
+    except AmountOutOfRange:
+        returned = True
+    booked = _book(services, money, clerk, masked_name, returned=returned)
+    services.wake()
+    return booked
+
+
+def check_person(services: Services, *, clerk: str, account_no: str, name: str) -> str:
+    """Return the masked name of the account if the name is its owner's.
+
+    Raises: NameMismatch, also for an account that does not exist; LimitReached; Unavailable.
+    """
+    with services.reading() as session:
+        check_misses(session, clerk, services.clock())
+    if not 0 < len(name.strip()) <= NAME_MAX or not services.billing.name_matches(account_no, name):
+        with services.transaction() as session:
+            session.add(CounterMiss(clerk=clerk, at=services.clock()))
+        raise NameMismatch
+    return services.billing.find_account(account_no).masked_name
+
+
+def look_up(services: Services, receipt_no: str) -> Booked:
+    """The booking of a receipt, to print it again. Raises: Refused."""
+    with services.reading() as session:
+        found = find_booking(session, receipt_no=receipt_no)
+    if found is None:
+        raise Refused("没有这张收据")
+    return found
+
+
+def day(services: Services, *, clerk: str, on: date | None = None) -> DaySums:
+    """How the clerk's day stands, today by default."""
+    clerk, on = named(clerk), on or campus_date(services.clock())
+    with services.reading() as session:
+        query = select(CounterDay).where(CounterDay.clerk == clerk, CounterDay.business_on == on)
+        found = session.scalar(query)
+        if found is not None and found.closed_at is not None:
+            return _sums_of(found)
+        return DaySums(clerk, on, *_sums(session, clerk, on), None, closed=False)
+
+
+def close_day(services: Services, *, clerk: str, counted_cash_fen: int, on: date | None = None) -> DaySums:
+    """Close the clerk's day, today by default; nothing is booked into it any more.
+
+    A closed day is answered as it was closed, whatever is counted now.
+    Raises: AmountInvalid; Refused - a day to come.
+    """
+    clerk, now = named(clerk), services.clock()
+    on = on or campus_date(now)
+    if on > campus_date(now):
+        raise Refused("不能提前结账")
+    if counted_cash_fen < 0:
+        raise AmountInvalid("实点现金不能为负数")
+    with services.transaction() as session:
+        row = lock_day(session, clerk, on)
+        if row.closed_at is not None:
+            return _sums_of(row)
+        (
+            row.booked_cash_fen,
+            row.booked_transfer_fen,
+            row.held_cash_fen,
+            row.returned_cash_fen,
+        ) = _sums(session, clerk, on)
+        row.counted_cash_fen, row.closed_at = counted_cash_fen, now
+        sums = _sums_of(row)
+        journal.note(
+            session,
+            "counter-closed",
+            order_no=None,
+            actor=clerk,
+            now=now,
+            business_on=on.isoformat(),
+            expected_cash_fen=sums.expected_cash_fen,
+            counted_cash_fen=counted_cash_fen,
+        )
+    return sums
+
+
+def _checked(money: Money) -> Money:
+    if RECEIPT_NO.fullmatch(money.receipt_no) is None:
+        raise Refused("收据号为 4 至 28 位数字、字母或短横线")
+    if money.amount_fen <= 0:
+        raise AmountInvalid("金额须大于 0")
+    if (money.way == Way.TRANSFER) != (money.reference is not None):
+        raise Refused("转账须填写银行流水号，现金不填")
+    if money.reference is not None and REFERENCE.fullmatch(money.reference) is None:
+        raise Refused("银行流水号为 4 至 64 位数字或字母")
+    return money
+
+
+def _known(services: Services, money: Money, clerk: str) -> Booked | None:
+    with services.reading() as session:
+        found = find_booking(session, receipt_no=money.receipt_no, reference=money.reference)
+    if found is None:
+        return None
+    row = found.booking
+    if row.receipt_no != money.receipt_no:
+        raise ReceiptUsed("这笔转账已经入账，请勿重复登记")
+    if (row.clerk, row.account_no, row.amount_fen, row.way, row.reference) != (
+        clerk,
+        money.account_no,
+        money.amount_fen,
+        money.way,
+        money.reference,
+    ):
+        raise ReceiptUsed("该收据号已用于另一笔收款")
+    return found
+
+
+def _book(services: Services, money: Money, clerk: str, masked_name: str, *, returned: bool) -> Booked:
+    now = services.clock()
+    try:
+        with services.transaction() as session:
+            open_day(session, clerk, campus_date(now))
+            if returned:
+                return book_return(session, money, ReturnReason.AMOUNT, clerk=clerk, now=now)
+            return book_order(session, money, clerk=clerk, masked_name=masked_name, now=now)
+    except IntegrityError:
+        # Somebody committed the same receipt between our look and our insert.
+        known = _known(services, money, clerk)
+        if known is None:
+            raise
+        return known
+
+
+def _sums(session: Session, clerk: str, on: date) -> tuple[int, int, int, int]:
+    """Booked cash, booked transfers, held cash, returned cash."""
+    booked = CounterBooking.order_id.is_not(None)
+    cash = CounterBooking.way == Way.CASH
+    returned = session.scalar(
+        select(func.coalesce(func.sum(ReturnItem.amount_fen), 0)).where(
+            ReturnItem.returned_by == clerk, ReturnItem.returned_on == on, ReturnItem.way == Way.CASH
+        )
+    )
+    return (
+        _taken(session, clerk, on, booked, cash),
+        _taken(session, clerk, on, booked, ~cash),
+        _taken(session, clerk, on, ~booked, cash),
+        int(returned or 0),
+    )
+
+
+def _taken(session: Session, clerk: str, on: date, *which: ColumnElement[bool]) -> int:
+    query = select(func.coalesce(func.sum(CounterBooking.amount_fen), 0)).where(
+        CounterBooking.clerk == clerk,
+        CounterBooking.business_on == on,
+        CounterBooking.channel == Channel.COUNTER,
+        *which,
+    )
+    return int(session.scalar(query) or 0)
+
+
+def _sums_of(row: CounterDay) -> DaySums:
+    return DaySums(
+        clerk=row.clerk,
+        on=row.business_on,
+        booked_cash_fen=row.booked_cash_fen,
+        booked_transfer_fen=row.booked_transfer_fen,
+        held_cash_fen=row.held_cash_fen,
+        returned_cash_fen=row.returned_cash_fen,
+        counted_cash_fen=row.counted_cash_fen,
+        closed=row.closed_at is not None,
+    )

@@ -1,0 +1,177 @@
+"""Reconciliations that were made: begun, signed, read again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from models import journal
+from models.errors import Refused
+from models.order import rows_changed
+from models.review import ReviewKind, ask_person
+from models.statement import Difference, ReconRun, ReconStatus
+from payments.reconcile.result import Action, Kind, Recorder
+from payments.services import Services
+
+TRADE = "trade"
+NAME_MAX = 64
+
+
+class DaySigned(Refused):
+    """Somebody signed this day: its result stays as it is."""
+
+    status = 409
+    code = "E-SIGNED"
+
+    def __init__(self, text: str = "该日对账已签字确认，不能重新对账") -> None:
+        super().__init__(text)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of one day, for people."""
+
+    on: date
+    kind: str
+    status: ReconStatus
+    bill_sha1: str | None
+    totals: dict[str, Any]
+    differences: dict[str, int]
+    signed_by: str | None
+
+
+def check_open(session: Session, on: date, kind: str) -> None:
+    """Raises: DaySigned - this day is closed for ever."""
+    if session.scalar(select(ReconRun.status).where(*_is(on, kind))) == ReconStatus.SIGNED:
+        raise DaySigned
+
+
+def begin(services: Services, on: date, kind: str, bill_sha1: str | None) -> Recorder:
+    """Start a run of this day; it replaces an earlier one with all its differences. Raises: DaySigned."""
+    now = services.clock()
+    with services.transaction() as session:
+        run = session.scalar(select(ReconRun).where(*_is(on, kind)).with_for_update())
+        if run is None:
+            run = ReconRun(bill_on=on, kind=kind)
+            session.add(run)
+        elif run.status == ReconStatus.SIGNED:
+            raise DaySigned
+        else:
+            session.execute(delete(Difference).where(Difference.run_id == run.id))
+        run.status, run.bill_sha1, run.totals = ReconStatus.RUNNING, bill_sha1, {}
+        run.started_at, run.finished_at = now, None
+    return Recorder(services, run)
+
+
+def sign(services: Services, *, on: date, actor: str, kind: str = TRADE) -> None:
+    """Put a name under a finished day; nothing changes its result any more.
+
+    Raises: DaySigned; Refused - there is no finished result, or no name.
+    """
+    name, now = actor.strip(), services.clock()
+    if not 0 < len(name) <= NAME_MAX:
+        raise Refused("请填写签字人姓名")
+    with services.transaction() as session:
+        check_open(session, on, kind)
+        signed = (
+            update(ReconRun)
+            .where(*_is(on, kind), ReconRun.status == ReconStatus.DONE)
+            .values(status=ReconStatus.SIGNED, signed_by=name, signed_at=now)
+        )
+        if rows_changed(session, signed) != 1:
+            raise Refused("该日还没有完成的对账结果，不能签字")
+        journal.note(
+            session, "recon-signed", order_no=None, actor=name, now=now, bill_on=str(on), bill_kind=kind
+        )
+
+
+def summary_of(session: Session, on: date, kind: str = TRADE) -> Summary | None:
+    """The result of one day, None when it was never reconciled."""
+    run = session.scalar(select(ReconRun).where(*_is(on, kind)))
+    if run is None:
+        return None
+    counted = Counter(session.scalars(select(Difference.kind).where(Difference.run_id == run.id)))
+    return Summary(
+        run.bill_on,
+        run.kind,
+        ReconStatus(run.status),
+        run.bill_sha1,
+        run.totals,
+        dict(counted),
+        run.signed_by,
+    )
+
+
+def differences_of(session: Session, on: date, kind: str = TRADE) -> Iterator[Difference]:
+    """The differences of one day, as they were found."""
+    query = (
+        select(Difference)
+        .join(ReconRun, ReconRun.id == Difference.run_id)
+        .where(*_is(on, kind))
+        .order_by(Difference.id)
+    )
+    yield from session.scalars(query.execution_options(yield_per=1000))
+
+
+def seen_next_door(session: Session, on: date, key: str) -> bool:
+    """Whether the bill of the day before or after lists this number, which is ours of this day."""
+    near = [on - timedelta(days=1), on + timedelta(days=1)]
+    query = (
+        select(Difference.id)
+        .join(ReconRun, ReconRun.id == Difference.run_id)
+        .where(
+            ReconRun.kind == TRADE,
+            ReconRun.bill_on.in_(near),
+            Difference.kind == Kind.OTHER_DAY,
+            Difference.key == key,
+        )
+    )
+    return session.scalar(query) is not None
+
+
+def settle_waiting(services: Services, on: date) -> None:
+    """Payments that waited for the bill of day `on`: it lists them, or now a person is asked."""
+    before = on - timedelta(days=1)
+    with services.transaction() as session:
+        waiting = (
+            select(Difference)
+            .join(ReconRun, ReconRun.id == Difference.run_id)
+            .where(ReconRun.kind == TRADE, ReconRun.bill_on == before, Difference.action == Action.WAIT)
+        )
+        for one in session.scalars(waiting):
+            if seen_next_door(session, before, one.key):
+                one.action = Action.NONE
+                continue
+            one.action = Action.ASKED
+            ask_person(
+                session,
+                ReviewKind.BILL_DIFFERENCE,
+                f"{one.kind}:{one.key}",
+                order_id=None,
+                amount_fen=one.amount_fen,
+                now=services.clock(),
+                difference=one.kind,
+                bill_on=str(before),
+                order_no=one.order_no,
+                **one.facts,
+            )
+
+
+def days_done(session: Session, since: date, kind: str = TRADE) -> set[date]:
+    """The days from `since` on that have a finished result."""
+    query = select(ReconRun.bill_on).where(
+        ReconRun.kind == kind,
+        ReconRun.bill_on >= since,
+        ReconRun.status.in_([ReconStatus.DONE, ReconStatus.SIGNED]),
+    )
+    return set(session.scalars(query))
+
+
+def _is(on: date, kind: str) -> tuple[Any, Any]:
+    return ReconRun.bill_on == on, ReconRun.kind == kind

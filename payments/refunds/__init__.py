@@ -1,0 +1,1 @@
+"""How money goes back: asked for by one, approved by another, sent once."""

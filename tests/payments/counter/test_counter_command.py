@@ -1,0 +1,89 @@
+"""`campusnet counter`: what a clerk types, and what is printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from app.cli import main
+from models.db import Database
+from sandbox.credentials import Credentials
+from tests.payments.counter.till import LI, WANG, Till
+from tests.rig import make_config, toml
+
+
+@pytest.fixture
+def till(sqlite_database: Database) -> Till:
+    return Till(sqlite_database)
+
+
+@pytest.fixture
+def config(till: Till, tmp_path: Path, credentials: Credentials) -> Path:
+    made = make_config(
+        tmp_path,
+        credentials,
+        site="http://127.0.0.1:9",
+        platform="http://127.0.0.1:9",
+        database_url=till.database.url,
+        redis_url="redis://127.0.0.1:1/0",
+    )
+    return toml(made, tmp_path)
+
+
+def counter(config: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["counter", *arguments, "--config", str(config)])
+
+
+def book(config: Path, receipt_no: str, amount: str, name: str = LI.name) -> Result:
+    typed = ["--receipt", receipt_no, "--name", name, "--amount", amount, "--by", "anna"]
+    return counter(config, "book", LI.account_no, *typed)
+
+
+def test_a_clerk_s_day(config: Path, till: Till) -> None:
+    printed = book(config, "A0001", "20")
+    assert printed.exit_code == 0, printed.output
+    assert "网费充值收据" in printed.output
+    assert book(config, "A0001", "20").output == printed.output
+    assert counter(config, "receipt", "A0001").output == printed.output
+    assert "待退回款项凭单" in book(config, "A0002", "5.01").output
+    assert "tA0002" in counter(config, "returns").output
+    back = counter(config, "return", "tA0002", "--evidence", "签收单 17", "--by", "anna")
+    assert back.exit_code == 0, back.output
+    assert counter(config, "returns").output == ""
+    assert "应有现金 20.00 元" in counter(config, "day", "--by", "anna").output
+    closed = counter(config, "close", "--counted", "19.50", "--by", "anna")
+    assert "差额 -0.50 元" in closed.output
+    assert counter(config, "close", "--counted", "20", "--by", "anna").output == closed.output
+    refused = book(config, "A0003", "20")
+    assert (refused.exit_code, "E-DAY" in refused.output) == (1, True)
+    till.clock.forward(days=3650)
+    till.work()
+    assert till.balance_fen() == 2000
+
+
+def test_a_wrong_name_is_one_line_without_the_right_one(config: Path) -> None:
+    refused = book(config, "A0001", "20", WANG.name)
+    assert (refused.exit_code, "E-NAME" in refused.output) == (1, True)
+    assert LI.name not in refused.output
+    assert "Traceback" not in refused.output
+
+
+def test_a_bank_list_is_tried_read_and_cleared(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(
+        f"流水号,金额,学号,姓名\nB0000001,20,{LI.account_no},{LI.name}\n"
+        f"B0000002,20,{LI.account_no},{WANG.name}\nB0000003,20,{LI.account_no},{WANG.name}\n,20,,\n",
+        encoding="utf-8",
+    )
+    tried = counter(config, "bank", "import", str(path), "--dry-run", "--by", "bert")
+    assert "试运行：入账 1，待人工核对 2，待退回 0，此前已处理 0，无法处理 1" in tried.output
+    done = counter(config, "bank", "import", str(path), "--by", "bert")
+    assert "入账 1，待人工核对 2，待退回 0，此前已处理 0，无法处理 1" in done.output
+    first, second = (line.split()[0] for line in counter(config, "bank", "queue").output.splitlines())
+    typed = [first, WANG.account_no, "--name", WANG.name, "--by", "bert"]
+    assert "网费充值收据" in counter(config, "bank", "assign", *typed).output
+    assert "待退回款项凭单" in counter(config, "bank", "send-back", second, "--by", "bert").output
+    assert counter(config, "bank", "accept", second, "--by", "bert").exit_code == 1
+    assert counter(config, "bank", "queue").output == ""

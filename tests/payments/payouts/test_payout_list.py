@@ -1,0 +1,115 @@
+"""The list for the bank: what is owed stands on one list at a time, and is paid once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from models.clock import CAMPUS_ZONE
+from models.errors import IllegalTransition, Malformed
+from models.payout import PartStatus, move_part
+from payments.payouts import transfer_list as payout_list
+from payments.payouts.approval import NoSuchPayout
+from sandbox.credentials import Credentials
+from tests.builders import NOON
+from tests.models_of_money.world import make_template
+from tests.payments.payouts.payout_world import PayoutWorld
+from tests.payments.refunds.refund_world import BERT
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def world(
+    template: Path, tmp_path: Path, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PayoutWorld]:
+    built = PayoutWorld(template, tmp_path / "world.db", credentials, monkeypatch)
+    yield built
+    built.close()
+
+
+def test_a_payment_that_the_bank_could_not_make_stands_on_the_next_list(world: PayoutWorld) -> None:
+    world.cash(2000)
+    view = world.agreed()
+    world.work()
+    part_no = view.parts[0].part_no
+    first = payout_list.make_list(world.services, actor=BERT)
+    assert first is not None
+    with pytest.raises(IllegalTransition):
+        payout_list.correct_bank(
+            world.services, part_no=part_no, bank_name="b", bank_account="12345678", actor=BERT
+        )
+    payout_list.mark_failed(world.services, part_no=part_no, actor=BERT, reason="户名不符")
+    payout_list.correct_bank(
+        world.services, part_no=part_no, bank_name="另一银行", bank_account="62220001", actor=BERT
+    )
+    second = payout_list.make_list(world.services, actor=BERT)
+    assert second is not None
+    assert second != first
+    (row,) = payout_list.rows_of(world.services, second)
+    assert (row.bank_name, row.bank_account) == ("另一银行", "62220001")
+    with pytest.raises(NoSuchPayout):
+        payout_list.rows_of(world.services, first)
+    payout_list.mark_paid(world.services, part_no=part_no, actor=BERT)
+    with pytest.raises(IllegalTransition):
+        payout_list.mark_failed(world.services, part_no=part_no, actor=BERT, reason="late")
+    assert world.balance_fen() == 0
+    world.check_books()
+
+
+def test_the_bank_s_results_are_read_once(world: PayoutWorld, tmp_path: Path) -> None:
+    world.cash(2000)
+    view = world.agreed()
+    world.work()
+    part_no = view.parts[0].part_no
+    list_no = payout_list.make_list(world.services, actor=BERT)
+    path = tmp_path / "result.csv"
+
+    def read(*rows: str) -> payout_list.Result:
+        path.write_text("\n".join(["名单号,编号,金额,结果", *rows]), encoding="gb18030")
+        return payout_list.read_result(world.services, path, actor=BERT)
+
+    odd = read(f"{list_no},{part_no},20.00,", f"{list_no},nobody,1,成功", f"L0,{part_no},20.00,成功")
+    assert (odd.paid, len(odd.faults)) == (0, 3)
+    assert world.states(view) == [PartStatus.LISTED]
+    assert read(f"{list_no},{part_no},20.00,失败").failed == 1
+    again = payout_list.make_list(world.services, actor=BERT)
+    old = read(f"{list_no},{part_no},20.00,失败")
+    assert (old.failed, len(old.faults)) == (0, 1)
+    assert read(f"{again},{part_no},20.00,成功").paid == 1
+    assert read(f"{again},{part_no},20.00,成功").known == 1
+    path.write_text("编号\n1\n", encoding="utf-8")
+    with pytest.raises(Malformed):
+        payout_list.read_result(world.services, path, actor=BERT)
+
+
+def test_what_is_not_off_the_account_is_on_no_list_and_cannot_be_paid(world: PayoutWorld) -> None:
+    world.cash(2000)
+    view = world.agreed()
+    part_no = view.parts[0].part_no
+    for state in (PartStatus.WAITING, PartStatus.SENDING):
+        assert world.part(part_no).status == state
+        assert payout_list.make_list(world.services, actor=BERT) is None
+        with pytest.raises(IllegalTransition):
+            payout_list.mark_paid(world.services, part_no=part_no, actor=BERT)
+        with pytest.raises(IllegalTransition):
+            payout_list.mark_failed(world.services, part_no=part_no, actor=BERT, reason="x")
+        if state == PartStatus.WAITING:
+            with world.database.transaction() as session:
+                move_part(session, session.merge(world.part(part_no)), PartStatus.SENDING, now=NOON)
+    world.work()
+    assert world.balance_fen() == 0
+
+
+def test_the_clock_of_the_list_is_the_campus_s(world: PayoutWorld) -> None:
+    world.cash(2000)
+    world.agreed()
+    world.work()
+    list_no = payout_list.make_list(world.services, actor=BERT)
+    assert list_no is not None
+    assert list_no.startswith(f"L{world.clock.now().astimezone(CAMPUS_ZONE):%Y%m%d}-")

@@ -1,0 +1,56 @@
+"""`campusnet reconcile` on the production wiring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from app.reconciling import reconcile_group
+from models.clock import CAMPUS_ZONE, campus_date, utc_now
+from tests.payments.reconcile.bill_maker import Paid, write_bill
+from tests.rig import Rig, toml
+
+
+def run(config: Path, *arguments: str) -> tuple[int, str]:
+    command, *rest = arguments if arguments and not arguments[0].startswith("-") else ("", *arguments)
+    given = [command] if command else []
+    result = CliRunner().invoke(reconcile_group, [*given, "--config", str(config), *rest])
+    return result.exit_code, result.output
+
+
+def test_a_day_is_compared_reported_and_signed(make_rig: Callable[..., Rig], tmp_path: Path) -> None:
+    rig = make_rig(workers=0)
+    config = toml(rig.config, tmp_path)
+    yesterday: date = campus_date(utc_now()) - timedelta(days=1)
+    noon = utc_now().astimezone(CAMPUS_ZONE).replace(hour=12) - timedelta(days=1)
+    bill = write_bill(tmp_path / "bill.csv", [Paid("MEAL01", "t1", 500, at=noon)])
+    on = f"--date={yesterday}"
+
+    assert run(config, "report", on)[0] == 1
+    code, output = run(config, on, f"--file={bill}")
+    assert code == 0, output
+    assert "FOREIGN: 1" in output
+    code, output = run(config, on, f"--file={bill}", "--foreign-prefix=MEAL")
+    assert code == 0, output
+    assert "no differences" in output
+
+    target = tmp_path / "report.csv"
+    assert run(config, "report", on, f"--csv={target}")[0] == 0
+    assert target.read_bytes().startswith(b"\xef\xbb\xbf")
+
+    code, output = run(config, "sign", on, "--by=会计王")
+    assert code == 0, output
+    code, output = run(config, on, f"--file={bill}")
+    assert code == 1
+    assert "E-SIGNED" in output
+    assert "会计王" in run(config, "report", on)[1]
+
+
+def test_today_cannot_be_reconciled(make_rig: Callable[..., Rig], tmp_path: Path) -> None:
+    config = toml(make_rig(workers=0).config, tmp_path)
+    code, output = run(config, f"--date={campus_date(utc_now())}")
+    assert code == 1
+    assert "今天" in output
