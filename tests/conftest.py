@@ -17,6 +17,7 @@ from pytest_socket import socket_allow_hosts
 from app.redis_server import RedisServer
 from payments.wechatpay import crypto
 from sandbox.credentials import Credentials, issue
+from tests import compiled_once
 from tests.places import quick_folder
 from tests.rig import Rig
 
@@ -55,6 +56,13 @@ def _each_key_is_read_once() -> Iterator[None]:
     # Reading a private key proves it prime: 25 ms, and every client of every test reads the same one.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crypto, "load_pem_private_key", cache(load_pem_private_key))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _each_statement_is_compiled_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        compiled_once.share(patch)
         yield
 
 
