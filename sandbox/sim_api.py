@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, jsonify
 
 from sandbox.faults import Fault
 from sandbox.sim_students import add_student_routes
 from sandbox.sim_values import BadRequest, number, read_body, text, waiting
-
-if TYPE_CHECKING:
-    from sandbox.server import Sandbox
+from sandbox.world import World
 
 BULK_LIMIT = 2_000_000
 REPLAY_TIMEOUT_S = 10.0
 MODES = {"safe", "plain"}
 
 
-def sim_blueprint(sandbox: Sandbox) -> Blueprint:
+def sim_blueprint(world: World) -> Blueprint:
     """All `/sim/` routes but those of pay, phone and webview."""
     blueprint = Blueprint("sim", __name__, url_prefix="/sim")
     blueprint.register_error_handler(BadRequest, _refuse)
-    _add_world(blueprint, sandbox)
-    _add_wire(blueprint, sandbox)
-    _add_faults(blueprint, sandbox)
-    _add_account(blueprint, sandbox)
-    _add_users(blueprint, sandbox)
-    add_student_routes(blueprint, sandbox)
+    _add_world(blueprint, world)
+    _add_wire(blueprint, world)
+    _add_faults(blueprint, world)
+    _add_account(blueprint, world)
+    _add_users(blueprint, world)
+    add_student_routes(blueprint, world)
     return blueprint
 
 
-def _add_world(blueprint: Blueprint, sandbox: Sandbox) -> None:
-    engine = sandbox.engine
+def _add_world(blueprint: Blueprint, world: World) -> None:
+    engine = world.engine
 
     @blueprint.get("/health")
     def health() -> Response:
@@ -41,7 +38,7 @@ def _add_world(blueprint: Blueprint, sandbox: Sandbox) -> None:
 
     @blueprint.post("/reset")
     def reset() -> Response:
-        sandbox.reset()
+        world.reset()
         return jsonify(ok=True)
 
     @blueprint.get("/clock")
@@ -62,8 +59,8 @@ def _add_world(blueprint: Blueprint, sandbox: Sandbox) -> None:
         return clock()
 
 
-def _add_wire(blueprint: Blueprint, sandbox: Sandbox) -> None:
-    wire = sandbox.engine.wire
+def _add_wire(blueprint: Blueprint, world: World) -> None:
+    wire = world.engine.wire
 
     @blueprint.get("/wire")
     def log() -> Response:
@@ -78,7 +75,7 @@ def _add_wire(blueprint: Blueprint, sandbox: Sandbox) -> None:
             raise BadRequest("no such exchange", 404)
         if found.direction != "out" or found.method != "POST":
             raise BadRequest("only requests of the platform to the site can be replayed")
-        answer = sandbox.engine.outbound.post(
+        answer = world.engine.outbound.post(
             f"replay.{found.kind}",
             found.url,
             found.request_body.encode(),
@@ -90,8 +87,8 @@ def _add_wire(blueprint: Blueprint, sandbox: Sandbox) -> None:
         return jsonify(status=answer.status_code, body=answer.text)
 
 
-def _add_faults(blueprint: Blueprint, sandbox: Sandbox) -> None:
-    faults = sandbox.engine.faults
+def _add_faults(blueprint: Blueprint, world: World) -> None:
+    faults = world.engine.faults
 
     @blueprint.get("/faults")
     def active() -> Response:
@@ -119,8 +116,8 @@ def _add_faults(blueprint: Blueprint, sandbox: Sandbox) -> None:
         return active()
 
 
-def _add_account(blueprint: Blueprint, sandbox: Sandbox) -> None:
-    oa, engine = sandbox.oa, sandbox.engine
+def _add_account(blueprint: Blueprint, world: World) -> None:
+    oa, engine = world.oa, world.engine
 
     @blueprint.get("/menu")
     def menu() -> Response:
@@ -152,12 +149,12 @@ def _add_account(blueprint: Blueprint, sandbox: Sandbox) -> None:
         mode = text(read_body(), "mode")
         if mode not in MODES:
             raise BadRequest("mode is safe or plain")
-        sandbox.set_message_mode(mode)
+        world.set_message_mode(mode)
         return jsonify(mode=mode)
 
 
-def _add_users(blueprint: Blueprint, sandbox: Sandbox) -> None:
-    oa, engine = sandbox.oa, sandbox.engine
+def _add_users(blueprint: Blueprint, world: World) -> None:
+    oa, engine = world.oa, world.engine
 
     @blueprint.post("/users/bulk")
     def bulk() -> Response:

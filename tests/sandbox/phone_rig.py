@@ -111,8 +111,11 @@ def opened(world: World, browser: Browser, **options: Any) -> Iterator[tuple[Bro
 
 
 def follow(page: Page) -> None:
-    """Follow, and wait for the menu too: it appears after the welcome, and before
-    that a key meant for it would go to the follow button, which has the focus."""
+    """Follow, and wait for the menu too.
+
+    It appears after the welcome; before that a key meant for it would go to the follow button,
+    which has the focus.
+    """
     page.get_by_test_id("follow").click()
     expect(page.get_by_test_id("chat")).to_contain_text("欢迎")
     expect(page.get_by_test_id("follow")).to_have_text("取消关注")
