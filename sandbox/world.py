@@ -40,11 +40,10 @@ class World:
         shared_clock: bool = True,
         keep: Path | None = None,
     ) -> None:
-        self._seed = seed
         self.engine = Engine(credentials, site, seed=seed, shared_clock=shared_clock)
         self.students = Students(credentials.app_id, students)
         self.oa = OaPlatform(self.engine, self.students)
-        self.pay = PayPlatform(self.engine, self.oa.person_exists, seed=seed, keep=Keep(keep))
+        self.pay = PayPlatform(self.engine, self.oa.person_exists, keep=Keep(keep))
         self.pay.on_paid = self._paid
         self.cas = Cas(self.engine, self.students)
         self.oidc = Oidc(self.engine, self.cas)
@@ -65,10 +64,11 @@ class World:
             self.oa.chat.watch(student.openid)
         return student
 
-    def reset(self) -> None:
-        """Back to the start in everything but the clock, which only moves forward."""
+    def reset(self, seed: int | None = None) -> None:
+        """Back to the start in everything but the clock, which only moves forward; `seed` may be another."""
         self.engine.scheduler.clear()
-        self.engine.faults.clear(self._seed)
+        self.engine.chance.restart(self.engine.chance.seed if seed is None else seed)
+        self.engine.faults.reset()
         with self.engine.lock:
             self.students.reset()
             self.oa.reset()

@@ -51,8 +51,8 @@ def test_a_service_message_appears_by_itself(page: Page, world: World) -> None:
 def test_a_site_that_is_silent_shows_the_platform_s_words(page: Page) -> None:
     follow(page)
     for _ in range(3):
-        page.get_by_test_id("fault-select").select_option("push-lost")
-    expect(page.locator("#fault-list")).to_contain_text("推送丢失")
+        page.get_by_test_id("fault-select").select_option("push lost")
+    expect(page.locator("#fault-list")).to_contain_text("消息推送：丢失")
     page.get_by_test_id("chat-input").fill("余额")
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("chat")).to_contain_text("该公众号提供的服务出现故障，请稍后再试")
