@@ -12,7 +12,7 @@ from sandbox.engine import Engine
 from sandbox.faults import Fault
 from sandbox.pay import crypto, keys
 from sandbox.pay.orders import Order, beijing
-from sandbox.pay.transaction import TAMPERED, tampered, transaction
+from sandbox.pay.transaction import tampered, transaction
 from sandbox.wire import Exchange
 
 KIND = "pay.notify"
@@ -114,7 +114,8 @@ class Notifier:
         if name == "lost":
             return
         if name == "reorder":
-            self._held.append((event, attempt))
+            with self._engine.lock:
+                self._held.append((event, attempt))
             return
         delay_s = fault.setting("seconds") if fault and name == "delay" else 0.0
         copies = int(fault.setting("count")) if fault and name == "duplicate" else 1
@@ -128,7 +129,8 @@ class Notifier:
 
     def _let_go(self) -> None:
         """Send what was held back, now that another notice is out."""
-        held, self._held = self._held, []
+        with self._engine.lock:
+            held, self._held = self._held, []
         for event, attempt in held:
             self._engine.scheduler.after(0, partial(self.deliver, event, attempt))
 
@@ -159,8 +161,7 @@ def _annotate(event: Event, resource: dict[str, object], signed: str, spoil: str
     exchange.openid = event.openid
     exchange.decrypted = json.dumps(resource, ensure_ascii=False, indent=2)
     exchange.signed = signed
-    wrong = spoil in TAMPERED or spoil in keys.SPOILED
-    exchange.verdict = f"故意出错：{spoil}" if wrong else "平台已签名"
+    exchange.verdict = f"故意出错：{spoil}" if spoil else "平台已签名"
 
 
 def _compact(value: dict[str, object]) -> bytes:
