@@ -50,7 +50,7 @@ async function offerFaults(select) {
   const { places, kinds } = await api.faults();
   for (const [place, { zh }] of Object.entries(places)) {
     const group = make("optgroup", { label: zh });
-    for (const kind of kinds.filter((item) => item.places.includes(place))) {
+    for (const kind of kinds.filter((item) => item.name !== "none" && item.places.includes(place))) {
       group.append(make("option", { value: `${place} ${kind.name}` }, `${zh}：${kind.zh}`));
     }
     select.append(group);
