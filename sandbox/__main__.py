@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import signal
 import sys
 import threading
@@ -22,8 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     site = Site(options.site, options.site + options.push_path, options.mode)
     keys = load_or_issue(options.dir / "credentials.json")
     keep = options.dir / "pay.jsonl"
-    with Sandbox(keys, site, port=options.port, seed=options.seed, shared_clock=False, keep=keep) as sandbox:
-        sys.stdout.write(f"模拟环境 {sandbox.url} -> {options.site}\n")
+    seed = secrets.randbelow(2**32) if options.seed is None else options.seed
+    with Sandbox(keys, site, port=options.port, seed=seed, shared_clock=False, keep=keep) as sandbox:
+        sys.stdout.write(f"模拟环境 {sandbox.url} -> {options.site}（seed {seed}）\n")
         sys.stdout.flush()
         stopped.wait()
     return 0
@@ -47,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--site", default="http://127.0.0.1:8000", type=lambda text: text.rstrip("/"))
     parser.add_argument("--push-path", default="/wechat", help="path of the site that receives pushes")
     parser.add_argument("--mode", choices=("safe", "plain"), default="safe")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="repeat a run: the number that it printed")
     return parser
 
 

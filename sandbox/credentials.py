@@ -54,13 +54,42 @@ class Credentials:
         return cls(**{field.name: data[field.name] for field in fields(cls)})
 
 
+@dataclass(frozen=True)
+class KeyPair:
+    """One key of the platform: `name` is its id or serial, `pem` what merchants are given."""
+
+    name: str
+    pem: str
+    private_pem: str
+
+
+def new_api_v3_key() -> str:
+    """32 letters and digits."""
+    return _word(32)
+
+
+def new_public_key() -> KeyPair:
+    """A WeChat Pay public key with its PUB_KEY_ID_."""
+    key = _rsa()
+    pem = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    name = "PUB_KEY_ID_01" + "".join(secrets.choice("0123456789") for _ in range(30))
+    return KeyPair(name, pem.decode(), _private_pem(key))
+
+
+def new_certificate(subject: str) -> KeyPair:
+    """A certificate that signs itself, with its serial."""
+    key = _rsa()
+    certificate = _certificate(key, subject)
+    return KeyPair(_serial(certificate), _cert_pem(certificate), _private_pem(key))
+
+
 def issue() -> Credentials:
     """Make a fresh set; takes about half a second for the three RSA keys."""
-    merchant_key = _rsa()
-    merchant_cert = _certificate(merchant_key, "campusnet sandbox merchant")
-    public_key = _rsa()
-    platform_key = _rsa()
-    platform_cert = _certificate(platform_key, "campusnet sandbox platform")
+    merchant = new_certificate("campusnet sandbox merchant")
+    public_key = new_public_key()
+    platform = new_certificate("campusnet sandbox platform")
     return Credentials(
         app_id="wx" + secrets.token_hex(8),
         app_secret=secrets.token_hex(16),
@@ -68,18 +97,16 @@ def issue() -> Credentials:
         encoding_aes_key=_aes_key(),
         original_id="gh_" + secrets.token_hex(6),
         mch_id="19" + "".join(secrets.choice("0123456789") for _ in range(8)),
-        api_v3_key=_word(32),
-        merchant_serial=_serial(merchant_cert),
-        merchant_key_pem=_private_pem(merchant_key),
-        merchant_cert_pem=_cert_pem(merchant_cert),
-        public_key_id="PUB_KEY_ID_01" + "".join(secrets.choice("0123456789") for _ in range(30)),
-        public_key_pem=public_key.public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        .decode(),
-        platform_serial=_serial(platform_cert),
-        platform_cert_pem=_cert_pem(platform_cert),
-        platform_public_key_private_pem=_private_pem(public_key),
-        platform_cert_key_pem=_private_pem(platform_key),
+        api_v3_key=new_api_v3_key(),
+        merchant_serial=merchant.name,
+        merchant_key_pem=merchant.private_pem,
+        merchant_cert_pem=merchant.pem,
+        public_key_id=public_key.name,
+        public_key_pem=public_key.pem,
+        platform_serial=platform.name,
+        platform_cert_pem=platform.pem,
+        platform_public_key_private_pem=public_key.private_pem,
+        platform_cert_key_pem=platform.private_pem,
     )
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import dataclass
 
+from sandbox.chance import Chance
 from sandbox.clock import Scheduler, VirtualClock
 from sandbox.credentials import Credentials
 from sandbox.faults import Faults
@@ -22,7 +23,7 @@ class Site:
 
 
 class Engine:
-    """Clock, log, faults, credentials; the parts (oa, pay, cas) hang their own state on it.
+    """Clock, log, chance, faults, credentials; the parts (oa, pay, cas) hang their own state on it.
 
     `lock` guards all state of all parts: the sandbox favours being right over being fast.
     Never hold it while calling the site. With `shared_clock` the site runs on the same virtual
@@ -40,7 +41,8 @@ class Engine:
         self.scheduler = Scheduler(self.clock)
         self.wire = WireLog(self.clock)
         self.outbound = Outbound(self.wire, self.clock)
-        self.faults = Faults(seed)
+        self.chance = Chance(seed)
+        self.faults = Faults(self.chance, lambda: self.clock.now())  # noqa: PLW0108 - a test may put in another clock
         self.lock = threading.RLock()
 
     def stamp(self) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import threading
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,33 +12,26 @@ from typing import Self
 from flask import Flask, Response
 
 from sandbox import pages
-from sandbox.cas import Cas
 from sandbox.cas_views import cas_blueprint
 from sandbox.credentials import Credentials
-from sandbox.engine import Engine, Site
+from sandbox.engine import Site
 from sandbox.http import HttpServer
 from sandbox.oa.api import api_blueprint
 from sandbox.oa.oauth_views import oauth_blueprint
-from sandbox.oa.platform import OaPlatform
-from sandbox.oidc import Oidc
 from sandbox.oidc_views import oidc_blueprint
-from sandbox.pay import PaidOrder, PayPlatform, pay_blueprint
-from sandbox.pay.keep import Keep
+from sandbox.pay import pay_blueprint
 from sandbox.pay.refunds_api import go_on
 from sandbox.phone import phone_blueprint
 from sandbox.sim_api import sim_blueprint
-from sandbox.students import DEFAULT, Identity, Student, Students
-from sandbox.webview import WebView, webview_blueprint
+from sandbox.students import DEFAULT, Identity
+from sandbox.webview import webview_blueprint
+from sandbox.world import World
 
 
-class Sandbox:
-    """WeChat, WeChat Pay and the campus identity on one loopback port; use it with `with`.
+class Sandbox(World):
+    """A world on one loopback port; use it with `with`.
 
-    Args:
-        site: where the site under test lives; `set_site` changes it later.
-        port: 0 takes a free one, which `url` then shows.
-        shared_clock: whether the site runs on `engine.clock`, too (see Engine).
-        keep: the file in which payments and refunds outlive the process.
+    Args: those of World; `port` 0 takes a free one, which `url` then shows.
     """
 
     def __init__(
@@ -56,15 +48,9 @@ class Sandbox:
     ) -> None:
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError("the sandbox listens on loopback addresses only")
-        self._seed = seed
-        self.engine = Engine(credentials, site, seed=seed, shared_clock=shared_clock)
-        self.students = Students(credentials.app_id, students)
-        self.oa = OaPlatform(self.engine, self.students)
-        self.pay = PayPlatform(self.engine, self.oa.person_exists, seed=seed, keep=Keep(keep))
-        self.pay.on_paid = self._paid
-        self.cas = Cas(self.engine, self.students)
-        self.oidc = Oidc(self.engine, self.cas)
-        self.webview = WebView(self.engine, self.students)
+        super().__init__(
+            credentials, site, seed=seed, students=students, shared_clock=shared_clock, keep=keep
+        )
         self.app = create_app(self)
         self._server = HttpServer(host, port, self.app)
         self._thread = threading.Thread(target=self._server.run, name="sandbox-http", daemon=True)
@@ -100,59 +86,19 @@ class Sandbox:
     ) -> None:
         self.stop()
 
-    def set_site(self, site: Site) -> None:
-        """Point the platform at another site, as the consoles do."""
-        self.engine.site = site
 
-    def set_message_mode(self, mode: str) -> None:
-        """Switch between "safe" and "plain" pushes."""
-        self.engine.site = replace(self.engine.site, message_mode=mode)
-
-    def enrol(self, identity: Identity) -> Student:
-        """One more person with a phone; ValueError when the id or account is taken."""
-        with self.engine.lock:
-            student = self.students.add(identity)
-            self.oa.chat.watch(student.openid)
-        return student
-
-    def reset(self) -> None:
-        """Back to the start in everything but the clock, which only moves forward."""
-        self.engine.scheduler.clear()
-        self.engine.faults.clear(self._seed)
-        with self.engine.lock:
-            self.students.reset()
-            self.oa.reset()
-        self.pay.reset()
-        self.cas.reset()
-        self.oidc.reset()
-        self.webview.forget()
-        self.engine.wire.clear()
-
-    def _paid(self, openid: str, order: PaidOrder) -> None:
-        self.oa.receipt(
-            openid,
-            {
-                "amount_fen": order.amount_fen,
-                "description": order.description,
-                "merchant": order.merchant,
-                "transaction_id": order.transaction_id,
-                "out_trade_no": order.out_trade_no,
-            },
-        )
-
-
-def create_app(sandbox: Sandbox) -> Flask:
+def create_app(world: World) -> Flask:
     """Every blueprint of the sandbox; the webview's catch-all comes last."""
     app = Flask("sandbox", static_folder=None)
     app.json.ensure_ascii = False  # type: ignore[attr-defined]  # DefaultJSONProvider has it
-    app.register_blueprint(api_blueprint(sandbox.oa))
-    app.register_blueprint(oauth_blueprint(sandbox.oa))
-    app.register_blueprint(pay_blueprint(sandbox.pay))
-    app.register_blueprint(cas_blueprint(sandbox.engine, sandbox.cas, sandbox.students))
-    app.register_blueprint(oidc_blueprint(sandbox.engine, sandbox.oidc, sandbox.cas, sandbox.students))
-    app.register_blueprint(sim_blueprint(sandbox))
-    app.register_blueprint(phone_blueprint(sandbox))
-    app.register_blueprint(webview_blueprint(sandbox.webview))
+    app.register_blueprint(api_blueprint(world.oa))
+    app.register_blueprint(oauth_blueprint(world.oa))
+    app.register_blueprint(pay_blueprint(world.pay))
+    app.register_blueprint(cas_blueprint(world.engine, world.cas, world.students))
+    app.register_blueprint(oidc_blueprint(world.engine, world.oidc, world.cas, world.students))
+    app.register_blueprint(sim_blueprint(world))
+    app.register_blueprint(phone_blueprint(world))
+    app.register_blueprint(webview_blueprint(world.webview))
 
     @app.get(pages.STYLE_PATH)
     def page_style() -> Response:

@@ -2,47 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, fields
+from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from sandbox import fault_catalogue
+from sandbox.fault_catalogue import UnknownFault
 from sandbox.faults import Fault
 from sandbox.sim_students import add_student_routes
-from sandbox.sim_values import BadRequest, number, read_body, text, waiting
-
-if TYPE_CHECKING:
-    from sandbox.server import Sandbox
+from sandbox.sim_values import BadRequest, moment, number, numbers, read_body, text, waiting, whole
+from sandbox.world import World
 
 BULK_LIMIT = 2_000_000
 REPLAY_TIMEOUT_S = 10.0
 MODES = {"safe", "plain"}
+FAULT_FIELDS = {field.name for field in fields(Fault)}
 
 
-def sim_blueprint(sandbox: Sandbox) -> Blueprint:
+def sim_blueprint(world: World) -> Blueprint:
     """All `/sim/` routes but those of pay, phone and webview."""
     blueprint = Blueprint("sim", __name__, url_prefix="/sim")
     blueprint.register_error_handler(BadRequest, _refuse)
-    _add_world(blueprint, sandbox)
-    _add_wire(blueprint, sandbox)
-    _add_faults(blueprint, sandbox)
-    _add_account(blueprint, sandbox)
-    _add_users(blueprint, sandbox)
-    add_student_routes(blueprint, sandbox)
+    blueprint.register_error_handler(UnknownFault, _refuse_unknown)
+    _add_world(blueprint, world)
+    _add_wire(blueprint, world)
+    _add_faults(blueprint, world)
+    _add_account(blueprint, world)
+    _add_users(blueprint, world)
+    add_student_routes(blueprint, world)
     return blueprint
 
 
-def _add_world(blueprint: Blueprint, sandbox: Sandbox) -> None:
-    engine = sandbox.engine
+def _add_world(blueprint: Blueprint, world: World) -> None:
+    engine = world.engine
 
     @blueprint.get("/health")
     def health() -> Response:
-        return jsonify(ok=True, banner="模拟环境", site=asdict(engine.site), app_id=engine.credentials.app_id)
+        return jsonify(
+            ok=True,
+            banner="模拟环境",
+            site=asdict(engine.site),
+            app_id=engine.credentials.app_id,
+            seed=engine.chance.seed,
+        )
 
     @blueprint.post("/reset")
     def reset() -> Response:
-        sandbox.reset()
-        return jsonify(ok=True)
+        """Start again; with a `seed`, from that one."""
+        world.reset(whole(read_body(), "seed", None))
+        return jsonify(ok=True, seed=engine.chance.seed)
 
     @blueprint.get("/clock")
     def clock() -> Response:
@@ -62,8 +71,8 @@ def _add_world(blueprint: Blueprint, sandbox: Sandbox) -> None:
         return clock()
 
 
-def _add_wire(blueprint: Blueprint, sandbox: Sandbox) -> None:
-    wire = sandbox.engine.wire
+def _add_wire(blueprint: Blueprint, world: World) -> None:
+    wire = world.engine.wire
 
     @blueprint.get("/wire")
     def log() -> Response:
@@ -78,7 +87,7 @@ def _add_wire(blueprint: Blueprint, sandbox: Sandbox) -> None:
             raise BadRequest("no such exchange", 404)
         if found.direction != "out" or found.method != "POST":
             raise BadRequest("only requests of the platform to the site can be replayed")
-        answer = sandbox.engine.outbound.post(
+        answer = world.engine.outbound.post(
             f"replay.{found.kind}",
             found.url,
             found.request_body.encode(),
@@ -90,37 +99,52 @@ def _add_wire(blueprint: Blueprint, sandbox: Sandbox) -> None:
         return jsonify(status=answer.status_code, body=answer.text)
 
 
-def _add_faults(blueprint: Blueprint, sandbox: Sandbox) -> None:
-    faults = sandbox.engine.faults
+def _add_faults(blueprint: Blueprint, world: World) -> None:
+    faults = world.engine.faults
 
     @blueprint.get("/faults")
-    def active() -> Response:
-        return jsonify(faults=[asdict(rule) for rule in faults.active()])
+    def shown() -> Response:
+        """What is in force, and everything that could be."""
+        return jsonify(faults=active(), **fault_catalogue.as_dict())
 
     @blueprint.post("/faults")
     def add() -> Response:
-        body = read_body()
-        times = body.get("times", 1)
-        args = body.get("args")
-        faults.add(
-            Fault(
-                text(body, "name"),
-                text(body, "place"),
-                times=None if times is None else int(number(body, "times", 1)),
-                chance=number(body, "chance", 1.0),
-                args={key: float(value) for key, value in args.items()} if isinstance(args, dict) else {},
-            )
-        )
-        return active()
+        faults.add(_fault(read_body()))
+        return jsonify(faults=active())
 
     @blueprint.delete("/faults")
     def clear() -> Response:
         faults.clear()
-        return active()
+        return jsonify(faults=active())
+
+    def active() -> list[dict[str, object]]:
+        return [fault.as_dict() for fault in faults.active()]
 
 
-def _add_account(blueprint: Blueprint, sandbox: Sandbox) -> None:
-    oa, engine = sandbox.oa, sandbox.engine
+def _fault(body: dict[str, Any]) -> Fault:
+    unknown = sorted(body.keys() - FAULT_FIELDS)
+    if unknown:
+        raise BadRequest(f"no parameter {unknown[0]!r}; there is: {', '.join(sorted(FAULT_FIELDS))}")
+    nth = whole(body, "nth", 1)
+    try:
+        return Fault(
+            text(body, "name"),
+            text(body, "place"),
+            times=whole(body, "times", 1),
+            chance=number(body, "chance", 1.0),
+            args=numbers(body, "args"),
+            nth=1 if nth is None else nth,
+            from_at=moment(body, "from_at"),
+            until_at=moment(body, "until_at"),
+        )
+    except UnknownFault:
+        raise
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
+
+
+def _add_account(blueprint: Blueprint, world: World) -> None:
+    oa, engine = world.oa, world.engine
 
     @blueprint.get("/menu")
     def menu() -> Response:
@@ -152,12 +176,12 @@ def _add_account(blueprint: Blueprint, sandbox: Sandbox) -> None:
         mode = text(read_body(), "mode")
         if mode not in MODES:
             raise BadRequest("mode is safe or plain")
-        sandbox.set_message_mode(mode)
+        world.set_message_mode(mode)
         return jsonify(mode=mode)
 
 
-def _add_users(blueprint: Blueprint, sandbox: Sandbox) -> None:
-    oa, engine = sandbox.oa, sandbox.engine
+def _add_users(blueprint: Blueprint, world: World) -> None:
+    oa, engine = world.oa, world.engine
 
     @blueprint.post("/users/bulk")
     def bulk() -> Response:
@@ -186,3 +210,7 @@ def _add_users(blueprint: Blueprint, sandbox: Sandbox) -> None:
 
 def _refuse(error: BadRequest) -> tuple[Response, int]:
     return jsonify(error=str(error)), error.status
+
+
+def _refuse_unknown(error: UnknownFault) -> tuple[Response, int]:
+    return jsonify(error=str(error), exists=error.exists), 400

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from sandbox.oa.push import Delivery
 from sandbox.sim_values import BadRequest, number, read_body, text, waiting
 from sandbox.students import CAMPUS, MOBILE, Identity, Student
-
-if TYPE_CHECKING:
-    from sandbox.server import Sandbox
+from sandbox.world import World
 
 
-def add_student_routes(blueprint: Blueprint, sandbox: Sandbox) -> None:
+def add_student_routes(blueprint: Blueprint, world: World) -> None:
     """Hang the routes on the sim blueprint."""
-    phone = _Phone(sandbox)
+    phone = _Phone(world)
     blueprint.add_url_rule("/students", "students", phone.everybody, methods=["GET"])
     blueprint.add_url_rule("/students", "enrol", phone.enrol, methods=["POST"])
     blueprint.add_url_rule("/students/<student_id>", "student", phone.one, methods=["GET"])
@@ -32,11 +30,11 @@ def add_student_routes(blueprint: Blueprint, sandbox: Sandbox) -> None:
 class _Phone:
     """The views; each action answers when the push is over."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     def everybody(self) -> Response:
-        return jsonify(students=[self._describe(student) for student in self._sandbox.students])
+        return jsonify(students=[self._describe(student) for student in self._world.students])
 
     def enrol(self) -> tuple[Response, int]:
         body = read_body()
@@ -48,7 +46,7 @@ class _Phone:
             text(body, "kind", "student"),
         )
         try:
-            student = self._sandbox.enrol(identity)
+            student = self._world.enrol(identity)
         except ValueError as error:
             raise BadRequest(str(error), 409) from error
         return jsonify(self._describe(student)), 201
@@ -59,38 +57,38 @@ class _Phone:
     def transcript(self, student_id: str) -> Response:
         student = self._student(student_id)
         after_id, wait_s = waiting()
-        bubbles = self._sandbox.oa.chat.since(student.openid, after_id, wait_s)
+        bubbles = self._world.oa.chat.since(student.openid, after_id, wait_s)
         return jsonify(bubbles=[bubble.as_dict() for bubble in bubbles])
 
     def follow(self, student_id: str) -> Response:
         student = self._student(student_id)
-        return _done(self._sandbox.oa.follow(student, text(read_body(), "scene", "")))
+        return _done(self._world.oa.follow(student, text(read_body(), "scene", "")))
 
     def unfollow(self, student_id: str) -> Response:
-        return _done(self._sandbox.oa.unfollow(self._student(student_id)))
+        return _done(self._world.oa.unfollow(self._student(student_id)))
 
     def text(self, student_id: str) -> Response:
         body = read_body()
         student = self._follower(student_id)
-        return _done(self._sandbox.oa.say(student, text(body, "text"), text(body, "bizmsgmenuid", "")))
+        return _done(self._world.oa.say(student, text(body, "text"), text(body, "bizmsgmenuid", "")))
 
     def click(self, student_id: str) -> Response:
         student = self._follower(student_id)
-        return _done(self._sandbox.oa.tap(student, "CLICK", text(read_body(), "key")))
+        return _done(self._world.oa.tap(student, "CLICK", text(read_body(), "key")))
 
     def view(self, student_id: str) -> Response:
         student = self._follower(student_id)
-        return _done(self._sandbox.oa.tap(student, "VIEW", text(read_body(), "url")))
+        return _done(self._world.oa.tap(student, "VIEW", text(read_body(), "url")))
 
     def scan(self, student_id: str) -> Response:
         student = self._student(student_id)
-        return _done(self._sandbox.oa.follow(student, text(read_body(), "scene")))
+        return _done(self._world.oa.follow(student, text(read_body(), "scene")))
 
     def location(self, student_id: str) -> Response:
         body = read_body()
         student = self._follower(student_id)
         latitude, longitude = number(body, "latitude", 25.31), number(body, "longitude", 110.41)
-        return _done(self._sandbox.oa.locate(student, latitude, longitude))
+        return _done(self._world.oa.locate(student, latitude, longitude))
 
     def network(self, student_id: str) -> Response:
         student = self._student(student_id)
@@ -105,22 +103,22 @@ class _Phone:
         fields = read_body().get("fields")
         if not isinstance(fields, dict) or "MsgType" not in fields:
             raise BadRequest("fields must be an object with MsgType")
-        return _done(self._sandbox.oa.push(self._student(student_id).openid, fields))
+        return _done(self._world.oa.push(self._student(student_id).openid, fields))
 
     def _student(self, student_id: str) -> Student:
-        student = self._sandbox.students.get(student_id)
+        student = self._world.students.get(student_id)
         if student is None:
             raise BadRequest("no such student", 404)
         return student
 
     def _follower(self, student_id: str) -> Student:
         student = self._student(student_id)
-        if not self._sandbox.oa.followers.follows(student.openid):
+        if not self._world.oa.followers.follows(student.openid):
             raise BadRequest("this student does not follow the account", 409)
         return student
 
     def _describe(self, student: Student) -> dict[str, Any]:
-        oa = self._sandbox.oa
+        oa = self._world.oa
         return {
             **student.as_dict(),
             "following": oa.followers.follows(student.openid),

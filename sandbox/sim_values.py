@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from flask import request
@@ -41,6 +42,33 @@ def number(body: dict[str, Any], name: str, default: float | None = None) -> flo
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadRequest(f"{name} must be a number")
     return value
+
+
+def whole(body: dict[str, Any], name: str, default: int | None) -> int | None:
+    """The whole number `name`, or null where it is null or missing with that default."""
+    value = body.get(name, default)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise BadRequest(f"{name} must be a whole number or null")
+    return value
+
+
+def numbers(body: dict[str, Any], name: str) -> dict[str, float]:
+    """The object `name`, whose values are numbers; empty when it is missing."""
+    value = body.get(name, {})
+    if not isinstance(value, dict):
+        raise BadRequest(f"{name} must be an object")
+    return {key: number(value, key) for key in value}
+
+
+def moment(body: dict[str, Any], name: str) -> datetime | None:
+    """The time `name`, in ISO 8601; None when it is missing or null."""
+    value = body.get(name)
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError) as error:
+        raise BadRequest(f"{name} must be a time such as 2026-09-01T08:00:00+08:00") from error
 
 
 def waiting() -> tuple[int, float]:

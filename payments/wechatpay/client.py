@@ -240,10 +240,11 @@ class WechatPay:
     def download(self, target: str) -> Iterator[bytes]:
         """The bytes of a file, piece by piece: its answer is not signed, so a hash must vouch for it.
 
-        Raises: PayRefused; Unavailable; Unknown - also on the way.
+        Raises: PayRefused; Unavailable; Unknown - also on the way, or when all of it takes too long.
         """
         timeouts = (self._config.connect_timeout_s, self._config.read_timeout_s)
         url = self._config.api_base + target
+        deadline_s = time.monotonic() + self._config.download_timeout_s
         try:
             with self._http.get(
                 url,
@@ -255,6 +256,9 @@ class WechatPay:
                 if response.status_code != 200:  # noqa: PLR2004 - HTTP
                     raise _no_file(response)
                 while piece := response.raw.read1(FILE_PIECE_BYTES, decode_content=False):
+                    # The time-out of `requests` is per packet, this one is for all of it.
+                    if time.monotonic() > deadline_s:
+                        raise Unknown("file too slow")
                     yield piece
         except (requests.RequestException, HTTPError, OSError) as error:
             raise _network_error(error) from None

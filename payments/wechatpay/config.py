@@ -28,6 +28,8 @@ class PayConfig:
     notify_url: str
     connect_timeout_s: float = 3.0
     read_timeout_s: float = 10.0
+    # For a whole file: a day of bills is some megabytes, and a line may drip for ever.
+    download_timeout_s: float = 600.0
     refund_notify_url: str = ""
     old_api_v3_keys: Sequence[str] = field(default=(), repr=False)
 

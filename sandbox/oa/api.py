@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import threading
 import time
 
@@ -18,7 +17,6 @@ from sandbox.pay import connection
 from sandbox.wire import Exchange
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-SILENCE_S = 30.0
 REFUSALS = {
     "busy": -1,
     "invalid_token": 40001,
@@ -106,11 +104,11 @@ def _before(fault: Fault | None) -> None:
     if fault.name in REFUSALS:
         raise ApiError(REFUSALS[fault.name])
     if fault.name == "delay":
-        threading.Event().wait(fault.args.get("seconds", 2.0))
+        threading.Event().wait(fault.setting("seconds"))
     if fault.name == "reset":
         raise BrokenOff
     if fault.name == "timeout":
-        threading.Event().wait(fault.args.get("seconds", SILENCE_S))
+        threading.Event().wait(fault.setting("seconds"))
         raise BrokenOff
 
 
@@ -121,7 +119,7 @@ def _after(fault: Fault | None, body: Answer) -> Response:
     if name == "not_json":
         return Response("<html><body>502 Bad Gateway</body></html>", content_type="text/html")
     if name == "effect_then_timeout" and fault is not None:
-        threading.Event().wait(fault.args.get("seconds", SILENCE_S))
+        threading.Event().wait(fault.setting("seconds"))
         raise BrokenOff
     if name == "effect_then_reset":
         raise BrokenOff
@@ -173,4 +171,5 @@ def _json(body: Answer) -> Response:
 
 
 def _trace(oa: OaPlatform) -> str:
-    return f" rid: {int(oa.engine.clock.timestamp()):08x}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
+    rid = oa.engine.chance.stream("rid")
+    return f" rid: {int(oa.engine.clock.timestamp()):08x}-{rid.hex(8)}-{rid.hex(8)}"

@@ -17,7 +17,6 @@ from sandbox.wire import Exchange
 TRIES = 3
 TIMEOUT_S = 5.0
 FIRST_MSG_ID = 24_000_000_000_000_000
-SKEW_DEFAULT_S = 3600.0
 XML_HEADERS = {"Content-Type": "text/xml", "User-Agent": "Mozilla/4.0", "Accept": "*/*", "Pragma": "no-cache"}
 
 
@@ -73,6 +72,7 @@ class Pusher:
         self._engine = engine
         keys = engine.credentials
         self._cipher = crypto.MessageCipher(keys.encoding_aes_key, keys.app_id)
+        # Not from the seed: the site remembers the numbers it had, from before a restart, too.
         self._msg_id = itertools.count(FIRST_MSG_ID + secrets.randbelow(10**9))
 
     def push(self, openid: str, fields: Mapping[str, object]) -> Delivery:
@@ -83,14 +83,14 @@ class Pusher:
             fault = self._engine.faults.take("push")
             if self._attempt(delivery, fault):
                 if fault is not None and fault.name == "repeat":
-                    self._repeat(delivery, int(fault.args.get("count", 1)))
+                    self._repeat(delivery, int(fault.setting("count")))
                 break
         return delivery
 
     def verify_url(self) -> bool:
         """Do what the console's "submit" does: GET with `echostr`; True when it comes back verbatim."""
-        timestamp, nonce = self._stamp(), _digits(10)
-        echo = _digits(19)
+        timestamp, nonce = self._stamp(), self._digits(10)
+        echo = self._digits(19)
         token = self._engine.credentials.token
         query = {
             "signature": crypto.signature(token, timestamp, nonce),
@@ -122,7 +122,7 @@ class Pusher:
         """One request; True when the platform stops here, False when it tries again."""
         name = fault.name if fault is not None else ""
         if fault is not None and name == "delay":
-            time.sleep(fault.args.get("seconds", 1.0))
+            time.sleep(fault.setting("seconds"))
         record = Try()
         delivery.tries.append(record)
         if name == "lost":
@@ -183,7 +183,7 @@ class Pusher:
 
     def _seal(self, delivery: Delivery, mode: str, fault: Fault | None) -> _Envelope:
         token = self._engine.credentials.token
-        timestamp, nonce = self._stamp(fault), _digits(10)
+        timestamp, nonce = self._stamp(fault), self._digits(10)
         query = {
             "signature": crypto.signature(token, timestamp, nonce),
             "timestamp": timestamp,
@@ -233,14 +233,14 @@ class Pusher:
         base = self._engine.site.push_url
         return f"{base}{'&' if '?' in base else '?'}{urlencode(query)}"
 
+    def _digits(self, count: int) -> str:
+        """Digits of which the first is not 0."""
+        return f"1{self._engine.chance.stream('push').digits(count - 1)}"
+
     def _stamp(self, fault: Fault | None = None) -> str:
-        skew_s = fault.args.get("seconds", SKEW_DEFAULT_S) if fault and fault.name == "skew" else 0.0
+        skew_s = fault.setting("seconds") if fault and fault.name == "skew" else 0.0
         return str(int(self._engine.stamp() - skew_s))
 
 
 def _kind(fields: Mapping[str, object]) -> str:
     return str(fields.get("Event") if fields.get("MsgType") == "event" else fields.get("MsgType"))
-
-
-def _digits(count: int) -> str:
-    return str(secrets.randbelow(9 * 10 ** (count - 1)) + 10 ** (count - 1))

@@ -34,6 +34,9 @@ DEFAULTS = {
 
 Push = Callable[[str, dict[str, object]], object]
 
+# Faults that decide how a message ends.
+ENDINGS = {"user_block": "failed:user block", "system_failed": "failed: system failed"}
+
 
 @dataclass(frozen=True)
 class Template:
@@ -112,9 +115,7 @@ class Templates:
         self, openid: str, template: Template, values: dict[str, str], url: str, msg_id: int
     ) -> None:
         fault = self._engine.faults.take("template_finish")
-        status = "success"
-        if fault is not None:
-            status = {"user_block": "failed:user block"}.get(fault.name, "failed: system failed")
+        status = ENDINGS.get(fault.name if fault is not None else "", "success")
         if status == "success":
             text = PLACE.sub(lambda found: values[found[1]], template.content)
             self._chat.add(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -15,9 +15,9 @@ from sandbox.pay import bills_api, crypto, fields, refunds_api
 from sandbox.pay.auth import Call
 from sandbox.pay.errors import FieldError, PayError, system_error
 from sandbox.pay.keys import PUBLIC_KEY
-from sandbox.pay.orders import SUCCESS, Order, beijing
-from sandbox.pay.platform import MAGIC_AT_ONCE_FEN, MAGIC_ERROR_FEN, PayPlatform
-from sandbox.pay.transaction import tampered, transaction
+from sandbox.pay.orders import NOTPAY, SUCCESS, Order, Unpayable, beijing
+from sandbox.pay.platform import PayPlatform
+from sandbox.pay.transaction import REFUND, tampered, transaction
 
 Json = dict[str, object]
 # Bytes are a file: sent as they are, unsigned.
@@ -47,10 +47,10 @@ def prepay(platform: PayPlatform, call: Call, fault: Fault | None) -> tuple[int,
     with platform.engine.lock:
         prepay_id = platform.book.place(request)
         first = len(platform.book.get(request.out_trade_no).prepay_ids) == 1
-    magic_fen = request.amount_fen if platform.magic else 0
-    if magic_fen == MAGIC_ERROR_FEN and first:
+    magic = platform.magic("pay.prepay", request.amount_fen)
+    if magic is not None and magic.name == "error_500_after" and first:
         raise system_error()
-    if magic_fen in {MAGIC_AT_ONCE_FEN, MAGIC_ERROR_FEN} or (fault and fault.name == "before_answer"):
+    if magic is not None or (fault is not None and fault.name == "before_answer"):
         platform.pay(request.out_trade_no)
     return 200, {"prepay_id": prepay_id}
 
@@ -69,14 +69,19 @@ def query_by_transaction(platform: PayPlatform, call: Call, fault: Fault | None)
         return 200, _shown(platform.book.get_transaction(call.path_args["transaction_id"]), fault)
 
 
-def close(platform: PayPlatform, call: Call, fault: Fault | None) -> tuple[int, Json | None]:  # noqa: ARG001 - one signature for the table
+def close(platform: PayPlatform, call: Call, fault: Fault | None) -> tuple[int, Json | None]:
     """Serve `POST /v3/pay/transactions/out-trade-no/{out_trade_no}/close`."""
     fields.check_mchid(fields.parse_body(call.body), platform.engine.credentials.mch_id)
     out_trade_no = call.path_args["out_trade_no"]
     if not fields.OUT_TRADE_NO.fullmatch(out_trade_no):
         raise FieldError("/out_trade_no", out_trade_no, "6..32 of 0-9A-Za-z_-|*", location="path")
+    name = fault.name if fault else ""
+    if name == "paid_before_close":
+        _paid_meanwhile(platform, out_trade_no)
     with platform.engine.lock:
         platform.book.close(out_trade_no)
+    if name == "paid_after_close":
+        _paid_meanwhile(platform, out_trade_no)
     return 204, None
 
 
@@ -86,17 +91,19 @@ def certificates(platform: PayPlatform, call: Call, fault: Fault | None) -> tupl
         raise PayError(
             404, "RESOURCE_NOT_EXISTS", "无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥。"
         )
-    credentials = platform.engine.credentials
-    certificate = x509.load_pem_x509_certificate(credentials.platform_cert_pem.encode())
-    nonce = secrets.token_hex(6)
+    return 200, {
+        "data": [_entry(platform, serial, pem) for serial, pem in platform.keys.certificates.items()]
+    }
+
+
+def _entry(platform: PayPlatform, serial: str, pem: str) -> Json:
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    nonce = platform.engine.chance.stream("pay.certificates nonce").hex(12)
     sealed = crypto.seal(
-        credentials.api_v3_key,
-        credentials.platform_cert_pem.encode(),
-        nonce=nonce,
-        associated_data="certificate",
+        platform.keys.for_sealing(), pem.encode(), nonce=nonce, associated_data="certificate"
     )
-    entry: Json = {
-        "serial_no": credentials.platform_serial,
+    return {
+        "serial_no": serial,
         "effective_time": beijing(certificate.not_valid_before_utc),
         "expire_time": beijing(certificate.not_valid_after_utc),
         "encrypt_certificate": {
@@ -106,7 +113,6 @@ def certificates(platform: PayPlatform, call: Call, fault: Fault | None) -> tupl
             "ciphertext": sealed,
         },
     }
-    return 200, {"data": [entry]}
 
 
 _ORDER = "/v3/pay/transactions/out-trade-no/(?P<out_trade_no>[^/]+)"
@@ -159,5 +165,12 @@ def _check_query_mchid(platform: PayPlatform, call: Call) -> None:
 
 def _shown(order: Order, fault: Fault | None) -> Json:
     name = fault.name if fault else ""
-    shown = transaction(order, pretend_unpaid=name == "query_notpay_first")
+    pretended = {"query_notpay_first": NOTPAY, "query_refund": REFUND}
+    shown = transaction(order, pretend=pretended.get(name, ""))
     return tampered(shown, name) if order.state == SUCCESS else shown
+
+
+def _paid_meanwhile(platform: PayPlatform, out_trade_no: str) -> None:
+    # Nobody can pay what was paid before or never placed: then the fault has no chance.
+    with suppress(Unpayable, PayError):
+        platform.pay(out_trade_no, force=True)

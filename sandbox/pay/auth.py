@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from werkzeug.datastructures import Headers
 
 from sandbox.credentials import Credentials
+from sandbox.faults import Fault
 from sandbox.pay import crypto
 from sandbox.pay.errors import PayError, SignError
 from sandbox.pay.keys import PlatformKeys
@@ -19,7 +20,8 @@ MAX_AGE_S = 300
 class Call:
     """One request to /v3 as it came over the wire; `target` is path and query as sent.
 
-    `signed` and `verdict` are filled in for the log while it is checked.
+    `signed` and `verdict` are filled in for the log while it is checked; `fault` is what goes wrong with
+    its answer on purpose.
     """
 
     method: str
@@ -30,6 +32,7 @@ class Call:
     path_args: dict[str, str] = field(default_factory=dict)
     signed: str = ""
     verdict: str = ""
+    fault: Fault | None = None
 
 
 def check(call: Call, keys: PlatformKeys, credentials: Credentials, now_s: float) -> None:
@@ -55,6 +58,12 @@ def check(call: Call, keys: PlatformKeys, credentials: Credentials, now_s: float
         raise SignError("错误的签名，验签失败", detail=_mismatch(call))
     _check_answer_key(call, keys)
     call.verdict = "商户签名正确"
+
+
+def check_age(call: Call, now_s: float) -> None:
+    """Check the age alone, once more, by another clock. Raises: SignError."""
+    values = crypto.parse_authorization(call.headers.get("Authorization", ""))
+    _check_age(values["timestamp"] if values else "", now_s)
 
 
 def _check_age(timestamp: str, now_s: float) -> None:

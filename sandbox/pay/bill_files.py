@@ -25,7 +25,11 @@ FLOW_TOTALS = "资金流水总笔数,收入笔数,收入金额,支出笔数,支�
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the trade bill; a refund has `refund_fen` and its numbers, and no `order_fen`."""
+    """One line of the trade bill; a refund has `refund_fen` and its numbers, and no `order_fen`.
+
+    `coupon_fen` is the voucher of a payment, or what of it a refund gives back; `given_fen` is the part of
+    it that nobody pays.
+    """
 
     at: datetime
     app_id: str
@@ -40,14 +44,28 @@ class Row:
     out_refund_no: str = ""
     refund_fen: int = 0
     refund_state: str = ""
+    coupon_fen: int = 0
+    given_fen: int = 0
+
+    @property
+    def settled_fen(self) -> int:
+        """What the merchant gets (payment) or gives (refund)."""
+        return (self.order_fen or self.refund_fen) - self.given_fen
+
+    @property
+    def charged_coupon_fen(self) -> int:
+        """The part of the voucher that moves money."""
+        return self.coupon_fen - self.given_fen
 
 
 def trade_csv(rows: list[Row], counted: list[Row] | None = None) -> bytes:
     """The file: BOM, header, rows, totals; CRLF. `counted` are the rows the totals speak of."""
     summed = rows if counted is None else counted
-    order_fen, refund_fen = sum(r.order_fen for r in summed), sum(r.refund_fen for r in summed)
-    totals = [f"{len(summed)}.0", _yuan(order_fen), _yuan(refund_fen), "0.00", "0.00"]
-    totals += [_yuan(order_fen), _yuan(refund_fen)]
+    came, went = [r for r in summed if r.order_fen], [r for r in summed if not r.order_fen]
+    settled_fen, back_fen = sum(r.settled_fen for r in came), sum(r.settled_fen for r in went)
+    coupons_fen = sum(r.charged_coupon_fen for r in went)
+    totals = [f"{len(summed)}.0", _yuan(settled_fen), _yuan(back_fen), _yuan(coupons_fen), "0.00"]
+    totals += [_yuan(sum(r.order_fen for r in came)), _yuan(sum(r.refund_fen for r in went))]
     return _csv([DETAIL, *map(_line, map(_fields, rows)), TOTALS, _line(totals)])
 
 
@@ -55,9 +73,8 @@ def fundflow_csv(rows: list[Row]) -> bytes:
     """The fund-flow bill of the same rows; the account begins the day empty."""
     left_fen, lines = 0, []
     for number, row in enumerate(rows, start=1):
-        amount_fen = row.order_fen or row.refund_fen
-        left_fen += row.order_fen - row.refund_fen
         income = bool(row.order_fen)
+        left_fen += row.settled_fen if income else -row.settled_fen
         lines.append(
             _line(
                 [
@@ -67,7 +84,7 @@ def fundflow_csv(rows: list[Row]) -> bytes:
                     "交易" if income else "退款",
                     "交易" if income else "退款",
                     "收入" if income else "支出",
-                    _yuan(amount_fen),
+                    _yuan(row.settled_fen),
                     _yuan(left_fen),
                     "system",
                     "",
@@ -76,8 +93,8 @@ def fundflow_csv(rows: list[Row]) -> bytes:
             )
         )
     came, went = [r for r in rows if r.order_fen], [r for r in rows if not r.order_fen]
-    totals = [f"{len(rows)}.0", f"{len(came)}.0", _yuan(sum(r.order_fen for r in came))]
-    totals += [f"{len(went)}.0", _yuan(sum(r.refund_fen for r in went))]
+    totals = [f"{len(rows)}.0", f"{len(came)}.0", _yuan(sum(r.settled_fen for r in came))]
+    totals += [f"{len(went)}.0", _yuan(sum(r.settled_fen for r in went))]
     return _csv([FLOW_DETAIL, *lines, FLOW_TOTALS, _line(totals)])
 
 
@@ -96,12 +113,12 @@ def _fields(row: Row) -> list[str]:
         "REFUND" if back else SUCCESS,
         "OTHERS",
         "CNY",
-        _yuan(row.order_fen),
-        "0.00",
+        "0.00" if back else _yuan(row.settled_fen),
+        "0.00" if back else _yuan(row.coupon_fen),
         row.refund_id if back else "0",
         row.out_refund_no if back else "0",
-        _yuan(row.refund_fen),
-        "0.00",
+        _yuan(row.settled_fen) if back else "0.00",
+        _yuan(row.charged_coupon_fen) if back else "0.00",
         "ORIGINAL" if back else "",
         row.refund_state,
         row.description,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -81,7 +80,7 @@ class Bills:
 
     def _offer(self, content: bytes, fault: str, *, zipped: bool) -> tuple[str, str]:
         digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
-        token = secrets.token_urlsafe(24)
+        token = self._engine.chance.stream("pay.bill token").hex(48)
         body = gzip.compress(content) if zipped else content
         if fault == "bill_cut":
             body = body[: len(body) // 2]
@@ -124,6 +123,8 @@ def _paid_row(order: Order) -> Row:
         description=request.description,
         attach=request.attach,
         order_fen=request.amount_fen,
+        coupon_fen=order.coupon_fen,
+        given_fen=order.given_fen,
     )
 
 
@@ -137,4 +138,6 @@ def _refund_row(refund: Refund) -> Row:
         out_refund_no=refund.request.out_refund_no,
         refund_fen=refund.request.amount_fen,
         refund_state=refund.status,
+        coupon_fen=refund.coupon_fen,
+        given_fen=refund.given_fen,
     )

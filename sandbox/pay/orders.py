@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
@@ -18,6 +17,10 @@ SHORTEST_LIFE = timedelta(minutes=1)
 NOTPAY = "NOTPAY"
 SUCCESS = "SUCCESS"
 CLOSED = "CLOSED"
+
+# Kinds of vouchers: the platform pays it to the merchant, or nobody does.
+CASH = "CASH"
+NOCASH = "NOCASH"
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,14 @@ class Order:
     closed_at: datetime | None = None
     # Once any refund was accepted, whatever becomes of it (trade_state REFUND).
     refunded: bool = False
+    # The part of the amount that a voucher paid, and its kind.
+    coupon_fen: int = 0
+    coupon_kind: str = ""
+
+    @property
+    def given_fen(self) -> int:
+        """The part that nobody pays."""
+        return self.coupon_fen if self.coupon_kind == NOCASH else 0
 
 
 class Unpayable(Exception):
@@ -100,7 +111,9 @@ class OrderBook:
             self._orders[request.out_trade_no] = order
         else:
             _refuse_reentry(order, request, now)
-        prepay_id = f"wx{self._site_now().astimezone(BEIJING):%Y%m%d%H%M%S}{secrets.token_hex(10)}"
+        which = f"{request.out_trade_no} {len(order.prepay_ids)}"
+        tail = self._engine.chance.about("prepay_id", which).hex(20)
+        prepay_id = f"wx{self._site_now().astimezone(BEIJING):%Y%m%d%H%M%S}{tail}"
         order.prepay_ids[prepay_id] = now + PREPAY_LIFE
         self._keep(order)
         return prepay_id
@@ -157,12 +170,14 @@ class OrderBook:
         if order.request.openid != openid:
             raise Unpayable("支付者与下单时的 openid 不一致")
 
-    def pay(self, order: Order) -> None:
-        """Take the money; the caller has checked that it may."""
+    def pay(self, order: Order, coupon_fen: int = 0, coupon_kind: str = "") -> None:
+        """Take the money, part of it as a voucher; the caller has checked that it may."""
         now = self._site_now()
         order.state = SUCCESS
+        order.coupon_fen, order.coupon_kind = coupon_fen, coupon_kind
         order.success_at = now
-        order.transaction_id = f"4200{now.astimezone(BEIJING):%Y%m%d}{secrets.randbelow(10**16):016d}"
+        tail = self._engine.chance.about("transaction_id", order.request.out_trade_no).digits(16)
+        order.transaction_id = f"4200{now.astimezone(BEIJING):%Y%m%d}{tail}"
         self._keep(order)
 
     def mark_refunded(self, order: Order) -> None:

@@ -5,26 +5,22 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
+from sandbox import fault_catalogue
 from sandbox.engine import Engine
+from sandbox.fault_catalogue import Magic
 from sandbox.faults import Fault
 from sandbox.pay import crypto
 from sandbox.pay.bills import Bills
 from sandbox.pay.keep import Keep, order_of, refund_of
 from sandbox.pay.keys import PlatformKeys
 from sandbox.pay.notify import Notifier, paid_event
-from sandbox.pay.orders import Order, OrderBook, PaidOrder, Unpayable
+from sandbox.pay.orders import CASH, NOCASH, Order, OrderBook, PaidOrder, Unpayable
 from sandbox.pay.refunds import RefundBook
 
 MERCHANT = "模拟商户"
 PACKAGE = "prepay_id="
-MAGIC_AT_ONCE_FEN = 1
-MAGIC_CANCEL_FEN = 2
-MAGIC_ERROR_FEN = 6
-MAGIC_NOTIFY = {
-    3: Fault("lost", "pay.notify"),
-    4: Fault("duplicate", "pay.notify", args={"count": 3}),
-    5: Fault("before_answer", "pay.notify"),
-}
+PAYMENT_PLACE = "pay.payment"
+COUPONS = {"voucher": CASH, "discount": NOCASH}
 
 
 class PayPlatform:
@@ -33,35 +29,32 @@ class PayPlatform:
     Args:
         engine: clock, log, faults, credentials, lock.
         openid_exists: whether a person of that openid exists under our app.
-        seed: where the turns of the `mixed` mode begin.
+        seed: where the turns of the `mixed` mode begin; the engine's by default.
         keep: where orders and refunds outlive the process; `recover` brings them back.
     `on_paid` is called with (openid, order) after each payment, before the merchant is told.
     """
 
     def __init__(
-        self, engine: Engine, openid_exists: Callable[[str], bool], *, seed: int = 0, keep: Keep | None = None
+        self,
+        engine: Engine,
+        openid_exists: Callable[[str], bool],
+        *,
+        seed: int | None = None,
+        keep: Keep | None = None,
     ) -> None:
         self.engine = engine
         self.openid_exists = openid_exists
-        self.keys = PlatformKeys(engine.credentials, seed=seed)
-        self.notifier = Notifier(engine, self.keys)
-        self._keep = keep or Keep()
-        self._new_books()
-        self.bills = self._new_bills()
-        self.magic = False
-        self.on_paid: Callable[[str, PaidOrder], None] | None = None
         self._seed = seed
+        self._keep = keep or Keep()
+        self._begin()
+        self.on_paid: Callable[[str, PaidOrder], None] | None = None
         self._sheets: dict[str, tuple[str, str]] = {}
 
     def reset(self) -> None:
         """Forget all orders and pay sheets; mode and magic go back to their defaults."""
         with self.engine.lock:
             self._keep.forget()
-            self._new_books()
-            self.bills = self._new_bills()
-            self.keys = PlatformKeys(self.engine.credentials, seed=self._seed)
-            self.notifier = Notifier(self.engine, self.keys)
-            self.magic = False
+            self._begin()
             self._sheets.clear()
 
     def open_sheet(self, openid: str, params: dict[str, object]) -> tuple[str, Order]:
@@ -107,12 +100,12 @@ class PayPlatform:
                 self.book.check_payable(order, openid or order.request.openid)
             elif order.success_at is not None:
                 raise Unpayable("订单已支付")
-            self.book.pay(order)
+            self.book.pay(order, *self._coupon(order.request.amount_fen))
             paid = self._receipt(order)
         if self.on_paid is not None:
             self.on_paid(paid.openid, paid)
-        magic = MAGIC_NOTIFY.get(paid.amount_fen) if self.magic else None
-        self.notifier.announce(paid_event(order), magic)
+        event = paid_event(order)
+        self.notifier.announce(event, self.fault(event.place, order.request.amount_fen))
         return paid
 
     def recover(self) -> None:
@@ -130,12 +123,36 @@ class PayPlatform:
         """Keep nothing from now on."""
         self._keep.close()
 
-    def _new_books(self) -> None:
+    def magic(self, place: str, amount_fen: int) -> Magic | None:
+        """What an order of this amount does at `place`, when magic amounts are on."""
+        found = (one for one in fault_catalogue.MAGIC if (one.place, one.fen) == (place, amount_fen))
+        return next(found, None) if self.magic_on else None
+
+    def fault(self, place: str, amount_fen: int) -> Fault | None:
+        """What goes wrong at `place` with an order of this amount: by magic, or else by a rule."""
+        magic = self.magic(place, amount_fen)
+        if magic is not None and magic.name != fault_catalogue.CANCEL:
+            return Fault(magic.name, place, args=dict(magic.args))
+        return self.engine.faults.take(place)
+
+    def _begin(self) -> None:
+        self.magic_on = False
+        seed = self.engine.chance.seed if self._seed is None else self._seed
+        self.keys = PlatformKeys(self.engine.credentials, self.engine.chance, seed=seed)
+        self.notifier = Notifier(self.engine, self.keys)
+        self.bills = self._new_bills()
         self.book = OrderBook(self.engine, self._keep.order, self._keep.burned)
         self.refunds = RefundBook(self.engine, self.book, self._keep.refund)
 
     def _new_bills(self) -> Bills:
         return Bills(self.engine, lambda: self.book.all(), lambda: self.refunds.all())  # noqa: PLW0108 - the books are replaced by reset
+
+    def _coupon(self, amount_fen: int) -> tuple[int, str]:
+        """The part of a payment that a voucher pays, and its kind."""
+        fault = self.fault(PAYMENT_PLACE, amount_fen)
+        if fault is None or fault.name not in COUPONS:
+            return 0, ""
+        return min(int(fault.setting("fen")), amount_fen), COUPONS[fault.name]
 
     def _receipt(self, order: Order) -> PaidOrder:
         request = order.request

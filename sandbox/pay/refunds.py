@@ -5,14 +5,14 @@ Source: pay.weixin.qq.com/doc/v3/merchant/4012791862 (退款申请), 4012791863 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sandbox.engine import Engine
 from sandbox.pay.errors import PayError, too_many
-from sandbox.pay.orders import BEIJING, SUCCESS, Order, OrderBook, beijing
+from sandbox.pay.orders import BEIJING, CASH, SUCCESS, Order, OrderBook, beijing
+from sandbox.pay.transaction import coupon_id
 
 PROCESSING = "PROCESSING"
 ABNORMAL = "ABNORMAL"
@@ -52,6 +52,16 @@ class Refund:
     status: str = PROCESSING
     success_at: datetime | None = None
 
+    @property
+    def coupon_fen(self) -> int:
+        """What of the order's voucher goes back with it: its share of the amount, rounded down to a fen."""
+        return self.order.coupon_fen * self.request.amount_fen // self.request.total_fen
+
+    @property
+    def given_fen(self) -> int:
+        """The part of it that nobody had paid."""
+        return self.coupon_fen if self.order.given_fen else 0
+
 
 class RefundBook:
     """All refunds; the caller holds the engine's lock. Paces and lives go by the virtual clock.
@@ -77,9 +87,10 @@ class RefundBook:
             return known, False
         self._check(order, request)
         now = self._site_now()
+        tail = self._engine.chance.about("refund_id", request.out_refund_no).digits(16)
         refund = Refund(
             request=request,
-            refund_id=f"5030{now.astimezone(BEIJING):%Y%m%d}{secrets.randbelow(10**16):016d}",
+            refund_id=f"5030{now.astimezone(BEIJING):%Y%m%d}{tail}",
             order=order,
             created_at=now,
             accepted_at=self._engine.clock.now(),
@@ -154,12 +165,12 @@ def answer(refund: Refund) -> dict[str, object]:
         "funds_account": "AVAILABLE",
         "amount": {
             **_amount(refund),
-            "settlement_refund": request.amount_fen,
-            "settlement_total": request.total_fen,
-            "discount_refund": 0,
+            "settlement_refund": request.amount_fen - refund.given_fen,
+            "settlement_total": request.total_fen - refund.order.given_fen,
+            "discount_refund": refund.coupon_fen,
             "currency": "CNY",
         },
-        "promotion_detail": [],
+        "promotion_detail": _promotions(refund),
     }
     return shown if refund.success_at is None else {**shown, "success_time": beijing(refund.success_at)}
 
@@ -181,7 +192,27 @@ def resource(refund: Refund) -> dict[str, object]:
 
 def _amount(refund: Refund) -> dict[str, object]:
     fen, total_fen = refund.request.amount_fen, refund.request.total_fen
-    return {"total": total_fen, "refund": fen, "payer_total": total_fen, "payer_refund": fen}
+    return {
+        "total": total_fen,
+        "refund": fen,
+        "payer_total": total_fen - refund.order.coupon_fen,
+        "payer_refund": fen - refund.coupon_fen,
+    }
+
+
+def _promotions(refund: Refund) -> list[dict[str, object]]:
+    order = refund.order
+    if not order.coupon_fen:
+        return []
+    return [
+        {
+            "promotion_id": coupon_id(order),
+            "scope": "GLOBAL",
+            "type": "COUPON" if order.coupon_kind == CASH else "DISCOUNT",
+            "amount": order.coupon_fen,
+            "refund_amount": refund.coupon_fen,
+        }
+    ]
 
 
 def _invalid(message: str) -> PayError:

@@ -18,7 +18,6 @@ Json = dict[str, object]
 
 # How long the money is on its way, on the virtual clock.
 SETTLE_S = 3.0
-NOTIFY_PLACE = "pay.refund_notify"
 SUMMARIES = {SUCCESS: "退款成功", ABNORMAL: "退款异常", CLOSED: "退款关闭"}
 # Faults that decide how an accepted refund ends.
 ENDINGS = {"refund_abnormal": ABNORMAL, "refund_closed": CLOSED, "refund_stuck": PROCESSING}
@@ -40,17 +39,16 @@ KNOWN = frozenset(
 
 def refund(platform: PayPlatform, call: Call, fault: Fault | None) -> tuple[int, Json | None]:
     """Serve `POST /v3/refund/domestic/refunds`."""
-    name = fault.name if fault else ""
     body = fields.parse_body(call.body)
     with platform.engine.lock:
         order = _order(platform, body)
         request = _checked(body, order)
+        magic = platform.magic("pay.refund", order.request.amount_fen)
+        name = fault.name if fault else magic.name if magic else ""
         if name == "not_enough":
             raise PayError(403, "NOT_ENOUGH", "基本账户余额不足，请充值后重新发起")
         if name == "account_abnormal":
             raise PayError(403, "USER_ACCOUNT_ABNORMAL", "退款请求失败，用户账户注销")
-        if name == "answer_202":
-            return 202, {}
         accepted, new = platform.refunds.accept(order, request)
         shown = answer(accepted)
     if new:
@@ -88,7 +86,8 @@ def end(platform: PayPlatform, accepted: Refund, status: str, *, tell: bool = Tr
     with platform.engine.lock:
         moved = platform.refunds.settle(accepted, status)
     if moved and tell and accepted.request.notify_url:
-        platform.notifier.announce(refund_event(accepted), platform.engine.faults.take(NOTIFY_PLACE))
+        event = refund_event(accepted)
+        platform.notifier.announce(event, platform.engine.faults.take(event.place))
     return moved
 
 

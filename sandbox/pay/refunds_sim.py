@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
 from flask import Blueprint
 
 from sandbox.pay.orders import SUCCESS, Unpayable, beijing
@@ -82,9 +80,11 @@ def _refund_in_console(platform: PayPlatform, body: dict[str, object]) -> dict[s
     tell = body.get("tell") is True
     with platform.engine.lock:
         order = platform.book.get(str(body.get("out_trade_no")))
+        which = f"{order.request.out_trade_no} {len(platform.refunds.of(order.request.out_trade_no))}"
+        own_number = f"console{platform.engine.chance.about('console refund', which).hex(16)}"
         request = RefundRequest(
             # The console chooses numbers of its own.
-            out_refund_no=str(body.get("out_refund_no") or f"console{secrets.token_hex(8)}"),
+            out_refund_no=str(body.get("out_refund_no") or own_number),
             out_trade_no=order.request.out_trade_no,
             amount_fen=int(str(body.get("amount_fen", order.request.amount_fen))),
             total_fen=order.request.amount_fen,

@@ -8,10 +8,11 @@ from typing import ParamSpec
 
 from flask import Blueprint, Response, jsonify, request
 
-from sandbox.pay.keys import MODES
+from sandbox.fault_catalogue import CANCEL
+from sandbox.pay.keys import API_V3_KEY, EVERY_SECOND, KINDS, MIXED, MODES
 from sandbox.pay.notify import paid_event
 from sandbox.pay.orders import SUCCESS, Order, Unpayable, beijing
-from sandbox.pay.platform import MAGIC_CANCEL_FEN, MERCHANT, PayPlatform
+from sandbox.pay.platform import MERCHANT, PAYMENT_PLACE, PayPlatform
 from sandbox.pay.refunds_sim import add_refund_routes
 from sandbox.pay.sim_views import body_of, plain
 
@@ -39,7 +40,8 @@ def _add_sheet(blueprint: Blueprint, platform: PayPlatform) -> None:
         token, order = platform.open_sheet(
             str(body.get("openid") or ""), params if isinstance(params, dict) else {}
         )
-        if platform.magic and order.request.amount_fen == MAGIC_CANCEL_FEN:
+        magic = platform.magic(PAYMENT_PLACE, order.request.amount_fen)
+        if magic is not None and magic.name == CANCEL:
             platform.cancel_sheet(token)
             return {"err_msg": f"{BRIDGE}:cancel"}
         return {
@@ -108,21 +110,59 @@ def _add_switches(blueprint: Blueprint, platform: PayPlatform) -> None:
     @blueprint.route("/sim/pay/mode", methods=["GET", "POST"])
     @plain
     def mode() -> dict[str, object]:
-        """Which key signs notifications: public_key, certificate or mixed."""
+        """What signs notifications: public_key, certificate or mixed, then with `percent` of the first."""
+        keys = platform.keys
         if request.method == "POST":
-            asked = str(body_of().get("mode"))
+            body = body_of()
+            asked = str(body.get("mode"))
             if asked not in MODES:
                 raise Unpayable(f"mode 应为 {'、'.join(MODES)} 之一")
-            platform.keys.mode = asked
-        return {"mode": platform.keys.mode}
+            keys.mix(_percent(body, EVERY_SECOND))
+            keys.mode = asked
+        share = {"percent": keys.share.percent} if keys.mode == MIXED else {}
+        return {"mode": keys.mode, **share}
+
+    @blueprint.get("/sim/pay/keys")
+    @plain
+    def names() -> dict[str, object]:
+        """How many keys of each kind there are, the share of the newest, and their public names."""
+        lines = platform.keys.successions.items()
+        return {
+            kind: {
+                "count": len(line.names),
+                "percent": line.rollout.percent,
+                "names": [] if kind == API_V3_KEY else line.names,
+            }
+            for kind, line in lines
+        }
+
+    @blueprint.post("/sim/pay/keys/<kind>")
+    @plain
+    def replace_key(kind: str) -> dict[str, object]:
+        """Change a key: give the new one `percent` of the turns, or `retire` the old one."""
+        if kind not in KINDS:
+            raise Unpayable(f"密钥应为 {'、'.join(KINDS)} 之一")
+        body = body_of()
+        with platform.engine.lock:
+            if body.get("retire") is True:
+                platform.keys.retire(kind)
+                return {"retired": True}
+            return platform.keys.replace(kind, _percent(body, 100.0))
 
     @blueprint.route("/sim/pay/magic", methods=["GET", "POST"])
     @plain
     def magic() -> dict[str, object]:
-        """Whether amounts of 1 to 6 fen have their special meaning."""
+        """Whether the magic amounts of the catalogue have their special meaning."""
         if request.method == "POST":
-            platform.magic = body_of().get("on") is True
-        return {"on": platform.magic}
+            platform.magic_on = body_of().get("on") is True
+        return {"on": platform.magic_on}
+
+
+def _percent(body: dict[str, object], default: float) -> float:
+    value = body.get("percent", default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:  # noqa: PLR2004 - per cent
+        raise Unpayable("percent 应为 0 至 100")
+    return float(value)
 
 
 def describe(order: Order) -> dict[str, object]:
@@ -132,6 +172,7 @@ def describe(order: Order) -> dict[str, object]:
         "out_trade_no": asked.out_trade_no,
         "state": order.state,
         "amount_fen": asked.amount_fen,
+        "coupon_fen": order.coupon_fen,
         "description": asked.description,
         "openid": asked.openid,
         "attach": asked.attach,

@@ -9,11 +9,14 @@ DESCRIPTIONS = {SUCCESS: "支付成功", REFUND: "订单发生过退款", NOTPAY
 TAMPERED = frozenset({"tamper_amount", "tamper_openid", "tamper_mchid", "tamper_appid"})
 
 
-def transaction(order: Order, *, pretend_unpaid: bool = False) -> dict[str, object]:
-    """The transaction object; the payment's own fields only once it is paid."""
+def transaction(order: Order, *, pretend: str = "") -> dict[str, object]:
+    """The transaction object; the payment's own fields only once it is paid.
+
+    A paid order may `pretend` to be in the state NOTPAY or REFUND.
+    """
     request = order.request
-    state = NOTPAY if pretend_unpaid else order.state
-    told = REFUND if state == SUCCESS and order.refunded else state
+    state = NOTPAY if pretend == NOTPAY else order.state
+    told = REFUND if state == SUCCESS and (order.refunded or pretend == REFUND) else state
     shown: dict[str, object] = {
         "appid": request.app_id,
         "mchid": request.mch_id,
@@ -33,11 +36,11 @@ def transaction(order: Order, *, pretend_unpaid: bool = False) -> dict[str, obje
         "payer": {"openid": request.openid},
         "amount": {
             "total": request.amount_fen,
-            "payer_total": request.amount_fen,
+            "payer_total": request.amount_fen - order.coupon_fen,
             "currency": "CNY",
             "payer_currency": "CNY",
         },
-        "promotion_detail": [],
+        "promotion_detail": _promotions(order),
     }
 
 
@@ -46,7 +49,7 @@ def tampered(shown: dict[str, object], how: str) -> dict[str, object]:
     if how == "tamper_amount" and isinstance(amount := shown.get("amount"), dict):
         return {
             **shown,
-            "amount": {**amount, "total": amount["total"] + 1, "payer_total": amount["total"] + 1},
+            "amount": {**amount, "total": amount["total"] + 1, "payer_total": amount["payer_total"] + 1},
         }
     if how == "tamper_openid":
         return {**shown, "payer": {"openid": "oSomebodyElse000000000000000"}}
@@ -55,3 +58,27 @@ def tampered(shown: dict[str, object], how: str) -> dict[str, object]:
     if how == "tamper_appid":
         return {**shown, "appid": "wx0000000000000000"}
     return shown
+
+
+def _promotions(order: Order) -> list[dict[str, object]]:
+    if not order.coupon_fen:
+        return []
+    return [
+        {
+            "coupon_id": coupon_id(order),
+            "name": "网费代金券",
+            "scope": "GLOBAL",
+            "type": order.coupon_kind,
+            "amount": order.coupon_fen,
+            "stock_id": "931386",
+            "wechatpay_contribute": 0,
+            "merchant_contribute": order.coupon_fen,
+            "other_contribute": 0,
+            "currency": "CNY",
+        }
+    ]
+
+
+def coupon_id(order: Order) -> str:
+    """The number of the voucher that was used, the same wherever it is shown."""
+    return order.transaction_id[-12:]

@@ -1,9 +1,7 @@
-"""Entrance of /v3 and /sim/pay: reads the raw request, asks the platform, signs and logs the answer."""
+"""Entrance of /v3 and /sim/pay: reads the raw request, asks the platform, logs the answer."""
 
 from __future__ import annotations
 
-import json
-import secrets
 import threading
 import time
 from urllib.parse import urlsplit
@@ -11,15 +9,16 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, request
 
 from sandbox.faults import Fault
-from sandbox.pay import api, auth, connection, keys
+from sandbox.pay import answers, api, auth, connection
 from sandbox.pay.errors import PayError, system_error, too_many
 from sandbox.pay.platform import PayPlatform
 from sandbox.pay.sim import add_sim_routes
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-SILENCE_S = 30.0
-JSON = "application/json; charset=utf-8"
 REFUSALS = {"error_500": system_error, "rate_429": too_many}
+# No answer, though: before anything is done, or after.
+SILENT = frozenset({"timeout", "reset"})
+SILENT_AFTER = frozenset({"effect_then_timeout", "effect_then_reset"})
 
 
 def pay_blueprint(platform: PayPlatform) -> Blueprint:
@@ -42,8 +41,7 @@ def answer(platform: PayPlatform) -> Response:
     log = platform.engine.wire
     exchange = log.begin("in", kind, call.method, call.target, dict(request.headers), call.body)
     started = time.monotonic()
-    response = Response(status=found) if isinstance(found, int) else _serve(platform, found, call)
-    response.headers.setdefault("Request-ID", _request_id(0))
+    response = answers.empty(platform, found) if isinstance(found, int) else _serve(platform, found, call)
     exchange.signed, exchange.verdict = call.signed, call.verdict
     took_ms = (time.monotonic() - started) * 1000
     if connection.is_dropped(response):
@@ -51,6 +49,7 @@ def answer(platform: PayPlatform) -> Response:
         connection.drop(request.environ)
     else:
         log.finish(exchange, response.status_code, dict(response.headers), response.get_data(), took_ms)
+        connection.misdeliver(response, request.environ, call.fault)
     return response
 
 
@@ -58,13 +57,15 @@ def _serve(platform: PayPlatform, endpoint: api.Endpoint, call: auth.Call) -> Re
     engine = platform.engine
     try:
         auth.check(call, platform.keys, engine.credentials, engine.stamp())
-        fault = engine.faults.take(endpoint.place)
-        if fault is not None:
-            call.verdict = f"{call.verdict}；故意出错：{fault.name}"
-        return _act(platform, endpoint, call, fault)
+        call.fault = engine.faults.take(endpoint.place)
+        if call.fault is not None:
+            call.verdict = f"{call.verdict}；故意出错：{call.fault.name}"
+        if call.fault is not None and call.fault.name == "skew":
+            auth.check_age(call, engine.stamp() + call.fault.setting("seconds"))
+        return _act(platform, endpoint, call, call.fault)
     except PayError as error:
         call.verdict = f"{call.verdict}；{error.message}".lstrip("；")
-        return _refusal(error)
+        return answers.refusal(platform, error)
 
 
 def _act(platform: PayPlatform, endpoint: api.Endpoint, call: auth.Call, fault: Fault | None) -> Response:
@@ -72,48 +73,30 @@ def _act(platform: PayPlatform, endpoint: api.Endpoint, call: auth.Call, fault: 
     if name in REFUSALS:
         refuse = REFUSALS[name]
         raise refuse()
-    if name in {"timeout", "reset"}:
+    if name in SILENT:
         return _no_answer(fault)
+    if name == "answer_202":
+        return answers.signed(platform, call, 202, {})
     status, body = endpoint.handler(platform, call, fault)
     if name == "error_500_after":
         raise system_error()
-    if name == "effect_then_timeout":
+    if name in SILENT_AFTER:
         return _no_answer(fault)
     if name == "delay":
-        _wait(fault, 2.0)
+        _wait(fault)
     if isinstance(body, bytes):
-        return Response(body, status=status, content_type="application/octet-stream")
-    return _signed(platform, call, status, body, name)
-
-
-def _signed(
-    platform: PayPlatform, call: auth.Call, status: int, body: api.Json | None, fault: str
-) -> Response:
-    raw = b"" if body is None else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    spoil = fault if fault in keys.SPOILED else ""
-    serial = platform.keys.for_answer(call.headers.get("Wechatpay-Serial"))
-    headers = platform.keys.headers(serial, raw, platform.engine.stamp(), spoil=spoil)
-    call.signed += f"\n―― 应答签名串 ――\n{keys.signed_text(headers, raw)}"
-    response = Response(raw, status=status, headers=headers, content_type=JSON)
-    response.headers["Request-ID"] = _request_id(0)
-    return response
-
-
-def _refusal(error: PayError) -> Response:
-    raw = json.dumps(error.body(), ensure_ascii=False, separators=(",", ":")).encode()
-    response = Response(raw, status=error.status, content_type=JSON)
-    response.headers["Request-ID"] = _request_id(error.number)
-    return response
+        return answers.file(platform, status, body)
+    return answers.signed(platform, call, status, body)
 
 
 def _no_answer(fault: Fault | None) -> Response:
-    if fault is not None and fault.name != "reset":
-        _wait(fault, SILENCE_S)
+    if fault is not None and fault.name in {"timeout", "effect_then_timeout"}:
+        _wait(fault)
     return connection.dropped()
 
 
-def _wait(fault: Fault | None, default_s: float) -> None:
-    threading.Event().wait(fault.args.get("seconds", default_s) if fault else default_s)
+def _wait(fault: Fault | None) -> None:
+    threading.Event().wait(fault.setting("seconds") if fault else 0.0)
 
 
 def _read_call() -> auth.Call:
@@ -128,7 +111,3 @@ def _read_call() -> auth.Call:
         headers=request.headers,
         body=request.get_data(),
     )
-
-
-def _request_id(number: int) -> str:
-    return f"{secrets.token_hex(16).upper()}-{number}"

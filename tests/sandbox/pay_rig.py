@@ -203,8 +203,8 @@ class PayRig(Merchant):
 
     def __init__(self, seed: int = 0, *, shared_clock: bool = True) -> None:
         site = Site("http://127.0.0.1", "http://127.0.0.1/wechat")
-        self.engine = Engine(credentials(), site, shared_clock=shared_clock)
-        self.platform = PayPlatform(self.engine, lambda openid: openid in {OPENID, OTHER_OPENID}, seed=seed)
+        self.engine = Engine(credentials(), site, seed=seed, shared_clock=shared_clock)
+        self.platform = PayPlatform(self.engine, lambda openid: openid in {OPENID, OTHER_OPENID})
         self.site = RecordingSite()
         app = Flask(__name__)
         app.register_blueprint(pay_blueprint(self.platform))

@@ -112,3 +112,9 @@ def test_hostile_text_is_escaped_in_pages_and_answers(oa: OaRig) -> None:
     page = log_in(oa, username='"><script>alert(1)</script>', password="x")
     assert "<script>" not in page.text
     assert validate(oa, service="x", ticket="]]><cas:user>evil</cas:user>") == ("failed", "INVALID_TICKET")
+
+
+def test_a_good_ticket_may_be_refused_on_purpose(oa: OaRig) -> None:
+    asked = {"service": service_of(oa), "ticket": ticket_of(log_in(oa))}
+    oa.fault("cas", "invalid_ticket")
+    assert validate(oa, **asked) == ("failed", "INVALID_TICKET")

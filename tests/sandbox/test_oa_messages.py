@@ -143,6 +143,28 @@ def test_template_message_is_shown_and_its_finish_reported(plain_oa: OaRig) -> N
     assert "20.00元" in plain_oa.bubbles()[-1]["text"]
 
 
+@pytest.mark.parametrize(
+    ("name", "told", "shown"),
+    [
+        ("user_block", "failed:user block", False),
+        ("system_failed", "failed: system failed", False),
+        ("lost", None, True),
+    ],
+)
+def test_a_template_message_may_end_otherwise(
+    plain_oa: OaRig, name: str, told: str | None, *, shown: bool
+) -> None:
+    plain_oa.act("follow")
+    plain_oa.fault("template_finish", name)
+    body = {"touser": plain_oa.xiaoming, "template_id": template_of(plain_oa, "充值结果通知"), "data": RESULT}
+    assert plain_oa.code(TEMPLATE, body) == 0
+    assert any("20.00元" in bubble["text"] for bubble in plain_oa.bubbles()) is shown
+    wait_until(lambda: plain_oa.look("clock")["pending"] == 0)
+    events = [got.body.decode() for got in plain_oa.site.received[1:]]
+    assert [told in event for event in events if told] == ([True] if told else [])
+    assert len(events) == (1 if told else 0)
+
+
 def test_template_rules(oa: OaRig) -> None:
     template_id = template_of(oa, "充值结果通知")
     body = {"touser": oa.xiaoming, "template_id": template_id, "data": RESULT}

@@ -218,7 +218,7 @@ def test_faults_of_pushes_do_what_they_say(plain_oa: OaRig) -> None:
     assert len(send("lost")) == 1
     assert [genuine(got) for got in send("tamper_signature")] == [False]
     (skewed,) = send("skew", seconds=900)
-    (fresh,) = send("no such fault")
+    (fresh,) = send("none")
     assert genuine(skewed)
     assert int(fresh.query["timestamp"]) - int(skewed.query["timestamp"]) >= 900
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sandbox.oa.api import REFUSALS
 from tests.sandbox.oa_rig import OaRig
 
 MENU = "/cgi-bin/getcallbackip"
@@ -92,6 +93,23 @@ def test_faults_of_the_api_do_what_they_say(oa: OaRig) -> None:
     oa.fault("ip", "error_500")
     assert oa.http.get(oa.url + MENU, params={"access_token": oa.token()}).status_code == 500
     assert oa.code(MENU) == 0
+
+
+@pytest.mark.parametrize(("name", "code"), sorted(REFUSALS.items()))
+def test_each_refusal_on_purpose_has_its_code_and_does_nothing(oa: OaRig, name: str, code: int) -> None:
+    oa.fault("tags", name)
+    body = {"tag": {"name": "老用户"}}
+    assert oa.code("/cgi-bin/tags/create", body) == code
+    assert oa.code("/cgi-bin/tags/create", body) == 0
+
+
+def test_an_answer_may_be_a_page_though_it_was_done(oa: OaRig) -> None:
+    oa.fault("tags", "not_json")
+    query = {"access_token": oa.token()}
+    body = {"tag": {"name": "老用户"}}
+    answer = oa.http.post(f"{oa.url}/cgi-bin/tags/create", params=query, json=body)
+    assert answer.text.startswith("<html>")
+    assert [tag["name"] for tag in oa.api("/cgi-bin/tags/get")["tags"]][-1] == "老用户"
 
 
 def test_daily_limit_and_clear_quota(oa: OaRig) -> None:

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from sandbox.faults import Fault
-from tests.sandbox.pay_rig import OPENID, PayRig
+from tests.sandbox.pay_rig import OPENID, PayRig, wait_until
 
 NUMBER = "R202501010001"
 
@@ -113,3 +113,20 @@ def test_magic_amounts(rig: PayRig) -> None:
     assert rig.prepay("MAGIC00006", amount={"total": 6}).status_code == 500
     assert rig.prepay("MAGIC00006", amount={"total": 6}).status_code == 200
     assert rig.query("MAGIC00006").json()["trade_state"] == "SUCCESS"
+
+
+def test_magic_amounts_of_vouchers_and_refunds(rig: PayRig) -> None:
+    rig.sim("magic", {"on": True})
+    amounts = {}
+    for fen in (7, 8, 9):
+        number = f"MAGIC0000{fen}"
+        rig.prepay(number, amount={"total": fen})
+        rig.sim(f"orders/{number}/pay")
+        amount = {"refund": fen, "total": fen, "currency": "CNY"}
+        body = {"out_trade_no": number, "out_refund_no": f"f{fen}", "amount": amount}
+        amounts[fen] = rig.call("POST", "/v3/refund/domestic/refunds", body).json()
+    assert amounts[7]["amount"]["payer_total"] == 4
+    assert amounts[8]["code"] == "NOT_ENOUGH"
+    rig.engine.scheduler.advance(10)
+    wait_until(lambda: rig.engine.scheduler.pending() == 0)
+    assert rig.call("GET", "/v3/refund/domestic/refunds/f9").json()["status"] == "ABNORMAL"

@@ -10,6 +10,7 @@ import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from sandbox.fault_catalogue import KINDS
 from tests.browser_rig import NEEDS_BROWSER, chromium
 from tests.sandbox.pay_rig import wait_until
 from tests.sandbox.phone_rig import (
@@ -50,9 +51,12 @@ def test_a_service_message_appears_by_itself(page: Page, world: World) -> None:
 
 def test_a_site_that_is_silent_shows_the_platform_s_words(page: Page) -> None:
     follow(page)
+    select = page.get_by_test_id("fault-select")
+    everything = sum(len(kind.places) for kind in KINDS if kind.name != "none")
+    expect(select.locator("option")).to_have_count(everything + 1)
     for _ in range(3):
-        page.get_by_test_id("fault-select").select_option("push-lost")
-    expect(page.locator("#fault-list")).to_contain_text("推送丢失")
+        select.select_option("push lost")
+    expect(page.locator("#fault-list")).to_contain_text("消息推送：丢失")
     page.get_by_test_id("chat-input").fill("余额")
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("chat")).to_contain_text("该公众号提供的服务出现故障，请稍后再试")

@@ -103,9 +103,17 @@ def test_impossible_wishes_are_refused_with_a_reason(oa: OaRig, path: str, body:
 
 def test_faults_are_listed_and_cleared(oa: OaRig) -> None:
     oa.fault("push", "delay", times=None, chance=0.5, args={"seconds": 1})
-    assert oa.look("faults")["faults"] == [
-        {"name": "delay", "place": "push", "times": None, "chance": 0.5, "args": {"seconds": 1.0}}
-    ]
+    (shown,) = oa.look("faults")["faults"]
+    assert shown == {
+        "name": "delay",
+        "place": "push",
+        "times": None,
+        "nth": 1,
+        "chance": 0.5,
+        "from_at": None,
+        "until_at": None,
+        "args": {"seconds": 1.0},
+    }
     assert oa.http.delete(f"{oa.url}/sim/faults").json() == {"faults": []}
 
 

@@ -9,30 +9,6 @@ const QUICK = {
   "notify-delay": { label: "支付通知迟到 60 秒", place: "pay.notify", name: "delay", args: { seconds: 60 } },
 };
 
-const MORE = {
-  "notify-before": { label: "通知：比“支付成功”先到", place: "pay.notify", name: "before_answer" },
-  "notify-probe": { label: "通知：签名探测流量", place: "pay.notify", name: "signtest" },
-  "notify-wrong-key": { label: "通知：错误的签名", place: "pay.notify", name: "wrong_key" },
-  "notify-stale": { label: "通知：一天前的时间戳", place: "pay.notify", name: "stale_timestamp" },
-  "notify-amount": { label: "通知：金额被改", place: "pay.notify", name: "tamper_amount" },
-  "notify-openid": { label: "通知：付款人被改", place: "pay.notify", name: "tamper_openid" },
-  "notify-mchid": { label: "通知：商户号被改", place: "pay.notify", name: "tamper_mchid" },
-  "prepay-500": { label: "下单：系统错误（没有下成）", place: "pay.prepay", name: "error_500" },
-  "prepay-500-after": { label: "下单：系统错误（其实下成了）", place: "pay.prepay", name: "error_500_after" },
-  "prepay-silent": { label: "下单：成功但没有应答", place: "pay.prepay", name: "effect_then_timeout" },
-  "prepay-429": { label: "下单：频率超限", place: "pay.prepay", name: "rate_429" },
-  "query-notpay": { label: "查单：先说未支付", place: "pay.query", name: "query_notpay_first" },
-  "query-unsigned": { label: "查单：应答没有签名", place: "pay.query", name: "unsigned" },
-  "push-lost": { label: "消息：第一次推送丢失", place: "push", name: "lost" },
-  "push-answer": { label: "消息：站点的应答丢失", place: "push", name: "drop_answer" },
-  "push-repeat": { label: "消息：同一条推送五次", place: "push", name: "repeat", args: { count: 4 } },
-  "push-signature": { label: "消息：签名被改", place: "push", name: "tamper_signature" },
-  "push-skew": { label: "消息：一小时前的时间戳", place: "push", name: "skew" },
-  "custom-closed": { label: "客服消息：窗口已关闭", place: "custom_send", name: "window_closed" },
-  "custom-token": { label: "客服消息：access_token 失效", place: "custom_send", name: "invalid_token" },
-  "close-silent": { label: "关单：成功但没有应答", place: "pay.close", name: "effect_then_timeout" },
-};
-
 /** Buttons of the tool bar. `advanced()` is called after the clock has moved. */
 export function startTools(advanced) {
   for (const button of document.querySelectorAll("[data-advance]")) {
@@ -46,9 +22,10 @@ export function startTools(advanced) {
     button.addEventListener("click", () => add(QUICK[button.dataset.fault]));
   }
   const select = byId("fault-select");
-  for (const [key, fault] of Object.entries(MORE)) select.append(make("option", { value: key }, fault.label));
+  attempt(() => offerFaults(select));
   select.addEventListener("change", () => {
-    if (MORE[select.value]) add(MORE[select.value]);
+    const [place, name] = select.value.split(" ");
+    if (name) add({ place, name });
     select.value = "";
   });
   byId("reset").addEventListener("click", () => attempt(async () => {
@@ -68,13 +45,25 @@ function add(fault) {
   });
 }
 
+/** Everything that can go wrong, place by place, as the sandbox lists it. */
+async function offerFaults(select) {
+  const { places, kinds } = await api.faults();
+  for (const [place, { zh }] of Object.entries(places)) {
+    const group = make("optgroup", { label: zh });
+    for (const kind of kinds.filter((item) => item.name !== "none" && item.places.includes(place))) {
+      group.append(make("option", { value: `${place} ${kind.name}` }, `${zh}：${kind.zh}`));
+    }
+    select.append(group);
+  }
+}
+
 /** What will go wrong next, in words. */
 export async function showFaults() {
-  const faults = await api.faults();
-  const known = [...Object.values(QUICK), ...Object.values(MORE)];
+  const { faults, places, kinds } = await api.faults();
   const texts = faults.map((fault) => {
-    const match = known.find((item) => item.place === fault.place && item.name === fault.name);
-    return match ? match.label : `${fault.place} · ${fault.name}`;
+    const quick = Object.values(QUICK).find((item) => item.place === fault.place && item.name === fault.name);
+    const kind = kinds.find((item) => item.name === fault.name && item.places.includes(fault.place));
+    return quick ? quick.label : `${places[fault.place].zh}：${kind.zh}`;
   });
   byId("fault-list").textContent = texts.length ? `将要发生：${texts.join("；")}` : "没有故障";
 }
