@@ -17,8 +17,8 @@ from tests.payments.reconcile.fund_maker import HEADER, TOTALS, Flow, write_flow
 # As published in pay.weixin.qq.com/docs/merchant/products/bill-download/structure/fund-bill.html, with
 # totals of the one row that is shown there.
 PUBLISHED = (
-    "`2018-02-01 04:21:23,`50000305742018020103387128253,`1900009231201802015884652186,`退款,`退款,`支出,`0.02,"
-    "`0.17,`system,`缺货,`REF4200000068201801293084726067"
+    "`2018-02-01 04:21:23,`50000305742018020103387128253,`1900009231201802015884652186,`退款,`退款,"
+    "`支出,`0.02,`0.17,`system,`缺货,`REF4200000068201801293084726067"
 )
 ROW = Flow(NOON, "4200", "4200", "交易", 500, "r1")
 BACK = Flow(NOON, "5000", "4200", "退款", -200, "f1")
@@ -33,9 +33,7 @@ def write(path: Path, *lines: str, end: str = "\r\n") -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "header", [HEADER, HEADER.replace("(", "（").replace(")", "）"), f"\ufeff{HEADER}"]
-)
+@pytest.mark.parametrize("header", [HEADER, HEADER.replace("(", "（").replace(")", "）"), f"\ufeff{HEADER}"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_the_published_row_has_all_its_fields(tmp_path: Path, header: str, end: str) -> None:
     path = write(tmp_path / "b", header, PUBLISHED, TOTALS, "`1.0,`0.0,`0.00,`1.0,`0.02", end=end)
