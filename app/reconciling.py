@@ -5,25 +5,22 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
 import click
 
-from app import wiring
-from app.opening import config_option, open_config
+from app.fund_flow import funds_group
+from app.opening import config_option
+from app.till import cell, opened_house
 from models.clock import campus_date
-from models.errors import Refused, ServiceError
 from models.money import yuan
 from models.statement import Difference
 from payments.reconcile import daily as reconcile
 from payments.reconcile import runs as reconcile_runs
 from payments.reconcile.runs import Summary
 
-# A spreadsheet takes a cell that begins like this for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = ("对账日期", "差异类型", "编号", "订单号", "金额（元）", "处理", "详情")
 
 day_type = click.DateTime(formats=["%Y-%m-%d"])
@@ -56,7 +53,7 @@ def reconcile_group(
     """Compare WeChat's bill, our orders and billing's credits of one day."""
     if context.invoked_subcommand is not None:
         return
-    with _house(config_path) as house:
+    with opened_house(config_path) as house:
         services, known = house.web, (*house.config.pay.foreign_prefixes, *prefixes)
         on = day.date() if day else campus_date(services.clock()) - timedelta(days=1)
         if bill is None:
@@ -72,7 +69,7 @@ def reconcile_group(
 @click.option("--by", "actor", required=True, help="The name of whoever has checked the day.")
 def sign(config_path: Path, day: datetime, actor: str) -> None:
     """Put a name under a finished day; its result is kept as it is from then on."""
-    with _house(config_path) as house:
+    with opened_house(config_path) as house:
         reconcile_runs.sign(house.web, on=day.date(), actor=actor)
         click.echo(f"{day:%Y-%m-%d}: signed by {actor}")
 
@@ -85,7 +82,7 @@ def sign(config_path: Path, day: datetime, actor: str) -> None:
 )
 def report(config_path: Path, day: datetime, target: Path | None) -> None:
     """Show the result of a day, or write its differences as CSV."""
-    with _house(config_path) as house, house.web.reading() as session:
+    with opened_house(config_path) as house, house.web.reading() as session:
         result = reconcile_runs.summary_of(session, day.date())
         if result is None:
             raise click.ClickException(f"{day:%Y-%m-%d} was not reconciled yet")
@@ -104,16 +101,11 @@ def write_csv(file: TextIO, result: Summary, differences: Iterator[Difference]) 
         facts = json.dumps(one.facts, ensure_ascii=False)
         amount = "" if one.amount_fen is None else yuan(one.amount_fen)
         row = (result.on, one.kind, one.key, one.order_no or "", amount, one.action, facts)
-        writer.writerow([_cell(value) for value in row])
+        writer.writerow([cell(value) for value in row])
     writer.writerow([])
     for name, value in result.totals.items():
-        writer.writerow(["合计", _cell(name), _cell(json.dumps(value, ensure_ascii=False))])
-    writer.writerow(["签字", _cell(result.signed_by or "")])
-
-
-def _cell(value: object) -> str:
-    text = str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+        writer.writerow(["合计", cell(name), cell(json.dumps(value, ensure_ascii=False))])
+    writer.writerow(["签字", cell(result.signed_by or "")])
 
 
 def _show(result: Summary) -> None:
@@ -132,14 +124,4 @@ def _show(result: Summary) -> None:
         click.echo("no differences")
 
 
-@contextmanager
-def _house(config_path: Path) -> Iterator[wiring.House]:
-    house = wiring.build(open_config(config_path))
-    try:
-        yield house
-    except Refused as error:
-        raise click.ClickException(f"{error.code}: {error.text}") from None
-    except ServiceError as error:
-        raise click.ClickException(f"{type(error).__name__}: {error}") from None
-    finally:
-        house.close()
+reconcile_group.add_command(funds_group)

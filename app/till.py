@@ -41,9 +41,16 @@ def cell(value: object) -> str:
 @contextmanager
 def opened(config_path: Path) -> Iterator[Services]:
     """The services of the configuration; what a person can act on becomes one line of error."""
+    with opened_house(config_path) as house:
+        yield house.web
+
+
+@contextmanager
+def opened_house(config_path: Path) -> Iterator[wiring.House]:
+    """As `opened`, for commands that need the configuration, too."""
     house = wiring.build(open_config(config_path))
     try:
-        yield house.web
+        yield house
     except Refused as refusal:
         raise click.ClickException(f"{refusal.code} {refusal.text}") from None
     except ServiceError as error:

@@ -39,8 +39,9 @@ from models.db import Database
 from models.site import Contact, RechargeRules, Site
 from payments import alerts, credit, notify, reviews, sealing, settle, swap, sweep
 from payments.payouts import delivery as payout_delivery
-from payments.periodic import Job, daily, every
+from payments.periodic import Job, daily, every, monthly
 from payments.reconcile import daily as reconcile
+from payments.reconcile import monthly as fund_flow
 from payments.refunds import delivery as refund_delivery
 from payments.services import Services
 from payments.wechatpay.client import PayConfig, WechatPay
@@ -63,6 +64,9 @@ ALERTS_HOUR = 10
 # Campus time; yesterday's bill is ready at ten.
 RECONCILE_AT = (10, 10)
 RECONCILE_AGAIN_S = 900
+# On the first of the month, after the last day of the one before was reconciled.
+FUND_FLOW_AT = (10, 40)
+FUND_FLOW_AGAIN_S = 3600
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,11 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
             partial(reconcile.due_job, foreign_prefixes=config.pay.foreign_prefixes),
             daily(*RECONCILE_AT),
             again_s=RECONCILE_AGAIN_S,
+        ),
+        "fund-flow": Job(
+            partial(fund_flow.due_job, foreign_prefixes=config.pay.foreign_prefixes),
+            monthly(1, *FUND_FLOW_AT),
+            again_s=FUND_FLOW_AGAIN_S,
         ),
     }
     return House(config, database, store, wechat, web, accounting, deliveries, periodic)

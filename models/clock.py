@@ -39,3 +39,18 @@ def next_midnight(at: datetime) -> datetime:
     """The first instant of the campus day after the one that contains `at`, as aware UTC."""
     local = at.astimezone(CAMPUS_ZONE)
     return (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+
+
+def days_of(month: date) -> list[date]:
+    """The days of the month that begins on this day."""
+    return [month + timedelta(days=number) for number in range((next_month(month) - month).days)]
+
+
+def next_month(month: date) -> date:
+    """The first day of the month after."""
+    return (month.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def month_before(month: date) -> date:
+    """The first day of the month before."""
+    return (month.replace(day=1) - timedelta(days=1)).replace(day=1)

@@ -14,6 +14,7 @@ from models.outbox import OutboxItem, OutboxStatus
 from models.refund import Refund
 from models.review import ReviewItem, ReviewStatus
 from models.statement import Difference, ReconRun
+from payments.reconcile.result import TRADE
 
 # Latency is told of the newest credits only: what the service is like now.
 LATENCY_SAMPLE = 500
@@ -138,7 +139,7 @@ def _quantile(sorted_values: list[float], share: float) -> float:
 
 
 def _differences(session: Session) -> int:
-    last = session.scalar(select(func.max(ReconRun.id)))
+    last = session.scalar(select(func.max(ReconRun.id)).where(ReconRun.kind == TRADE))
     if last is None:
         return 0
     return session.scalar(select(func.count()).select_from(Difference).where(Difference.run_id == last)) or 0

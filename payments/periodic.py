@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
-from models.clock import CAMPUS_ZONE
+from models.clock import CAMPUS_ZONE, next_month
 from models.order import rows_changed
 from models.schedule import Periodic
 from payments.services import Services
@@ -45,6 +45,21 @@ def daily(hour: int, minute: int) -> Callable[[datetime], datetime]:
         local = now.astimezone(CAMPUS_ZONE)
         turn = local.replace(hour=hour, minute=minute, second=0, microsecond=0)
         return turn if turn > local else turn + timedelta(days=1)
+
+    return next_turn
+
+
+def monthly(day: int, hour: int, minute: int) -> Callable[[datetime], datetime]:
+    """One turn a month, on this day (at most the 28th) at this campus time."""
+
+    def next_turn(now: datetime) -> datetime:
+        local = now.astimezone(CAMPUS_ZONE)
+        turn = local.replace(day=day, hour=hour, minute=minute, second=0, microsecond=0)
+        return (
+            turn
+            if turn > local
+            else datetime.combine(next_month(turn.date()), turn.timetz()).replace(day=day)
+        )
 
     return next_turn
 

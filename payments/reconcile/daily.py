@@ -27,8 +27,8 @@ from payments.reconcile.credits import Credits
 from payments.reconcile.decide import Foreign, Payments, flagged
 from payments.reconcile.ours import Day, Tally, at_the_counter, promises
 from payments.reconcile.piles import Piles, cancel, compare, piles_for
-from payments.reconcile.result import Action, Finding, Kind
-from payments.reconcile.runs import TRADE, Summary, begin, check_open, days_done, settle_waiting, summary_of
+from payments.reconcile.result import TRADE, Action, Finding, Kind
+from payments.reconcile.runs import Summary, begin, check_open, days_done, settle_waiting, summary_of
 from payments.services import Services
 from payments.wechatpay.bills import NoStatement, trade_bill
 

@@ -1,4 +1,4 @@
-"""What a reconciliation found, kept: one run a day and kind, its differences, and who signed it."""
+"""What a reconciliation found, kept: one run a day or month, its differences, and who signed it."""
 
 from __future__ import annotations
 
@@ -47,6 +47,28 @@ class Kind(StrEnum):
     TOTALS_DIFFER = "TOTALS_DIFFER"
 
 
+class FundKind(StrEnum):
+    """What a month's fund-flow bills may show."""
+
+    INCOME_MISSING = "FUND_INCOME_MISSING"
+    INCOME_UNKNOWN = "FUND_INCOME_UNKNOWN"
+    INCOME_DIFFERS = "FUND_INCOME_DIFFERS"
+    REFUND_MISSING = "FUND_REFUND_MISSING"
+    REFUND_UNKNOWN = "FUND_REFUND_UNKNOWN"
+    REFUND_DIFFERS = "FUND_REFUND_DIFFERS"
+    DUPLICATE_ROW = "FUND_DUPLICATE_ROW"
+    OTHER_DAY = "FUND_OTHER_DAY"
+    FOREIGN = "FUND_FOREIGN"
+    OTHER_BUSINESS = "FUND_OTHER_BUSINESS"
+    # From one row to the next, and from one day to the next.
+    BALANCE_BREAKS = "FUND_BALANCE_BREAKS"
+    OPENING_DIFFERS = "FUND_OPENING_DIFFERS"
+    # Against the trade bill of the same day, as the daily reconciliation kept it.
+    DAY_DIFFERS = "FUND_DAY_DIFFERS"
+    FEES_DIFFER = "FUND_FEES_DIFFER"
+    DAY_OPEN = "FUND_DAY_OPEN"
+
+
 class Action(StrEnum):
     """What was done: ASKED opened a review item, WAIT leaves it to tomorrow's bill."""
 
@@ -63,7 +85,7 @@ class Action(StrEnum):
 class Finding:
     """One difference. `facts` are ids, states and fen; never names or openids."""
 
-    kind: Kind
+    kind: Kind | FundKind
     key: str
     action: Action
     amount_fen: int | None = None
@@ -97,15 +119,15 @@ class Recorder:
             return
         with self._services.transaction() as session:
             self._insist(session)
-            rows = {(f.kind, f.key[:KEY_MAX]): self._row(session, f) for f in found}
+            rows = {(str(f.kind), f.key[:KEY_MAX]): self._row(session, f) for f in found}
             seen = select(Difference.kind, Difference.key).where(
                 Difference.run_id == self._run.id, Difference.key.in_([key for _, key in rows])
             )
             for kind, key in session.execute(seen):
-                rows.pop((Kind(kind), key), None)
+                rows.pop((kind, key), None)
             if rows:
                 session.execute(insert(Difference), list(rows.values()))
-        self.counts.update(kind.value for kind, _ in rows)
+        self.counts.update(kind for kind, _ in rows)
 
     def finish(self, totals: dict[str, Any], *, now: datetime) -> None:
         """Close the run. Raises: Conflict - another run of this day began meanwhile."""

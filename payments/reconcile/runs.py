@@ -12,30 +12,40 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from models import journal
+from models.clock import month_before, next_month
 from models.errors import Refused
 from models.order import rows_changed
 from models.review import ReviewKind, ask_person
 from models.statement import Difference, ReconRun, ReconStatus
-from payments.reconcile.result import Action, Kind, Recorder
+from payments.reconcile.result import FUNDFLOW, NAME_MAX, TRADE, Action, FundKind, Kind, Recorder
 from payments.services import Services
 
-TRADE = "trade"
-NAME_MAX = 64
+# How a run says that a row of ours stands in the bill next door. A run of fund-flow bills is of one
+# month and goes by its first day.
+OTHER_DAY = {TRADE: Kind.OTHER_DAY, FUNDFLOW: FundKind.OTHER_DAY}
+SIGNED = {
+    TRADE: "该日对账已签字确认，不能重新对账",
+    FUNDFLOW: "该月资金对账已签字确认，不能重新对账",
+}
+UNFINISHED = {
+    TRADE: "该日还没有完成的对账结果，不能签字",
+    FUNDFLOW: "该月还没有完成的资金对账结果，不能签字",
+}
 
 
 class DaySigned(Refused):
-    """Somebody signed this day: its result stays as it is."""
+    """Somebody signed this day (or month): its result stays as it is."""
 
     status = 409
     code = "E-SIGNED"
 
-    def __init__(self, text: str = "该日对账已签字确认，不能重新对账") -> None:
+    def __init__(self, text: str = SIGNED[TRADE]) -> None:
         super().__init__(text)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The result of one day, for people."""
+    """The result of one day (or month), for people."""
 
     on: date
     kind: str
@@ -49,7 +59,7 @@ class Summary:
 def check_open(session: Session, on: date, kind: str) -> None:
     """Raises: DaySigned - this day is closed for ever."""
     if session.scalar(select(ReconRun.status).where(*_is(on, kind))) == ReconStatus.SIGNED:
-        raise DaySigned
+        raise DaySigned(SIGNED[kind])
 
 
 def begin(services: Services, on: date, kind: str, bill_sha1: str | None) -> Recorder:
@@ -61,7 +71,7 @@ def begin(services: Services, on: date, kind: str, bill_sha1: str | None) -> Rec
             run = ReconRun(bill_on=on, kind=kind)
             session.add(run)
         elif run.status == ReconStatus.SIGNED:
-            raise DaySigned
+            raise DaySigned(SIGNED[kind])
         else:
             session.execute(delete(Difference).where(Difference.run_id == run.id))
         run.status, run.bill_sha1, run.totals = ReconStatus.RUNNING, bill_sha1, {}
@@ -85,7 +95,7 @@ def sign(services: Services, *, on: date, actor: str, kind: str = TRADE) -> None
             .values(status=ReconStatus.SIGNED, signed_by=name, signed_at=now)
         )
         if rows_changed(session, signed) != 1:
-            raise Refused("该日还没有完成的对账结果，不能签字")
+            raise Refused(UNFINISHED[kind])
         journal.note(
             session, "recon-signed", order_no=None, actor=name, now=now, bill_on=str(on), bill_kind=kind
         )
@@ -119,33 +129,32 @@ def differences_of(session: Session, on: date, kind: str = TRADE) -> Iterator[Di
     yield from session.scalars(query.execution_options(yield_per=1000))
 
 
-def seen_next_door(session: Session, on: date, key: str) -> bool:
-    """Whether the bill of the day before or after lists this number, which is ours of this day."""
-    near = [on - timedelta(days=1), on + timedelta(days=1)]
+def seen_next_door(session: Session, on: date, key: str, kind: str = TRADE) -> bool:
+    """Whether the bill of the day (or month) before or after lists this number, which is ours of this one."""
     query = (
         select(Difference.id)
         .join(ReconRun, ReconRun.id == Difference.run_id)
         .where(
-            ReconRun.kind == TRADE,
-            ReconRun.bill_on.in_(near),
-            Difference.kind == Kind.OTHER_DAY,
+            ReconRun.kind == kind,
+            ReconRun.bill_on.in_([_before(on, kind), _after(on, kind)]),
+            Difference.kind == OTHER_DAY[kind],
             Difference.key == key,
         )
     )
     return session.scalar(query) is not None
 
 
-def settle_waiting(services: Services, on: date) -> None:
-    """Payments that waited for the bill of day `on`: it lists them, or now a person is asked."""
-    before = on - timedelta(days=1)
+def settle_waiting(services: Services, on: date, kind: str = TRADE) -> None:
+    """What waited for the bill of day (or month) `on`: it lists them, or now a person is asked."""
+    before = _before(on, kind)
     with services.transaction() as session:
         waiting = (
             select(Difference)
             .join(ReconRun, ReconRun.id == Difference.run_id)
-            .where(ReconRun.kind == TRADE, ReconRun.bill_on == before, Difference.action == Action.WAIT)
+            .where(ReconRun.kind == kind, ReconRun.bill_on == before, Difference.action == Action.WAIT)
         )
         for one in session.scalars(waiting):
-            if seen_next_door(session, before, one.key):
+            if seen_next_door(session, before, one.key, kind):
                 one.action = Action.NONE
                 continue
             one.action = Action.ASKED
@@ -171,6 +180,14 @@ def days_done(session: Session, since: date, kind: str = TRADE) -> set[date]:
         ReconRun.status.in_([ReconStatus.DONE, ReconStatus.SIGNED]),
     )
     return set(session.scalars(query))
+
+
+def _before(on: date, kind: str) -> date:
+    return month_before(on) if kind == FUNDFLOW else on - timedelta(days=1)
+
+
+def _after(on: date, kind: str) -> date:
+    return next_month(on) if kind == FUNDFLOW else on + timedelta(days=1)
 
 
 def _is(on: date, kind: str) -> tuple[Any, Any]:

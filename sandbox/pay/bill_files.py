@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sandbox.pay.orders import BEIJING, SUCCESS
+from sandbox.pay.refunds import CLOSED
 
 DETAIL = (
     "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,"
@@ -69,33 +70,46 @@ def trade_csv(rows: list[Row], counted: list[Row] | None = None) -> bytes:
     return _csv([DETAIL, *map(_line, map(_fields, rows)), TOTALS, _line(totals)])
 
 
-def fundflow_csv(rows: list[Row]) -> bytes:
-    """The fund-flow bill of the same rows; the account begins the day empty."""
-    left_fen, lines = 0, []
-    for number, row in enumerate(rows, start=1):
-        income = bool(row.order_fen)
-        left_fen += row.settled_fen if income else -row.settled_fen
-        lines.append(
-            _line(
-                [
-                    _time(row.at),
-                    row.transaction_id if income else row.refund_id,
-                    f"{row.transaction_id}{number:04d}",
-                    "交易" if income else "退款",
-                    "交易" if income else "退款",
-                    "收入" if income else "支出",
-                    _yuan(row.settled_fen),
-                    _yuan(left_fen),
-                    "system",
-                    "",
-                    row.out_trade_no if income else row.out_refund_no,
-                ]
-            )
-        )
-    came, went = [r for r in rows if r.order_fen], [r for r in rows if not r.order_fen]
-    totals = [f"{len(rows)}.0", f"{len(came)}.0", _yuan(sum(r.settled_fen for r in came))]
+def fundflow_csv(rows: list[Row], opening_fen: int = 0) -> bytes:
+    """The fund-flow bill of the same rows; `opening_fen` is what the day before left.
+
+    A refund takes the money when it is accepted, also one that turns ABNORMAL: it then waits between
+    the accounts. One that is CLOSED found no money to take, so it has no row. Amounts are without
+    fees, as in the trade bill. Source: pay.weixin.qq.com/doc/v3/merchant/4013071031 (2.2 to 2.4).
+    """
+    booked = [row for row in rows if moves_money(row)]
+    left_fen, lines = opening_fen, []
+    for row in booked:
+        left_fen += row.settled_fen if row.order_fen else -row.settled_fen
+        lines.append(_line(_flow_fields(row, left_fen)))
+    came, went = [r for r in booked if r.order_fen], [r for r in booked if not r.order_fen]
+    totals = [f"{len(booked)}.0", f"{len(came)}.0", _yuan(sum(r.settled_fen for r in came))]
     totals += [f"{len(went)}.0", _yuan(sum(r.settled_fen for r in went))]
     return _csv([FLOW_DETAIL, *lines, FLOW_TOTALS, _line(totals)])
+
+
+def moves_money(row: Row) -> bool:
+    """Whether the merchant's account changes by this row."""
+    return row.refund_state != CLOSED
+
+
+def _flow_fields(row: Row, left_fen: int) -> list[str]:
+    income = bool(row.order_fen)
+    return [
+        _time(row.at),
+        row.transaction_id if income else row.refund_id,
+        row.transaction_id,
+        "交易" if income else "退款",
+        "交易" if income else "退款",
+        "收入" if income else "支出",
+        _yuan(row.settled_fen),
+        _yuan(left_fen),
+        "system",
+        f"结算总金额 {_yuan(row.settled_fen)} 元;含手续费 0.00 元"
+        if income
+        else f"退款总金额{_yuan(row.settled_fen)}元;含手续费0.00元",
+        row.out_trade_no if income else row.out_refund_no,
+    ]
 
 
 def _fields(row: Row) -> list[str]:

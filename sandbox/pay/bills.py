@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from sandbox.engine import Engine
-from sandbox.pay.bill_files import Row, fundflow_csv, trade_csv
+from sandbox.pay.bill_files import Row, fundflow_csv, moves_money, trade_csv
 from sandbox.pay.errors import PayError
 from sandbox.pay.orders import BEIJING, Order
 from sandbox.pay.refunds import Refund
@@ -18,6 +18,7 @@ READY_AT = time(10, 0)
 DAYS_BACK = 92
 URL_LIFE = timedelta(seconds=30)
 OTHER_APP_ID = "wx0000000000000000"
+NOTHING = ("NO_STATEMENT_EXIST", "请求的账单文件不存在")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,12 @@ class Bills:
 
     def apply_fundflow(self, on: date, fault: str, *, zipped: bool) -> tuple[str, str]:
         """Hash and token of a day's fund-flow bill. Raises: PayError."""
-        return self._offer(fundflow_csv(self._rows(on, fault)), fault, zipped=zipped)
+        rows = [row for row in self._rows(on, fault) if moves_money(row)]
+        if not rows:
+            raise PayError(400, *NOTHING)
+        earlier = [row for row in self._all_rows() if moves_money(row) and _day(row) < on]
+        opening_fen = sum(row.order_fen - row.refund_fen for row in earlier)
+        return self._offer(fundflow_csv(rows, opening_fen), fault, zipped=zipped)
 
     def fetch(self, token: str) -> bytes:
         """The file behind a token, for thirty seconds. Raises: PayError."""
@@ -62,13 +68,14 @@ class Bills:
 
     def _rows(self, on: date, fault: str) -> list[Row]:
         self._check_ready(on, fault)
-        paid = [order for order in self._orders() if order.success_at is not None]
-        rows = [_paid_row(order) for order in paid]
-        rows += [_refund_row(refund) for refund in self._refunds()]
-        rows = sorted((r for r in rows if r.at.astimezone(BEIJING).date() == on), key=lambda row: row.at)
+        rows = sorted((row for row in self._all_rows() if _day(row) == on), key=lambda row: row.at)
         if not rows or fault == "bill_none":
-            raise PayError(400, "NO_STATEMENT_EXIST", "请求的账单文件不存在")
+            raise PayError(400, *NOTHING)
         return rows
+
+    def _all_rows(self) -> list[Row]:
+        paid = [_paid_row(order) for order in self._orders() if order.success_at is not None]
+        return paid + [_refund_row(refund) for refund in self._refunds()]
 
     def _check_ready(self, on: date, fault: str) -> None:
         now = datetime.fromtimestamp(self._engine.stamp(), UTC).astimezone(BEIJING)
@@ -109,6 +116,10 @@ def _spoiled(rows: list[Row], fault: str) -> list[Row]:
         ],
     }
     return made.get(fault, rows)
+
+
+def _day(row: Row) -> date:
+    return row.at.astimezone(BEIJING).date()
 
 
 def _paid_row(order: Order) -> Row:

@@ -8,8 +8,10 @@ from datetime import UTC, date, datetime
 import pytest
 
 from app.worker import PERIODIC_S
-from models.statement import ReconStatus
+from models.statement import ReconRun, ReconStatus
+from payments.periodic import monthly
 from payments.reconcile import daily as reconcile
+from payments.reconcile import monthly as fund_flow
 from payments.reconcile.runs import Summary
 from payments.services import Services
 from payments.wechatpay.bills import StatementCreating
@@ -69,3 +71,45 @@ def test_a_reconciliation_that_failed_is_tried_again_in_a_quarter_of_an_hour(
         clock.forward(minutes=minutes)
         worker.run_periodic()
     assert asked == [YESTERDAY] * 2
+
+
+def test_last_month_is_done_once_after_the_first_however_many_workers_and_failures(
+    house_rig: Rig, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[tuple[date, str]] = []
+
+    def run_month(services: Services, month: date, *, foreign_prefixes: tuple[str, ...]) -> Summary:
+        assert foreign_prefixes == ("MEAL",)
+        turns.append((month, f"{clock():%d %H:%M}"))
+        if len(turns) == 1:
+            raise StatementCreating("not yet")
+        return done(services, month, "fundflow")
+
+    def run_daily(services: Services, on: date, **_: object) -> Summary:
+        return done(services, on, "trade")
+
+    monkeypatch.setattr(fund_flow, "run_month", run_month)
+    monkeypatch.setattr(reconcile, "run_daily", run_daily)
+    workers = [house_rig.house.worker() for _ in range(2)]
+    clock.now = datetime(2026, 3, 30, 2, 0, tzinfo=UTC)
+    for hours in (0, 24, 24, 0.5, 0.5, 1, 1, 24):
+        clock.forward(hours=hours, minutes=1)
+        for worker in workers:
+            worker.run_periodic()
+    # On the first at 10:03 and 10:34 it is too early; at 11:05 there is no bill, at 12:06 there is one.
+    assert turns == [(date(2026, 3, 1), "01 03:05"), (date(2026, 3, 1), "01 04:06")]
+
+
+def done(services: Services, on: date, kind: str) -> Summary:
+    with services.transaction() as session:
+        session.add(
+            ReconRun(bill_on=on, kind=kind, status=ReconStatus.DONE, totals={}, started_at=services.clock())
+        )
+    return Summary(on, kind, ReconStatus.DONE, None, {}, {}, None)
+
+
+def test_a_monthly_turn_is_on_its_day_also_over_the_new_year() -> None:
+    turn = monthly(1, 10, 40)
+    before, after = datetime(2026, 12, 1, 2, 39, tzinfo=UTC), datetime(2026, 12, 1, 2, 40, tzinfo=UTC)
+    assert turn(before) == after
+    assert turn(after) == datetime(2027, 1, 1, 2, 40, tzinfo=UTC)

@@ -137,6 +137,27 @@ def test_the_fund_flow_of_the_day_adds_up(rig: PayRig) -> None:
     assert [row.split(",`")[7] for row in rows[1:3]] == ["5.00", "10.00"]
 
 
+def refunded(rig: PayRig, number: str, fen: int) -> None:
+    body = {"out_trade_no": number, "out_refund_no": f"f{number}", "amount": _amount(fen, 500)}
+    assert rig.call("POST", "/v3/refund/domestic/refunds", body).status_code == 200
+
+
+def test_the_account_goes_on_from_day_to_day_and_a_closed_refund_took_nothing(rig: PayRig) -> None:
+    rig.prepay(NUMBER)
+    rig.sim(f"orders/{NUMBER}/pay")
+    refunded(rig, NUMBER, 200)
+    rig.sim(f"refunds/f{NUMBER}/settle", {"status": "CLOSED"})
+    first = paid(rig, OTHER)
+    second = today(rig)
+    refunded(rig, OTHER, 100)
+    rig.sim(f"refunds/f{OTHER}/settle", {"status": "ABNORMAL"})
+    to_ten_next_morning(rig)
+    assert lines(rig, first, "fundflowbill")[-1] == "`2.0,`2.0,`10.00,`0.0,`0.00"
+    row, _, totals = lines(rig, second, "fundflowbill")[1:]
+    assert row.split(",`")[5:8] == ["支出", "1.00", "9.00"]
+    assert totals == "`1.0,`0.0,`0.00,`1.0,`1.00"
+
+
 @pytest.mark.parametrize(
     "query",
     ["bill_date=2026-13-01&bill_type=ALL", "bill_date=&bill_type=ALL", "bill_date=2026-01-01&bill_type=X"],

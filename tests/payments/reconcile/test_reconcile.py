@@ -301,7 +301,7 @@ def test_a_signed_day_is_locked(world: BillWorld) -> None:
     with pytest.raises(DaySigned):
         run(world)
     with pytest.raises(DaySigned):
-        reconcile_runs.begin(world.services, ON, reconcile_runs.TRADE, None)
+        reconcile_runs.begin(world.services, ON, reconcile_result.TRADE, None)
     with pytest.raises(DaySigned):
         reconcile_runs.sign(world.services, on=ON, actor="别人")
     with world.database.reading() as session:
@@ -313,9 +313,9 @@ def test_a_signed_day_is_locked(world: BillWorld) -> None:
 
 def test_a_replaced_run_writes_nothing_more(world: BillWorld) -> None:
     world.next_morning()
-    older = reconcile_runs.begin(world.services, ON, reconcile_runs.TRADE, None)
+    older = reconcile_runs.begin(world.services, ON, reconcile_result.TRADE, None)
     world.clock.forward(seconds=1)
-    newer = reconcile_runs.begin(world.services, ON, reconcile_runs.TRADE, None)
+    newer = reconcile_runs.begin(world.services, ON, reconcile_result.TRADE, None)
     with pytest.raises(Conflict):
         older.finish({}, now=world.clock())
     newer.finish({}, now=world.clock())
@@ -354,12 +354,12 @@ def test_the_daily_job_does_yesterday_and_what_was_left_over(
             done.append("late")
             raise Unavailable("not ready")
         done.append(on)
-        reconcile_runs.begin(services, on, reconcile_runs.TRADE, None).finish({}, now=services.clock())
+        reconcile_runs.begin(services, on, reconcile_result.TRADE, None).finish({}, now=services.clock())
 
     monkeypatch.setattr(reconcile, "run_daily", fake)
     world.next_morning()
     earlier = ON - timedelta(days=2)
-    reconcile_runs.begin(world.services, earlier, reconcile_runs.TRADE, None).finish({}, now=world.clock())
+    reconcile_runs.begin(world.services, earlier, reconcile_result.TRADE, None).finish({}, now=world.clock())
     with pytest.raises(Unavailable):
         reconcile.due_job(world.services)
     assert done == [ON - timedelta(days=1), "late"]

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 from click.testing import CliRunner
 
 from app.reconciling import reconcile_group
-from models.clock import CAMPUS_ZONE, campus_date, utc_now
+from models.clock import CAMPUS_ZONE, campus_date, month_before, utc_now
 from tests.payments.reconcile.bill_maker import Paid, write_bill
+from tests.payments.reconcile.fund_maker import Flow, write_flow
 from tests.rig import Rig, toml
 
 
 def run(config: Path, *arguments: str) -> tuple[int, str]:
-    command, *rest = arguments if arguments and not arguments[0].startswith("-") else ("", *arguments)
-    given = [command] if command else []
-    result = CliRunner().invoke(reconcile_group, [*given, "--config", str(config), *rest])
+    commands = list(takewhile(lambda word: not word.startswith("-"), arguments))
+    rest = arguments[len(commands) :]
+    result = CliRunner().invoke(reconcile_group, [*commands, "--config", str(config), *rest])
     return result.exit_code, result.output
 
 
@@ -47,6 +49,31 @@ def test_a_day_is_compared_reported_and_signed(make_rig: Callable[..., Rig], tmp
     assert code == 1
     assert "E-SIGNED" in output
     assert "会计王" in run(config, "report", on)[1]
+
+
+def test_a_month_of_fund_flow_is_compared_written_for_finance_and_signed(
+    make_rig: Callable[..., Rig], tmp_path: Path
+) -> None:
+    config = toml(make_rig(workers=0).config, tmp_path)
+    month = month_before(campus_date(utc_now()))
+    at = datetime(month.year, month.month, 3, 12, tzinfo=CAMPUS_ZONE)
+    bill = write_flow(tmp_path / "flow.csv", [Flow(at, "t1", "t1", "交易", 500, "MEAL01")])
+    of, target = f"--month={month:%Y-%m}", tmp_path / "funds.csv"
+
+    assert run(config, "funds", "report", of)[0] == 1
+    code, output = run(config, "funds", of, f"--file={bill}", "--foreign-prefix=MEAL", f"--csv={target}")
+    assert code == 0, output
+    assert "期初结余 0.00，期末结余 5.00" in output
+    assert "FUND_DAY_OPEN：1" in output
+    assert target.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert f"{month:%Y-%m}-03,0.00,1,5.00," in target.read_text(encoding="utf-8-sig")
+
+    code, output = run(config, "funds", "sign", of, "--by=会计王")
+    assert code == 0, output
+    code, output = run(config, "funds", of, f"--file={bill}")
+    assert (code, "E-SIGNED" in output) == (1, True)
+    assert "会计王" in run(config, "funds", "report", of)[1]
+    assert run(config, "funds")[0] == 2
 
 
 def test_today_cannot_be_reconciled(make_rig: Callable[..., Rig], tmp_path: Path) -> None:

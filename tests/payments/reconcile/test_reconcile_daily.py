@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from app.reconciling import write_csv
+from models.clock import days_of, next_month
 from models.db import Database
 from models.errors import Forged, Malformed, Unavailable, Unknown
 from models.order import OrderStatus
@@ -20,6 +22,7 @@ from models.refund import Refund
 from models.review import ReviewItem, ReviewKind
 from models.statement import Difference, ReconStatus
 from payments.reconcile import daily as reconcile
+from payments.reconcile import monthly
 from payments.reconcile import runs as reconcile_runs
 from payments.views import OrderView
 from payments.wechatpay.bills import NoStatement, StatementCreating, fundflow_bill, trade_bill
@@ -54,6 +57,7 @@ class Shop(BillWorld):
         self.client = WechatPay(config, self.now)
         self.pay = cast("Any", self.client)
         self.on = self.today()
+        self.paused: list[float] = []
         rig.platform.openid_exists = lambda openid: openid in {PAYER, OPENID}
         self.clock.now = self.now()
 
@@ -74,6 +78,32 @@ class Shop(BillWorld):
         goal = (local + timedelta(days=1)).replace(hour=10, minute=10, second=0)
         self.rig.engine.scheduler.advance((goal - local).total_seconds())
         self.clock.now = self.now()
+
+    def move_to(self, day: int) -> None:
+        """10:40 on the next such day of a month that has not begun."""
+        local = self.now().astimezone(BEIJING)
+        goal = next_month(local.date()).replace(day=day)
+        goal_at = local.replace(year=goal.year, month=goal.month, day=goal.day, hour=10, minute=40)
+        self.rig.engine.scheduler.advance((goal_at - local).total_seconds())
+        self.clock.now = self.now()
+        self.on = self.today()
+
+    def refund_in_console(self, view: OrderView, number: str, fen: int, status: str) -> None:
+        """Some of an order goes back; nobody tells us."""
+        amount = {"refund": fen, "total": view.amount_fen, "currency": "CNY"}
+        body = {"out_trade_no": f"{view.order_no}01", "out_refund_no": number, "amount": amount}
+        assert self.rig.call("POST", "/v3/refund/domestic/refunds", body).status_code == 200
+        self.rig.sim(f"refunds/{number}/settle", {"status": status})
+
+    def fund_flow_bills(self, month: date) -> list[Path]:
+        """Every bill of the month that there is, as somebody would download it by hand."""
+        found = []
+        for on in days_of(month):
+            with contextlib.suppress(NoStatement):
+                path = self.folder / f"by-hand-{on}.csv"
+                fundflow_bill(self.client, on, path)
+                found.append(path)
+        return found
 
     def fault(self, name: str, place: str = "pay.bill", **args: float) -> None:
         self.rig.engine.faults.add(Fault(name, place, args=args))
@@ -210,6 +240,38 @@ def test_a_refund_made_in_the_console_is_recorded_and_shown_to_a_person(shop: Sh
         kinds = list(session.scalars(select(ReviewItem.kind)))
     assert (refund.origin, refund.amount_fen, refund.billed_on) == ("external", 500, shop.on)
     assert kinds.count(ReviewKind.EXTERNAL_REFUND) == 1
+
+
+def test_a_month_of_fund_flow_agrees_day_by_day_with_refunds_and_days_without_trade(shop: Shop) -> None:
+    """Four days from the 27th of next month on; WeChat knows nothing of the days before."""
+    shop.move_to(27)
+    views = [shop.prepaid(700), shop.prepaid(900)]
+    for view in views:
+        shop.pay_at_wechat(view)
+    shop.refund_in_console(views[0], "CONSOLE1", 200, "ABNORMAL")
+    shop.morning()
+    shop.refund_in_console(views[1], "CONSOLE2", 300, "SUCCESS")
+    shop.pay_at_wechat(shop.prepaid(500))
+    month = shop.today().replace(day=1)
+    reconcile.run_daily(shop.services, shop.on)
+    shop.move_to(1)
+    reconcile.due_job(shop.services)
+    shop.fault("bill_not_ready")
+    with pytest.raises(StatementCreating):
+        monthly.run_month(shop.services, month, pause=shop.paused.append)
+    shop.paused.clear()
+    results = [
+        monthly.run_month(shop.services, month, pause=shop.paused.append),
+        monthly.run_files(shop.services, month, shop.fund_flow_bills(month)),
+    ]
+    assert len(shop.paused) == len(days_of(month))
+    for result in results:
+        assert (result.status, result.differences) == (ReconStatus.DONE, {})
+        assert result.totals["income"] == result.totals["ours"] == {"rows": 3, "fen": 2100}
+        assert result.totals["refunds"] == {"rows": 2, "fen": 500}
+        assert (result.totals["opening_fen"], result.totals["closing_fen"]) == (0, 1600)
+    assert results[0].totals == results[1].totals
+    assert [day["closing_fen"] for day in results[0].totals["days"][26:29]] == [1400, 1600, None]
 
 
 def test_the_report_opens_in_a_spreadsheet_and_runs_no_formula(shop: Shop) -> None:
