@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from bot.errors import QuotaExhausted, TooFast
 from bot.notices import Filled, Notices
-from models.clock import CAMPUS_ZONE
+from models.clock import next_midnight
 from models.tidings import Form
 from payments import alerts, outbox
 from payments.outcome import Done, Later, Outcome
@@ -31,7 +31,8 @@ def deliver_message(notices: Notices, services: Services, held: outbox.Claim) ->
     except TooFast:
         return Later(services.clock() + MINUTE)
     except QuotaExhausted:
-        return Later(alerts.by_day(_next_day(services.clock()), openid))
+        # WeChat's daily quotas begin anew at midnight.
+        return Later(alerts.by_day(next_midnight(services.clock()), openid))
 
 
 def deliver_alert(notices: Notices, services: Services, held: outbox.Claim) -> Outcome:
@@ -52,9 +53,3 @@ def _filled(services: Services, held: outbox.Claim) -> Filled | None:
         return None
     link = services.site.link(said["path"])
     return Filled(Form(said["form"]), said["words"], link, f"{held.kind}:{held.key}")
-
-
-def _next_day(now: datetime) -> datetime:
-    """The campus midnight at which WeChat's daily quotas begin anew."""
-    tomorrow = now.astimezone(CAMPUS_ZONE) + timedelta(days=1)
-    return tomorrow.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(now.tzinfo)
