@@ -132,6 +132,7 @@ def portal_pages(notice: int) -> dict[str, str]:
         "sessions": "/self/sessions",
         "traffic": "/self/traffic",
         "statement": "/self/statement",
+        "payout": "/self/payout",
         "notices": "/self/notices",
         "notice": f"/self/notices/{notice}",
     }

@@ -16,6 +16,7 @@ from web.portal import (
     notices,
     overview,
     packages,
+    payout,
     recharge,
     service,
     statement,
@@ -26,7 +27,10 @@ from web.portal import (
 blueprint = Blueprint("portal", __name__, url_prefix="/self")
 # For every page of the portal, also for those that log in.
 blueprint.before_request(require_campus)
-for page in (login, overview, recharge, service, packages, captcha, log, usage, traffic, statement, notices):
+PAGES = (
+    login, overview, recharge, service, packages, captcha, log, usage, traffic, statement, payout, notices
+)  # fmt: skip
+for page in PAGES:
     blueprint.register_blueprint(page.blueprint)
 
 

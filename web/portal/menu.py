@@ -33,7 +33,7 @@ def entries(can: Capabilities, path: str) -> list[Entry]:
 
 def _stands_on(target: str, path: str) -> bool:
     if target == "/self/services":
-        return path.startswith(("/self/services", "/self/packages", "/self/swaps/"))
+        return path.startswith(("/self/services", "/self/packages", "/self/swaps/", "/self/payout"))
     if target == "/self/usage" and path == "/self/sessions":
         return True
     return path == target or (target != "/self/" and path.startswith(f"{target}/"))
