@@ -130,6 +130,7 @@ def portal_pages(notice: int) -> dict[str, str]:
         "log": "/self/log",
         "usage": "/self/usage",
         "sessions": "/self/sessions",
+        "devices": "/self/devices",
         "traffic": "/self/traffic",
         "statement": "/self/statement",
         "payout": "/self/payout",

@@ -10,6 +10,7 @@ from web.current import services
 from web.guards import require_campus
 from web.portal import (
     captcha,
+    device,
     log,
     login,
     menu,
@@ -28,8 +29,9 @@ blueprint = Blueprint("portal", __name__, url_prefix="/self")
 # For every page of the portal, also for those that log in.
 blueprint.before_request(require_campus)
 PAGES = (
-    login, overview, recharge, service, packages, captcha, log, usage, traffic, statement, payout, notices
-)  # fmt: skip
+    *(login, overview, recharge, service, packages, captcha, log),
+    *(usage, device, traffic, statement, payout, notices),
+)
 for page in PAGES:
     blueprint.register_blueprint(page.blueprint)
 
