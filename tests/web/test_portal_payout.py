@@ -11,6 +11,7 @@ from billing.interface import Capabilities
 from models.errors import IllegalTransition
 from models.journal import JournalRow
 from models.payout import Payout, PayoutStatus
+from models.refund import Refund
 from payments.payouts import approval, delivery
 from payments.refunds.approval import SamePerson
 from tests.web.conftest import csrf_in
@@ -112,6 +113,24 @@ def test_two_operators_agree_and_neither_is_the_same(world: World, browser: Flas
     assert world.services.billing.balance(OWN).balance_fen == 0
     html = browser.get("/self/payout").text
     for words in ("已批准", "银行转账 ¥12.34：退回中", "没有可退的金额"):
+        assert words in html
+
+
+def test_what_goes_back_through_wechat_is_asked_and_agreed_by_the_two_operators(
+    world: World, browser: FlaskClient
+) -> None:
+    world.bind()
+    order = world.order(amount_fen=500, account_no=OWN)
+    world.pay_order(order)
+    world.credit_order(order)
+    ask(browser)
+    for actor in ("anna", "bert"):
+        approval.approve(world.services, payout_no=stored(world)[0].payout_no, actor=actor)
+    with world.database.reading() as session:
+        (refund,) = session.scalars(select(Refund))
+    assert (refund.amount_fen, refund.requested_by, refund.approved_by) == (500, "anna", "bert")
+    html = browser.get("/self/payout").text
+    for words in ("微信原路 ¥5.00：退回中", "银行转账 ¥12.34：退回中"):
         assert words in html
 
 
