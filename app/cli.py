@@ -27,6 +27,7 @@ from app.paying_out import payouts_group
 from app.reconciling import reconcile_group
 from app.refunding import refunds_group
 from app.reviewing import review_group
+from app.ruling import grants_group, rules_group
 from app.server import Server
 from billing.embedded import seed
 from models import schema
@@ -155,11 +156,13 @@ main.add_command(accounting_group)
 main.add_command(broadcast_group)
 main.add_command(packages_group)
 main.add_command(counter_group)
+main.add_command(grants_group)
 main.add_command(import_command)
 main.add_command(payouts_group)
 main.add_command(reconcile_group)
 main.add_command(refunds_group)
 main.add_command(review_group)
+main.add_command(rules_group)
 
 
 if __name__ == "__main__":

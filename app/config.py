@@ -60,6 +60,20 @@ class SiteSection(Section):
         return value.rstrip("/")
 
 
+class TemplatesSection(Section):
+    """The table [wechat.templates]; fields as `field=word`, checked by `bot.notices.fields_of`."""
+
+    money_id: str = ""
+    money_fields: tuple[str, ...] = (
+        "character_string1=account",
+        "amount2=amount",
+        "time3=time",
+        "phrase4=state",
+    )
+    notice_id: str = ""
+    notice_fields: tuple[str, ...] = ("thing1=title", "thing2=text", "time3=time")
+
+
 class WechatSection(Section):
     """The table [wechat]."""
 
@@ -72,6 +86,7 @@ class WechatSection(Section):
     account_type: Literal["service", "subscription", "test"] = "service"
     api_base: str = WECHAT_API
     oauth_base: str = WECHAT_OAUTH
+    templates: TemplatesSection = TemplatesSection()
 
     @model_validator(mode="after")
     def _secrets_fit(self) -> Self:

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from bot import customer
-from bot.client import WechatClient
+from datetime import timedelta
+from typing import Any
+
+from bot.errors import QuotaExhausted, TooFast
+from bot.notices import Filled, Notices
+from models.clock import next_midnight
+from models.tidings import Form
 from payments import alerts, outbox
-from payments.outcome import Done, Outcome
+from payments.outcome import Done, Later, Outcome
 from payments.services import Services
 
+MINUTE = timedelta(minutes=1)
 
-def deliver_message(wechat: WechatClient, services: Services, held: outbox.Claim) -> Outcome:
-    """The outbox job `message`: one customer message, at most a few times more than once.
+
+def deliver_message(notices: Notices, services: Services, held: outbox.Claim) -> Outcome:
+    """The outbox job `message`: a customer message, or a template message when that is not allowed.
 
     A person who cannot be reached is no failure: the page shows the same, and the item keeps why.
+    A customer message may go out a few times more than once, a template message does not.
     Raises: Unknown, Unavailable - the worker tries again.
     """
-    del services
-    return Done(customer.send_text(wechat, str(held.payload["openid"]), str(held.payload["text"])))
+    openid = str(held.payload["openid"])
+    try:
+        return Done(
+            notices.send(openid, str(held.payload["text"]), _filled(services, held), tries=held.attempts)
+        )
+    except TooFast:
+        return Later(services.clock() + MINUTE)
+    except QuotaExhausted:
+        # WeChat's daily quotas begin anew at midnight.
+        return Later(alerts.by_day(next_midnight(services.clock()), openid))
 
 
-def deliver_alert(wechat: WechatClient, services: Services, held: outbox.Claim) -> Outcome:
+def deliver_alert(notices: Notices, services: Services, held: outbox.Claim) -> Outcome:
     """The outbox job `alert`: as `message`, unless the person has stopped alerts or left the account.
 
     Raises: Unknown, Unavailable - the worker tries again.
@@ -27,4 +43,13 @@ def deliver_alert(wechat: WechatClient, services: Services, held: outbox.Claim) 
     openid = str(held.payload["openid"])
     with services.reading() as session:
         wanted = alerts.still_wanted(session, openid, str(held.payload["account_no"]))
-    return deliver_message(wechat, services, held) if wanted else Done("not wanted any more")
+    return deliver_message(notices, services, held) if wanted else Done("not wanted any more")
+
+
+def _filled(services: Services, held: outbox.Claim) -> Filled | None:
+    said: dict[str, Any] | None = held.payload.get("template")
+    if said is None:
+        # Promised before there were templates.
+        return None
+    link = services.site.link(said["path"])
+    return Filled(Form(said["form"]), said["words"], link, f"{held.kind}:{held.key}")

@@ -102,7 +102,8 @@ def _run_parts(options: Options, redis_server: RedisServer, started: list[subpro
     sandbox = ["-m", "sandbox", "--dir", str(folder / "sandbox"), "--port", str(sandbox_port), "--site", site]
     started.append(_start(sandbox, folder / "sandbox.log"))
     _wait_for(f"{wechat}/sim/health", started[-1], folder / "sandbox.log")
-    config = write_config(folder, site=site, wechat=wechat, redis_url=redis_server.url)
+    templates = _templates(wechat)
+    config = write_config(folder, site=site, wechat=wechat, redis_url=redis_server.url, templates=templates)
     _prepare_database(folder, wechat)
     _call([sys.executable, "-m", "app.cli", "accounting", "demo", "--config", str(config)])
     serve = [
@@ -134,7 +135,9 @@ def _run_parts(options: Options, redis_server: RedisServer, started: list[subpro
     return 0
 
 
-def write_config(folder: Path, *, site: str, wechat: str, redis_url: str) -> Path:
+def write_config(
+    folder: Path, *, site: str, wechat: str, redis_url: str, templates: Mapping[str, str]
+) -> Path:
     """The configuration that joins our side to the simulated platform: addresses and keys, nothing else."""
     console = json.loads((folder / "sandbox" / "credentials.json").read_text(encoding="utf-8"))
     for name in ("merchant_key_pem", "public_key_pem", "platform_cert_pem"):
@@ -159,6 +162,9 @@ encoding_aes_key = {_quoted(console["encoding_aes_key"])}
 original_id = {_quoted(console["original_id"])}
 api_base = {_quoted(wechat)}
 oauth_base = {_quoted(wechat)}
+[wechat.templates]
+money_id = {_quoted(templates["充值结果通知"])}
+notice_id = {_quoted(templates["服务通知"])}
 [pay]
 mch_id = {_quoted(console["mch_id"])}
 api_v3_key = {_quoted(console["api_v3_key"])}
@@ -179,6 +185,12 @@ mode = "embedded"
 """
     _write_private(path, text)
     return path
+
+
+def _templates(wechat: str) -> dict[str, str]:
+    """The ids of the account's templates by their titles, as its console shows them."""
+    with urllib.request.urlopen(f"{wechat}/sim/templates") as answer:  # noqa: S310 - our own loopback address
+        return {found["title"]: found["id"] for found in json.load(answer)["templates"]}
 
 
 def _prepare_database(folder: Path, wechat: str) -> None:

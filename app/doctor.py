@@ -84,7 +84,10 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
 
     def wechat() -> str:
         house.wechat.tokens.get()
-        return "access token received"
+        faults = house.notices.faults()
+        if faults:
+            raise ValueError(f"[wechat.templates] {'; '.join(faults)}")
+        return "access token received, templates are as the account has them"
 
     def pay() -> str:
         try:

@@ -1,15 +1,20 @@
-"""How commands get at the configuration."""
+"""How commands get at the configuration and the database."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 import pydantic
+from sqlalchemy.orm import Session
 
 from app import config as configuration
 from app import logs
 from app.config import Config
+from models.db import Database
+from models.errors import Refused
 
 DEFAULT_CONFIG = "config.toml"
 
@@ -35,3 +40,16 @@ def open_config(path: Path) -> Config:
         raise click.ClickException(f"{path} is not usable:\n  " + "\n  ".join(lines)) from None
     logs.configure(json=config.mode == "production")
     return config
+
+
+@contextmanager
+def open_books(path: Path) -> Iterator[Session]:
+    """One transaction on the configured database; what a person can act on becomes one line of error."""
+    database = Database(open_config(path).database.url)
+    try:
+        with database.transaction() as session:
+            yield session
+    except Refused as refusal:
+        raise click.ClickException(f"{refusal.code} {refusal.text}") from None
+    finally:
+        database.dispose()

@@ -69,7 +69,7 @@ def request(
 @by_option
 @click.argument("payout_no")
 def approve(config_path: Path, actor: str, payout_no: str) -> None:
-    """Let a payout happen; the workers do it."""
+    """Let a payout happen; the workers do it. What the owner asked for needs two of these."""
     with opened(config_path) as services:
         show(payouts.approve(services, payout_no=payout_no, actor=actor))
 
@@ -175,9 +175,10 @@ def card(*, config_path: Path, actor: str, bank_name: str, bank_account: str, pa
 def show(view: PayoutView) -> None:
     """One payout in lines."""
     bank = f"  卡号 {view.bank_account}" if view.bank_account else ""
+    checked = f"  初审 {view.checked_by}" if view.checked_by else ""
     click.echo(
         f"{view.payout_no}  {view.account_no}  {yuan(view.amount_fen):>8}  {view.status}  "
-        f"申请人 {view.requested_by}{bank}"
+        f"申请人 {view.requested_by}{checked}{bank}"
     )
     for part in view.parts:
         click.echo(f"  {part.part_no}  {WAYS[part.way]}  {yuan(part.amount_fen):>8}  {part.state}")

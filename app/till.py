@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import click
 
 from app import wiring
 from app.opening import open_config
+from models.clock import CAMPUS_ZONE
 from models.errors import Refused, ServiceError
 from models.money import FEN_PER_YUAN
 from payments.services import Services
@@ -18,6 +20,8 @@ from payments.services import Services
 # A spreadsheet would take a cell that begins like this for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
+MINUTE = "%Y-%m-%d %H:%M"
+moment = click.DateTime(["%Y-%m-%d", MINUTE])
 by_option = click.option("--by", "actor", required=True, help="Your name, for the journal.")
 
 
@@ -30,6 +34,11 @@ def fen_of(amount: str) -> int:
     except (InvalidOperation, ValueError, OverflowError):
         pass
     raise click.BadParameter(f"{amount!r} is no amount in yuan")
+
+
+def campus(typed: datetime) -> datetime:
+    """A `moment` as typed, which is campus time, as an aware instant."""
+    return typed.replace(tzinfo=CAMPUS_ZONE)
 
 
 def cell(value: object) -> str:

@@ -28,6 +28,7 @@ from bot.callback import Callback
 from bot.client import ClientConfig, WechatClient
 from bot.envelope import CallbackConfig
 from bot.limits import RateLimiter
+from bot.notices import Notices, Template, fields_of
 from bot.oauth import OAuth
 from bot.redis_gate import connect
 from bot.replies import ReplyStore
@@ -37,6 +38,7 @@ from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db import Database
 from models.site import Contact, RechargeRules, Site
+from models.tidings import Form
 from payments import alerts, credit, notify, reviews, sealing, settle, swap, sweep
 from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
@@ -77,6 +79,7 @@ class House:
     database: Database
     redis: redis.Redis
     wechat: WechatClient
+    notices: Notices
     web: WebServices
     accounting: Accounting
     deliveries: Mapping[str, Deliver]
@@ -144,6 +147,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
             accounting, config.billing.embedded.accounting_secret.get_secret_value(), clock
         ),
     )
+    notices = Notices(wechat, templates_of(config))
     deliveries: dict[str, Deliver] = {
         "settle": settle.deliver,
         "credit": credit.deliver,
@@ -151,8 +155,8 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         "refund": refund_delivery.deliver,
         "payout": payout_delivery.deliver,
         "inbox": notify.deliver,
-        "message": partial(deliver_message, wechat),
-        alerts.JOB: partial(deliver_alert, wechat),
+        "message": partial(deliver_message, notices),
+        alerts.JOB: partial(deliver_alert, notices),
     }
     periodic = {
         "seal": Job(sealing.seal, every(SEAL_S)),
@@ -172,7 +176,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
             again_s=FUND_FLOW_AGAIN_S,
         ),
     }
-    return House(config, database, store, wechat, web, accounting, deliveries, periodic)
+    return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
 
 
 def pay_config(config: Config) -> PayConfig:
@@ -194,6 +198,16 @@ def pay_config(config: Config) -> PayConfig:
         refund_notify_url=f"{config.site.base_url}/wechatpay/refund",
         old_api_v3_keys=(old_key,) if old_key else (),
     )
+
+
+def templates_of(config: Config) -> dict[Form, Template]:
+    """The templates that have an id. Raises: ValueError - fields that cannot be filled."""
+    said = config.wechat.templates
+    all_of_them = {
+        Form.MONEY: Template(said.money_id, fields_of(Form.MONEY, said.money_fields)),
+        Form.NOTICE: Template(said.notice_id, fields_of(Form.NOTICE, said.notice_fields)),
+    }
+    return {form: template for form, template in all_of_them.items() if template.id}
 
 
 def site_of(config: Config) -> Site:

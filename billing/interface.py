@@ -30,6 +30,7 @@ class Capabilities:
     exchange: bool
     usage: bool
     sessions: bool
+    # True when `kick` reaches the network.
     kick: bool
     # True when calls need no network, so that a chat handler may wait for them.
     local: bool
@@ -356,10 +357,19 @@ class BillingBackend(Protocol):
         """Traffic per campus day, oldest first; days without traffic are left out."""
         ...
 
-    def sessions(self, account_no: str, *, before: str | None = None, limit: int = 20) -> list[SessionUsage]:
+    def sessions(
+        self, account_no: str, *, before: str | None = None, limit: int = 20, running: bool = False
+    ) -> list[SessionUsage]:
         """Connections of this account, newest first: those after the one with the mark `before`.
 
-        An unknown mark begins at the top. Raises: Unavailable.
+        An unknown mark begins at the top. `running`: only those that have not ended. Raises: Unavailable.
+        """
+        ...
+
+    def kick(self, account_no: str, mark: str) -> None:
+        """End a running connection of this account; one that has ended already is left alone.
+
+        Raises: Refused - no such connection, or the network said no; Unknown, Unavailable.
         """
         ...
 

@@ -10,11 +10,18 @@ from bot.render import shorten
 
 
 class Delivery(StrEnum):
-    """SENT; UNREACHABLE: blocked us or wrote too long ago; EXHAUSTED: no message is left for now."""
+    """What became of a message.
+
+    UNREACHABLE: blocked us or wrote too long ago; EXHAUSTED: no message is left for now; REFUSED: the
+    template is wrong; UNKNOWN: perhaps sent, and not to be repeated.
+    """
 
     SENT = "SENT"
+    SENT_BY_TEMPLATE = "SENT_BY_TEMPLATE"
     UNREACHABLE = "UNREACHABLE"
     EXHAUSTED = "EXHAUSTED"
+    REFUSED = "REFUSED"
+    UNKNOWN = "UNKNOWN"
 
 
 def send_text(client: WechatClient, openid: str, text: str) -> Delivery:

@@ -3,7 +3,10 @@
 ServiceError
   ApiRefused            the platform refused: certainly not done
     QuotaExhausted      a daily, monthly or per-minute limit
-    UserUnreachable     this person cannot be written to now (blocked, window over, unknown)
+      TooFast           the one per minute
+      WindowUsedUp      the few customer messages to this person are used up
+    UserUnreachable     this person cannot be written to now (blocked, unknown)
+      WindowClosed      no customer message now: the last word from this person is too long ago
     ConfigurationWrong  appid, secret, address list or permission: an operator has to act
     TokenRejected       the access token was refused twice, with a renewal between
     AlreadySubmitted    this mass message was submitted before; `msg_id` is the first one's
@@ -35,8 +38,20 @@ class QuotaExhausted(ApiRefused):
     """A daily, monthly or per-minute limit; stop until it is renewed."""
 
 
+class TooFast(QuotaExhausted):
+    """The limit per minute; it is renewed with the next one."""
+
+
+class WindowUsedUp(QuotaExhausted):
+    """The customer messages to this person are used up until they write again."""
+
+
 class UserUnreachable(ApiRefused):
     """This person cannot be written to now; skip them."""
+
+
+class WindowClosed(UserUnreachable):
+    """No customer message can go to this person now; a template message may."""
 
 
 class ConfigurationWrong(ApiRefused):
@@ -56,10 +71,13 @@ class RetriedTooFast(ApiRefused):
 
 
 _CLASSES: dict[int, type[ApiRefused]] = {
-    **dict.fromkeys((45009, 45011, 45028, 45047, 48006), QuotaExhausted),
-    **dict.fromkeys((43004, 43101, 45015, 48002, 50005, 40003, 46004, 43019), UserUnreachable),
+    **dict.fromkeys((45009, 45028, 48006), QuotaExhausted),
+    **dict.fromkeys((43004, 43101, 48002, 50005, 40003, 46004, 43019), UserUnreachable),
     **dict.fromkeys((40013, 40125, 40164, *range(41001, 41010), 48001, 48004, 61024), ConfigurationWrong),
     **dict.fromkeys(STALE_TOKEN_CODES, TokenRejected),
+    45011: TooFast,
+    45015: WindowClosed,
+    45047: WindowUsedUp,
     45065: AlreadySubmitted,
     45066: RetriedTooFast,
 }

@@ -92,6 +92,7 @@ def latest_notices(session: Session, now: datetime, *, limit: int = 5) -> list[N
     return list(session.scalars(query.limit(limit)))
 
 
-def find_notice(session: Session, notice_id: int) -> Notice | None:
-    """One notice, or None."""
-    return session.get(Notice, notice_id)
+def published_notice(session: Session, notice_id: int, now: datetime) -> Notice | None:
+    """One notice, if it is published by `now`."""
+    found = session.get(Notice, notice_id)
+    return found if found is not None and found.published_at <= now else None

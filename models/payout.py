@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, update
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
@@ -67,7 +67,8 @@ class Payout(Base):
     """One request. `open_key` is the account while it waits for approval, so that there is one at a time.
 
     `formula` is what the amount was computed from, in fen. The bank's fields are empty when all of it
-    goes back through WeChat.
+    goes back through WeChat. `by_owner`: the owner of the account asked, so one operator checks the
+    request (`checked_by`) before another approves it.
     """
 
     __tablename__ = "payout"
@@ -84,6 +85,8 @@ class Payout(Base):
     bank_name: Mapped[str] = mapped_column(String(64))
     bank_account: Mapped[str] = mapped_column(String(40))
     requested_by: Mapped[str] = mapped_column(String(64))
+    by_owner: Mapped[bool] = mapped_column(default=False, server_default=false())
+    checked_by: Mapped[str | None] = mapped_column(String(64))
     decided_by: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
@@ -133,6 +136,18 @@ def move_part(
     if rows_changed(session, statement) != 1:
         raise Conflict(f"payout part {part.part_no} left {old}")
     session.refresh(part)
+
+
+def check_payout(session: Session, payout: Payout, *, actor: str, now: datetime) -> None:
+    """An operator answers for what the owner asked for. Raises: IllegalTransition - decided or checked."""
+    statement = (
+        update(Payout)
+        .where(Payout.id == payout.id, Payout.status == PayoutStatus.REQUESTED, Payout.checked_by.is_(None))
+        .values(checked_by=actor, changed_at=now)
+    )
+    if rows_changed(session, statement) != 1:
+        raise IllegalTransition("这笔退费申请已经处理")
+    session.refresh(payout)
 
 
 def decide_payout(session: Session, payout: Payout, new: PayoutStatus, *, actor: str, now: datetime) -> None:

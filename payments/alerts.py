@@ -18,6 +18,7 @@ from models.clock import CAMPUS_ZONE, campus_date
 from models.errors import NoSuchAccount
 from models.person import Binding, Person, ensure_person
 from models.site import Site
+from models.tidings import Tidings
 from payments import alert_wording as say
 from payments import outbox
 from payments.services import Services
@@ -70,7 +71,7 @@ def raise_crossings(session: Session, crossings: Sequence[Crossing], *, site: Si
         if number is None or later:
             continue
         for listener in _listeners(session, Binding.account_no == crossing.account_no):
-            _tell(session, number, listener, say.crossed(site, crossing.account_no, crossing), now)
+            _tell(session, number, listener, say.crossed(site, crossing.account_no, crossing, at=now), now)
 
 
 def watch_restored(services: Services) -> None:
@@ -87,8 +88,8 @@ def watch_restored(services: Services) -> None:
             balance = _balance(services, account_no)
             if balance is None or balance.throttled:
                 continue
-            text = say.restored(services.site, balance)
-            _raise_and_tell(services, account_no, AlertKind.RESTORED, cycle, text)
+            tidings = say.restored(services.site, balance, at=now)
+            _raise_and_tell(services, account_no, AlertKind.RESTORED, cycle, tidings)
         if len(waiting) < STEP:
             services.wake()
             return
@@ -163,26 +164,28 @@ def _look_at(services: Services, listener: Listener, balance: Balance) -> None:
     now, package = services.clock(), balance.package
     if package is not None and package.left_bytes and package.ends_at - now <= ENDING:
         cycle = package.ends_at.isoformat()
-        text = say.ending(balance.account_no, package)
-        _raise_and_tell(services, balance.account_no, AlertKind.ENDING, cycle, text)
+        tidings = say.ending(balance.account_no, package, at=now)
+        _raise_and_tell(services, balance.account_no, AlertKind.ENDING, cycle, tidings)
     if balance.balance_fen < listener.low_balance_fen:
         # Each person has a threshold of their own, so each has a cycle of their own.
         cycle = f"{campus_date(now):%Y-%m}:{listener.person_id}"
         with services.transaction() as session:
             number = _raise(session, balance.account_no, AlertKind.LOW_BALANCE, cycle, now)
             if number is not None:
-                text = say.low_balance(balance, listener.low_balance_fen)
-                _tell(session, number, listener, text, now)
+                tidings = say.low_balance(balance, listener.low_balance_fen, at=now)
+                _tell(session, number, listener, tidings, now)
 
 
-def _raise_and_tell(services: Services, account_no: str, kind: AlertKind, cycle: str, text: str) -> None:
+def _raise_and_tell(
+    services: Services, account_no: str, kind: AlertKind, cycle: str, tidings: Tidings
+) -> None:
     now = services.clock()
     with services.transaction() as session:
         number = _raise(session, account_no, kind, cycle, now)
         if number is None:
             return
         for listener in _listeners(session, Binding.account_no == account_no):
-            _tell(session, number, listener, text, now)
+            _tell(session, number, listener, tidings, now)
 
 
 def _raise(session: Session, account_no: str, kind: AlertKind, cycle: str, now: datetime) -> int | None:
@@ -192,12 +195,12 @@ def _raise(session: Session, account_no: str, kind: AlertKind, cycle: str, now: 
     return session.scalar(once.returning(Alert.id))
 
 
-def _tell(session: Session, number: int, listener: Listener, text: str, now: datetime) -> None:
+def _tell(session: Session, number: int, listener: Listener, tidings: Tidings, now: datetime) -> None:
     outbox.put(
         session,
         JOB,
         f"{number}:{listener.person_id}",
-        {"openid": listener.openid, "account_no": listener.account_no, "text": text},
+        {**tidings.payload(listener.openid), "account_no": listener.account_no},
         now=now,
         due_at=by_day(now, listener.openid),
     )

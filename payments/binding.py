@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from models import person
 from models.clock import campus_date
+from models.tidings import Tidings, of_notice
 from payments import outbox
 from payments.services import Services
 
@@ -26,10 +29,21 @@ def bind_account(services: Services, *, openid: str, account_no: str) -> None:
                 session,
                 "message",
                 f"bound:{account_no[-8:]}:{other[-20:]}:{campus_date(now)}",
-                {"openid": other, "text": BOUND_ELSEWHERE.format(account=f"…{account_no[-4:]}")},
+                _bound_elsewhere(account_no, now).payload(other),
                 now=now,
             )
     services.wake()
+
+
+def _bound_elsewhere(account_no: str, now: datetime) -> Tidings:
+    return of_notice(
+        BOUND_ELSEWHERE.format(account=f"…{account_no[-4:]}"),
+        account_no=account_no,
+        title="账号绑定提醒",
+        short="账号刚被另一个微信绑定，请核对",
+        at=now,
+        path="/h5/bind",
+    )
 
 
 def unbind_account(services: Services, *, openid: str) -> str | None:

@@ -19,7 +19,7 @@ from models.review import ReviewKind, ask_person
 from payments import outbox, swap
 from payments.outcome import Done, Outcome, Park
 from payments.services import Services
-from payments.wording import credited_text
+from payments.wording import credited
 
 SETTLED = (CreditStatus.CREDITED, CreditStatus.VOIDED)
 DOUBTFUL = (CreditStatus.SENDING, CreditStatus.UNKNOWN)
@@ -105,8 +105,9 @@ def _finish(services: Services, order_no: str, receipt: CreditReceipt) -> None:
 
 def _tell_payer(session: Session, order: Order, balance_fen: int | None, now: datetime) -> None:
     own = bound_account(session, order.payer_openid) == order.account_no
-    told = {"openid": order.payer_openid, "text": credited_text(order, balance_fen if own else None)}
-    outbox.put(session, "message", f"credited:{order.order_no}", told, now=now)
+    tidings = credited(order, balance_fen if own else None, at=now)
+    key = f"credited:{order.order_no}"
+    outbox.put(session, "message", key, tidings.payload(order.payer_openid), now=now)
 
 
 def _leave_to_person(services: Services, order_no: str) -> None:

@@ -16,5 +16,5 @@ def named(actor: str) -> str:
 
 
 def same_person(one: str, other: str) -> bool:
-    """Whether two names are one person's."""
-    return one.casefold() == other.casefold()
+    """Whether two names, as typed, are one person's."""
+    return one.strip().casefold() == other.strip().casefold()

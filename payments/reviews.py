@@ -16,6 +16,7 @@ from models import journal
 from models.errors import Conflict, IllegalTransition, Refused, ServiceError
 from models.order import rows_changed
 from models.review import ReviewItem, ReviewKind, ReviewStatus
+from payments.operators import same_person
 from payments.review_actions import ACTIONS, Action, Decision
 from payments.services import Services
 
@@ -109,7 +110,7 @@ def approve(services: Services, item_id: int, *, actor: str) -> None:
             return
         if item.status != ReviewStatus.PROPOSED or item.proposal is None:
             raise IllegalTransition("这个待办还没有处理方案")
-        if str(item.proposed_by).strip().casefold() == actor.strip().casefold():
+        if same_person(str(item.proposed_by), actor):
             raise SecondPersonNeeded
         item.approved_by = actor
         _close(services, session, item, str(item.proposal["action"]), actor)

@@ -15,10 +15,11 @@ from models.money import yuan_short
 from models.order import Order, find_order
 from models.person import bound_account
 from models.swap import SwapIntent, SwapStatus, end_swap
+from models.tidings import Tidings
 from payments import numbers, outbox
 from payments.outcome import Done, Outcome
 from payments.services import Services
-from payments.wording import swap_refused_text, swapped_text
+from payments.wording import swap_refused, swapped
 
 KIND = "swap"
 
@@ -115,7 +116,7 @@ def _swapped(services: Services, order: Order, receipt: ExchangeReceipt) -> None
             price_fen=receipt.price_fen,
         )
         own = bound_account(session, order.payer_openid) == order.account_no
-        _tell(services, session, order, swapped_text(order, receipt, own=own))
+        _tell(services, session, order, swapped(order, receipt, own=own, at=services.clock()))
     services.wake()
 
 
@@ -139,11 +140,11 @@ def _refused(
         )
         own = bound_account(session, order.payer_openid) == order.account_no
         # What is left on an account is for its owner only.
-        text = swap_refused_text(order, intent.package_name, refusal.text if own else None)
-        _tell(services, session, order, text)
+        reason = refusal.text if own else None
+        _tell(services, session, order, swap_refused(order, intent.package_name, reason, at=now))
     services.wake()
 
 
-def _tell(services: Services, session: Session, order: Order, text: str) -> None:
-    payload = {"openid": order.payer_openid, "text": text}
+def _tell(services: Services, session: Session, order: Order, tidings: Tidings) -> None:
+    payload = tidings.payload(order.payer_openid)
     outbox.put(session, "message", f"swap:{order.order_no}", payload, now=services.clock())

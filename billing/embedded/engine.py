@@ -31,7 +31,7 @@ from billing.interface import (
 )
 from models.clock import Clock, campus_date
 from models.db import Database
-from models.errors import AmountInvalid, NoSuchAccount
+from models.errors import AmountInvalid, NoSuchAccount, Refused
 from models.money import mask_name
 
 # Far beyond any recharge; keeps sums within 64 bits.
@@ -215,10 +215,18 @@ class EmbeddedBilling:
         with looking(), self._database.reading() as session:
             return by_day(session, account_no, today=campus_date(self._clock()), days=days)
 
-    def sessions(self, account_no: str, *, before: str | None = None, limit: int = 20) -> list[SessionUsage]:
+    def sessions(
+        self, account_no: str, *, before: str | None = None, limit: int = 20, running: bool = False
+    ) -> list[SessionUsage]:
         """Connections of this account, newest first, after the one marked `before`. Raises: Unavailable."""
+        most = min(limit, SESSIONS_MAX)
         with looking(), self._database.reading() as session:
-            return sessions.page(session, account_no, before=before, limit=min(limit, SESSIONS_MAX))
+            return sessions.page(session, account_no, before=before, limit=most, running=running)
+
+    def kick(self, account_no: str, mark: str) -> None:
+        """Refused: the network tells this engine of connections, and takes no orders from it."""
+        del account_no, mark
+        raise Refused("暂不支持在这里下线，请在设备上断开网络")
 
     def credits_between(self, since: datetime, until: datetime) -> Iterator[list[bytes]]:
         """Credits applied in this time, in the order of the ledger. Raises: Unavailable, also on the way."""

@@ -17,6 +17,7 @@ from billing.embedded import accounts, catalogue, ledger
 from billing.embedded.quota import validity_end
 from billing.embedded.rules import rule_in_force
 from billing.interface import CreditOutcome, ExchangeReceipt, ExchangeRecord, Offer
+from models import journal
 from models.clock import CAMPUS_ZONE
 from models.errors import (
     BalanceTooLow,
@@ -24,6 +25,7 @@ from models.errors import (
     PackageLimitReached,
     PackageStillRunning,
     PriceChanged,
+    Refused,
 )
 from models.ledger import Account
 from models.money import traffic, yuan
@@ -131,6 +133,25 @@ def log(session: Session, account_no: str, *, before: int | None, limit: int) ->
     ]
 
 
+def close_ended(session: Session, account_no: str, *, actor: str, now: datetime) -> TrafficLot:
+    """Give up the rest of a package that has ended, where its rule does not do so by itself.
+
+    Raises: NoSuchAccount; PackageStillRunning - it has not ended; Refused - there is nothing to close.
+    """
+    _account(session, account_no, lock=True)
+    lot = _open_lot(session, account_no, lock=True)
+    if lot is None:
+        raise Refused("该账号没有未结束的套餐")
+    if lot.ends_at > now:
+        raise PackageStillRunning("该套餐尚未到期，不能关闭")
+    if lot.used_bytes == lot.total_bytes or _rule_of(session, lot).ended_is_used_up:
+        raise Refused("该套餐不影响再次换购，无需关闭")
+    _close(session, lot, 0, now)
+    left = lot.total_bytes - lot.used_bytes
+    journal.note(session, "package-closed", order_no=None, actor=actor, now=now, lot=lot.id, left_bytes=left)
+    return lot
+
+
 def _account(session: Session, account_no: str, *, lock: bool) -> Account:
     account = None
     if accounts.plausible(account_no):
@@ -166,12 +187,17 @@ def _what_carries_over(session: Session, lot: TrafficLot | None, now: datetime) 
         raise PackageStillRunning(
             f"当前流量包还剩 {traffic(left_bytes)}，有效期至 {until}，用完后才能再次换购"
         )
-    rule = session.get_one(TrafficRule, lot.rule_id) if lot.rule_id else rule_in_force(session, lot.starts_at)
+    rule = _rule_of(session, lot)
     if not rule.ended_is_used_up:
         raise PackageStillRunning(
             f"上一个流量包已于 {until} 到期，但还剩 {traffic(left_bytes)} 未用完，请联系网络中心处理后再换购"
         )
     return left_bytes if rule.rest_carries_over else 0
+
+
+def _rule_of(session: Session, lot: TrafficLot) -> TrafficRule:
+    """The rule a lot was bought under."""
+    return session.get_one(TrafficRule, lot.rule_id) if lot.rule_id else rule_in_force(session, lot.starts_at)
 
 
 def _check_price(session: Session, code: str, price_fen: int, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""What an operator does with the catalogue: put a special on sale, take a package off, look at all."""
+"""What an operator does with the catalogue: put a package on sale, take a package off, look at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing.embedded.accounts import plausible
+from models import journal
 from models.errors import PackageNotOffered, Refused
 from models.package import Package
 
@@ -23,16 +24,26 @@ class CodeTaken(Refused):
         super().__init__(text)
 
 
+class PackageWrong(Refused):
+    """A package that could not be sold; the text says why."""
+
+    code = "E-PKG-WRONG"
+
+
 @dataclass(frozen=True)
-class Special:
-    """A special as an operator enters it; `kinds` and `departments` empty: for everybody."""
+class NewPackage:
+    """A package as an operator enters it; `kinds` and `departments` empty: for everybody.
+
+    A standard one (not `special`) may be sold without end.
+    """
 
     code: str
     name: str
     price_fen: int
     quota_bytes: int
     sale_from: datetime
-    sale_until: datetime
+    sale_until: datetime | None
+    special: bool
     stock: int | None = None
     limit_each: int | None = None
     kinds: tuple[str, ...] = ()
@@ -40,41 +51,46 @@ class Special:
     validity_months: int = 1
 
 
-def put_on_sale(session: Session, special: Special) -> None:
-    """Put a special into the catalogue.
-
-    Raises: CodeTaken; ValueError - an empty window, or a figure that is not above zero.
-    """
-    figures = (special.price_fen, special.quota_bytes, special.validity_months)
-    limits = [limit for limit in (special.stock, special.limit_each) if limit is not None]
-    if special.sale_until <= special.sale_from or min(*figures, *limits) <= 0:
-        raise ValueError("a special has a window of sale, and figures above zero")
-    if not plausible(special.code) or session.get(Package, special.code) is not None:
+def put_on_sale(session: Session, new: NewPackage, *, actor: str, now: datetime) -> None:
+    """Put a package into the catalogue. Raises: CodeTaken; PackageWrong - no window, a figure below one."""
+    if new.special and new.sale_until is None:
+        raise PackageWrong("特惠套餐必须有停售时间")
+    if new.sale_until is not None and new.sale_until <= max(new.sale_from, now):
+        raise PackageWrong("停售时间必须晚于开售时间，且在将来")
+    figures = (new.price_fen, new.quota_bytes, new.validity_months, new.stock, new.limit_each)
+    if min(figure for figure in figures if figure is not None) <= 0:
+        raise PackageWrong("价格、流量、有效期、库存和限购数都必须大于 0")
+    if not plausible(new.code) or session.get(Package, new.code) is not None:
         raise CodeTaken
     session.add(
         Package(
-            code=special.code,
-            name=special.name,
-            price_fen=special.price_fen,
-            quota_bytes=special.quota_bytes,
-            validity_months=special.validity_months,
-            special=True,
-            sale_from=special.sale_from,
-            sale_until=special.sale_until,
-            for_kinds=list(special.kinds) or None,
-            for_departments=list(special.departments) or None,
-            stock_left=special.stock,
-            limit_each=special.limit_each,
+            code=new.code,
+            name=new.name,
+            price_fen=new.price_fen,
+            quota_bytes=new.quota_bytes,
+            validity_months=new.validity_months,
+            special=new.special,
+            sale_from=new.sale_from,
+            sale_until=new.sale_until,
+            for_kinds=list(new.kinds) or None,
+            for_departments=list(new.departments) or None,
+            stock_left=new.stock,
+            limit_each=new.limit_each,
         )
+    )
+    price = new.price_fen
+    journal.note(
+        session, "package-added", order_no=None, actor=actor, now=now, code=new.code, price_fen=price
     )
 
 
-def retire(session: Session, code: str, now: datetime) -> None:
+def retire(session: Session, code: str, *, actor: str, now: datetime) -> None:
     """Sell no more of a package from `now` on; what was bought runs on. Raises: PackageNotOffered."""
     package = session.scalar(select(Package).where(Package.code == code).with_for_update())
     if package is None or (package.sale_until is not None and package.sale_until <= now):
         raise PackageNotOffered
     package.sale_until = now
+    journal.note(session, "package-retired", order_no=None, actor=actor, now=now, code=code)
 
 
 def all_packages(session: Session) -> list[Package]:

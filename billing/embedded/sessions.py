@@ -191,9 +191,13 @@ def close_stale(session: Session, silent_since: datetime) -> int:
     return _close(session, list(session.scalars(query)), EndReason.STALE)
 
 
-def page(session: Session, account_no: str, *, before: str | None, limit: int) -> list[SessionUsage]:
+def page(
+    session: Session, account_no: str, *, before: str | None, limit: int, running: bool = False
+) -> list[SessionUsage]:
     """Sessions of an account, newest first, that come after the one with the mark `before`."""
     query = select(AccountingSession).where(AccountingSession.account_no == account_no)
+    if running:
+        query = query.where(AccountingSession.ended_at.is_(None))
     place = _place(before)
     if place is not None:
         query = query.where(tuple_(AccountingSession.started_at, AccountingSession.id) < place)

@@ -23,6 +23,7 @@ from models.payout import (
     Payout,
     PayoutPart,
     PayoutStatus,
+    check_payout,
     decide_payout,
     move_part,
 )
@@ -62,7 +63,7 @@ class PartView:
 
 @dataclass(frozen=True)
 class PayoutView:
-    """A payout and how far its parts are; the bank account is masked."""
+    """A payout and how far its parts are; the bank account is masked. `withdrawn`: by the owner."""
 
     payout_no: str
     account_no: str
@@ -71,6 +72,9 @@ class PayoutView:
     requested_by: str
     created_at: datetime
     bank_account: str
+    by_owner: bool
+    checked_by: str | None
+    withdrawn: bool
     parts: tuple[PartView, ...]
 
 
@@ -82,10 +86,12 @@ def request(
     actor: str,
     bank_name: str = "",
     bank_account: str = "",
+    by_owner: bool = False,
 ) -> PayoutView:
     """Ask for all that is refundable now; nothing moves before somebody else approves.
 
     Args:
+        by_owner: the owner asks, logged in: two operators have to agree then, not one.
         payee: the full name of the account's owner: money goes to nobody else.
         bank_name, bank_account: needed when WeChat cannot give all of it back.
     Raises: NameMismatch, LimitReached; IllegalTransition - another request waits; Refused - nothing to
@@ -110,6 +116,7 @@ def request(
         bank_name=bank_name if plan.by_bank_fen else "",
         bank_account=bank_account if plan.by_bank_fen else "",
         requested_by=actor,
+        by_owner=by_owner,
         created_at=now,
         changed_at=now,
     )
@@ -124,28 +131,53 @@ def request(
     return look(services, payout.payout_no)
 
 
+def ask_as_owner(
+    services: Services, *, account_no: str, payee: str, bank_name: str, bank_account: str
+) -> PayoutView:
+    """As `request`, by the owner of the account. Raises: as `request`."""
+    return request(
+        services,
+        account_no=account_no,
+        payee=payee,
+        actor=owner_of(account_no),
+        bank_name=bank_name,
+        bank_account=bank_account,
+        by_owner=True,
+    )
+
+
+def owner_of(account_no: str) -> str:
+    """Who did it, when it was the owner of the account."""
+    return f"本人 {account_no}"
+
+
 def approve(services: Services, *, payout_no: str, actor: str) -> PayoutView:
-    """Let a payout happen; the workers do it.
+    """Let a payout happen; the workers do it. What the owner asked for is checked by a first operator so.
 
     Raises: NoSuchPayout, SamePerson; IllegalTransition - not waiting, or the account holds less by now;
         Refused - WeChat's limits; Unavailable.
     """
     actor = named(actor)
     waiting = look(services, payout_no)
-    if same_person(actor, waiting.requested_by):
-        raise SamePerson
     if preview(services, waiting.account_no).formula.refundable_fen < waiting.amount_fen:
         raise IllegalTransition("可退金额已少于申请金额，请驳回后重新申请")
     now = services.clock()
     with services.transaction() as session:
         payout = _locked(session, payout_no)
-        decide_payout(session, payout, PayoutStatus.APPROVED, actor=actor, now=now)
-        # Orders are locked in the order of their numbers, so that two approvals cannot lock each other out.
-        for part in sorted(_parts_of(session, payout.id), key=lambda part: part.order_no or ""):
-            _start(session, payout, part, actor=actor, now=now)
-        _note(session, payout, "payout-approved", actor=actor, now=now)
+        if payout.by_owner and payout.checked_by is None:
+            check_payout(session, payout, actor=actor, now=now)
+            _note(session, payout, "payout-checked", actor=actor, now=now)
+        else:
+            _agree_to(session, payout, actor=actor, now=now)
     services.wake()
     return look(services, payout_no)
+
+
+def withdraw(services: Services, *, payout_no: str, account_no: str) -> PayoutView:
+    """The owner takes the request back. Raises: NoSuchPayout, also for somebody else's; IllegalTransition."""
+    if look(services, payout_no).account_no != account_no:
+        raise NoSuchPayout
+    return reject(services, payout_no=payout_no, actor=owner_of(account_no))
 
 
 def reject(services: Services, *, payout_no: str, actor: str) -> PayoutView:
@@ -174,6 +206,23 @@ def newest(services: Services, *, limit: int = 20, waiting: bool = False) -> lis
         query = query.where(Payout.status == PayoutStatus.REQUESTED)
     with services.reading() as session:
         return _views(session, list(session.scalars(query.order_by(Payout.id.desc()).limit(limit))))
+
+
+def of_account(services: Services, account_no: str, *, limit: int) -> list[PayoutView]:
+    """The payouts of one account, newest first."""
+    query = select(Payout).where(Payout.account_no == account_no).order_by(Payout.id.desc())
+    with services.reading() as session:
+        return _views(session, list(session.scalars(query.limit(limit))))
+
+
+def _agree_to(session: Session, payout: Payout, *, actor: str, now: datetime) -> None:
+    if same_person(actor, payout.checked_by or payout.requested_by):
+        raise SamePerson
+    decide_payout(session, payout, PayoutStatus.APPROVED, actor=actor, now=now)
+    # Orders are locked in the order of their numbers, so that two approvals cannot lock each other out.
+    for part in sorted(_parts_of(session, payout.id), key=lambda part: part.order_no or ""):
+        _start(session, payout, part, actor=actor, now=now)
+    _note(session, payout, "payout-approved", actor=actor, now=now)
 
 
 def _check_bank(services: Services, plan: Plan, bank_name: str, bank_account: str) -> None:
@@ -212,7 +261,7 @@ def _start(session: Session, payout: Payout, part: PayoutPart, *, actor: str, no
         outbox.put(session, "payout", part.part_no, {"part_no": part.part_no}, now=now)
         return
     wanted = Wanted(part.order_no, part.amount_fen, REASON)
-    refund = refunds.ask_for(session, wanted, actor=payout.requested_by, now=now)
+    refund = refunds.ask_for(session, wanted, actor=payout.checked_by or payout.requested_by, now=now)
     session.flush()  # its number is looked up by the approval, its id is written to the part
     refunds.agree_to(session, refund.out_refund_no, actor=actor, now=now)
     part.refund_id = refund.id
@@ -251,6 +300,9 @@ def _views(session: Session, payouts: Sequence[Payout]) -> list[PayoutView]:
             requested_by=payout.requested_by,
             created_at=payout.created_at,
             bank_account=f"…{payout.bank_account[-4:]}" if payout.bank_account else "",
+            by_owner=payout.by_owner,
+            checked_by=payout.checked_by,
+            withdrawn=payout.by_owner and payout.decided_by == payout.requested_by,
             parts=tuple(parts[payout.id]),
         )
         for payout in payouts

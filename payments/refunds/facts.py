@@ -11,12 +11,13 @@ from models.errors import Mismatch
 from models.order import Order, PaymentFact
 from models.refund import Refund, RefundStatus, find_refund
 from models.review import ReviewKind
+from models.tidings import Tidings
 from payments import outbox
 from payments.confirm import WECHAT
 from payments.refunds.approval import OURS
 from payments.refunds.external import note_external_refund
 from payments.refunds.steps import ask, locked, move, release
-from payments.refunds.wording import refunded_text, submitted_text
+from payments.refunds.wording import refunded, submitted
 from payments.wechatpay.client import RefundTrade
 
 OLDER_NEWS = (RefundStatus.PROCESSING, RefundStatus.ABNORMAL)
@@ -108,10 +109,10 @@ def _move(
         move(session, order, refund, RefundStatus.SENDING, actor=cause, now=now)
     move(session, order, refund, new, actor=cause, now=now)
     if new == RefundStatus.PROCESSING:
-        _tell(session, order, refund, submitted_text(order, refund), now=now)
+        _tell(session, order, refund, submitted(order, refund, at=now), now=now)
     elif new == RefundStatus.SUCCESS:
         refund.success_at = fact.success_at or now
-        _tell(session, order, refund, refunded_text(order, refund), now=now)
+        _tell(session, order, refund, refunded(order, refund, at=now), now=now)
     elif new == RefundStatus.CLOSED:
         release(session, refund)
         ask(session, order, refund, ReviewKind.REFUND_CLOSED, now=now, reason="closed by WeChat")
@@ -119,8 +120,8 @@ def _move(
         ask(session, order, refund, ReviewKind.REFUND_ABNORMAL, now=now, reason="abnormal")
 
 
-def _tell(session: Session, order: Order, refund: Refund, text: str, *, now: datetime) -> None:
+def _tell(session: Session, order: Order, refund: Refund, tidings: Tidings, *, now: datetime) -> None:
     if refund.origin != OURS:
         return
     key = f"refund-{refund.status.lower()}:{refund.out_refund_no}"
-    outbox.put(session, "message", key, {"openid": order.payer_openid, "text": text}, now=now)
+    outbox.put(session, "message", key, tidings.payload(order.payer_openid), now=now)

@@ -21,7 +21,24 @@ SAME_ID_S = 600
 FIRST_MSG_ID = 3_000_000_000
 MOST_TEMPLATES = 25
 PLACE = re.compile(r"\{\{(\w+)\.DATA\}\}")
-VALUE_LIMITS = {"thing": 20, "character_string": 32, "phrase": 5, "name": 10, "number": 32, "letter": 32}
+VALUE_LIMITS = {
+    "thing": 20,
+    "short_thing": 5,
+    "character_string": 32,
+    "phrase": 5,
+    "name": 10,
+    "number": 32,
+    "letter": 32,
+}
+KINDS = {
+    "character_string": re.compile(r"[\x21-\x7e]+"),
+    "number": re.compile(r"\d+(\.\d+)?"),
+    "letter": re.compile(r"[A-Za-z]+"),
+    "phrase": re.compile(r"[\u4e00-\u9fff]+"),
+    "amount": re.compile(r"[¥￥$]?\d{1,10}(\.\d+)?元?"),
+    "time": re.compile(r"(\d{4}(-\d{1,2}-\d{1,2}|年\d{1,2}月\d{1,2}日) ?)?\d{1,2}:\d{2}(:\d{2})?"),
+}
+"""What the platform takes in a field of these kinds; other kinds take any text."""
 DEFAULTS = {
     "充值结果通知": (
         "充值账号:{{character_string1.DATA}}\n充值金额:{{amount2.DATA}}\n"
@@ -68,8 +85,7 @@ class Templates:
 
     def add(self, title: str, content: str) -> Template:
         """Give the account a template; its id is the same in every sandbox of this account."""
-        seed = f"{self._engine.credentials.app_id}:{title}:{content}".encode()
-        template_id = urlsafe_b64encode(hashlib.sha256(seed).digest()).decode()[:43]
+        template_id = id_of(self._engine.credentials.app_id, title, content)
         if len(self.known) >= MOST_TEMPLATES and template_id not in self.known:
             raise ValueError("an account has at most 25 templates")
         self.known[template_id] = Template(template_id, title, content)
@@ -132,10 +148,16 @@ class Templates:
         self._engine.scheduler.after(FINISH_DELAY_S, lambda: self._push(openid, event))
 
 
+def id_of(app_id: str, title: str, content: str) -> str:
+    """The id that a template has in every sandbox of this account."""
+    return urlsafe_b64encode(hashlib.sha256(f"{app_id}:{title}:{content}".encode()).digest()).decode()[:43]
+
+
 def _value(place: str, data: dict[str, Any]) -> str:
     value = map_of(data, place).get("value")
     text = str(value) if isinstance(value, str | int) else ""
-    limit = VALUE_LIMITS.get(place.rstrip("0123456789"), 200)
-    if not text or len(text) > limit:
+    kind = place.rstrip("0123456789")
+    limit = VALUE_LIMITS.get(kind, 200)
+    if not text or len(text) > limit or (kind in KINDS and not KINDS[kind].fullmatch(text)):
         raise ApiError(47003, f"data.{place}.value invalid")
     return text

@@ -19,7 +19,10 @@ from bot.errors import (
     QuotaExhausted,
     RetriedTooFast,
     TokenRejected,
+    TooFast,
     UserUnreachable,
+    WindowClosed,
+    WindowUsedUp,
 )
 from models.errors import Unavailable, Unknown
 from tests.bot.bot_fake_api import FakeApi
@@ -156,7 +159,9 @@ def test_an_abandoned_lock_stops_nobody_for_ever(
     [
         (45009, QuotaExhausted),
         (45028, QuotaExhausted),
-        (45015, UserUnreachable),
+        (45015, WindowClosed),
+        (45047, WindowUsedUp),
+        (45011, TooFast),
         (43004, UserUnreachable),
         (40164, ConfigurationWrong),
         (41005, ConfigurationWrong),

@@ -16,6 +16,8 @@ from billing import registry
 from billing.embedded import seed
 from billing.embedded.accounting import Accounting
 from bot.client import WechatClient
+from bot.errors import refusal
+from bot.notices import Notices
 from models.alert import Alert, AlertKind
 from models.clock import CAMPUS_ZONE
 from models.db import Database
@@ -173,20 +175,23 @@ def test_who_has_stopped_alerts_is_not_told_and_neither_is_what_waits(
 class PlayedWechat:
     """Keeps what was sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, refusal: Exception | None = None) -> None:
         self.api = self.message = self
+        self.refusal = refusal
         self.sent: list[tuple[str, str]] = []
 
     def send_text(self, openid: str, text: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
         self.sent.append((openid, text))
 
 
-def deliver(world: World) -> list[tuple[str, str]]:
+def deliver(world: World, fault: Exception | None = None) -> list[tuple[str, str]]:
     """What the worker sends of the alerts that are due. Each keeps its outcome."""
-    wechat = PlayedWechat()
+    wechat = PlayedWechat(fault)
     worker = Worker(
         world.services,
-        {alerts.JOB: partial(deliver_alert, cast("WechatClient", wechat))},
+        {alerts.JOB: partial(deliver_alert, Notices(cast("WechatClient", wechat), {}))},
         wait=lambda _: None,
     )
     worker.run_once()
@@ -205,6 +210,19 @@ def test_what_is_due_is_sent_unless_it_was_stopped_meanwhile(world: World, accou
     assert deliver(world) == []
     with world.database.reading() as session:
         assert set(session.scalars(select(OutboxItem.status))) == {OutboxStatus.DONE}
+
+
+@pytest.mark.parametrize(("errcode", "day", "hour"), [(45011, 23, 12), (45009, 24, 8)])
+def test_a_spent_quota_is_waited_for(
+    world: World, accounting: Accounting, errcode: int, day: int, hour: int
+) -> None:
+    use(world, accounting, 900_000)
+    assert deliver(world, refusal(errcode, "quota")) == []
+    ((_, due_at),) = promised(world)
+    local = due_at.astimezone(CAMPUS_ZONE)
+    assert (local.day, local.hour) == (day, hour)
+    world.clock.now = due_at
+    assert len(deliver(world)) == 1
 
 
 def test_restored_is_told_once_after_a_purchase(world: World, accounting: Accounting) -> None:

@@ -179,6 +179,24 @@ def test_template_rules(oa: OaRig) -> None:
     assert oa.code(TEMPLATE, body) == 43004
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("character_string1", "…1001"),
+        ("amount2", "二十元"),
+        ("amount2", "12345678901"),
+        ("time3", "昨天"),
+        ("phrase4", "ok"),
+        ("phrase4", ""),
+    ],
+)
+def test_a_field_takes_its_own_kind_of_text_only(oa: OaRig, field: str, value: str) -> None:
+    oa.act("follow")
+    body = {"touser": oa.xiaoming, "template_id": template_of(oa, "充值结果通知")}
+    assert oa.code(TEMPLATE, {**body, "data": {**RESULT, field: {"value": value}}}) == 47003
+    assert oa.code(TEMPLATE, {**body, "data": RESULT}) == 0
+
+
 def click(name: str = "余额", key: str = "K") -> dict[str, Any]:
     return {"type": "click", "name": name, "key": key}
 

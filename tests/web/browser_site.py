@@ -130,8 +130,10 @@ def portal_pages(notice: int) -> dict[str, str]:
         "log": "/self/log",
         "usage": "/self/usage",
         "sessions": "/self/sessions",
+        "devices": "/self/devices",
         "traffic": "/self/traffic",
         "statement": "/self/statement",
+        "payout": "/self/payout",
         "notices": "/self/notices",
         "notice": f"/self/notices/{notice}",
     }

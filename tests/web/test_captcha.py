@@ -36,16 +36,16 @@ def text_of(captchas: Captchas, mark: str) -> str:
     return text
 
 
-def test_the_characters_cannot_be_taken_for_others(captchas: Captchas) -> None:
+def test_the_digits_cannot_be_taken_for_others(captchas: Captchas) -> None:
     seen = {character for _ in range(300) for character in text_of(captchas, captchas.issue(ME))}
     assert seen == set(captcha.ALPHABET)
-    assert not seen & set("0O1I")
+    assert not seen & set("19")
 
 
 def test_the_right_answer_is_accepted_however_it_is_typed(captchas: Captchas, store: redis.Redis) -> None:
     mark = captchas.issue(ME)
-    store.set(f"campusnet:captcha:{mark}", f"{ME}|A2BC")
-    captchas.redeem(ME, mark, " a２b c ", purpose="key-1")
+    store.set(f"campusnet:captcha:{mark}", f"{ME}|234567")
+    captchas.redeem(ME, mark, " ２34 567 ", purpose="key-1")
 
 
 def test_a_wrong_answer_ends_the_captcha(captchas: Captchas) -> None:
@@ -94,8 +94,15 @@ def test_without_redis_nothing_is_issued() -> None:
 
 
 def test_it_can_be_seen_and_heard() -> None:
-    with Image.open(io.BytesIO(captcha.picture("A2BC"))) as picture:
-        assert (picture.format, picture.size) == ("PNG", (180, 72))
-    for character in captcha.ALPHABET:
-        with wave.open(io.BytesIO(captcha.speech(character))) as speech:
+    with Image.open(io.BytesIO(captcha.picture("234567"))) as picture:
+        assert (picture.format, picture.size) == ("PNG", captcha.PICTURE_SIZE)
+    for digit in captcha.ALPHABET:
+        with wave.open(io.BytesIO(captcha.speech(digit))) as speech:
             assert speech.getnframes() > speech.getframerate()
+
+
+def test_every_digit_has_a_chinese_clip_of_the_right_kind() -> None:
+    for digit in captcha.ALPHABET:
+        with wave.open(str(captcha.VOICES / digit / "zh.wav")) as clip:
+            assert (clip.getnchannels(), clip.getsampwidth(), clip.getframerate()) == (1, 1, 8000)
+            assert 0.2 < clip.getnframes() / clip.getframerate() < 0.6

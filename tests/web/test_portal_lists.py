@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from billing.embedded.accounting import Accounting
 from billing.embedded.usage import record_usage
 from payments import payers
 from tests.billing.network import Nas
+from tests.web.conftest import csrf_in
 from tests.web.portal_visitor import visitor
 from tests.web.world import OTHER, OWN, STRANGER, World
 
@@ -147,3 +149,39 @@ def _online(world: World, began_at: datetime, number: str, *, stopped: bool) -> 
         answer.outcome.value for answer in Accounting(world.database, world.clock).take([nas.start(), end])
     }
     assert outcomes == {"counted"}, outcomes
+
+
+def test_the_devices_on_line_are_listed_and_nobody_can_end_them_here(
+    world: World, browser: FlaskClient
+) -> None:
+    assert "现在没有在线的设备" in browser.get("/self/devices").text
+    began = world.clock() - timedelta(hours=2)
+    _online(world, began, "s-over", stopped=True)
+    _online(world, began + timedelta(hours=1), "s-runs", stopped=False)
+    html = browser.get("/self/devices").text
+    (row,) = rows_of(html)
+    for words in ("2026-11-23 08:05", "BRAS-01", "上行 0.1 GB · 下行 1.0 GB"):
+        assert words in row
+    assert "下线" not in html
+    token = csrf_in(html)
+    assert browser.post("/self/devices/kick", data={"csrf_token": token, "mark": "m"}).status_code == 404
+    assert "现在没有在线的设备" in visitor(world, OTHER).get("/self/devices").text
+
+
+def test_where_the_network_takes_orders_a_device_is_sent_off(
+    world: World, browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    billing = world.services.billing
+    kicked: list[tuple[str, str]] = []
+    able = replace(billing.capabilities(), kick=True)
+    monkeypatch.setattr(type(billing), "capabilities", lambda _self: able)
+    monkeypatch.setattr(
+        type(billing), "kick", lambda _self, account_no, mark: kicked.append((account_no, mark))
+    )
+    _online(world, world.clock() - timedelta(hours=1), "s-runs", stopped=False)
+    html = browser.get("/self/devices").text
+    mark = re.search(r'name="mark" value="([^"]+)"', html)
+    assert mark is not None
+    sent = browser.post("/self/devices/kick", data={"csrf_token": csrf_in(html), "mark": mark[1]})
+    assert kicked == [(OWN, mark[1])]
+    assert "已要求下线" in browser.get(sent.headers["Location"]).text

@@ -6,7 +6,7 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from models.notice import find_notice, latest_notices
+from models.notice import latest_notices, published_notice
 from web.current import services
 
 blueprint = Blueprint("h5_notices", __name__, url_prefix="/h5/notices")
@@ -27,7 +27,7 @@ def notice(notice_id: int) -> ResponseReturnValue:
     """One notice, from the moment it is published."""
     here = services()
     with here.reading() as session:
-        found = find_notice(session, notice_id)
-        if found is None or found.published_at > here.clock():
+        found = published_notice(session, notice_id, here.clock())
+        if found is None:
             raise NotFound
         return render_template("h5/notice.html", notice=found)

@@ -10,12 +10,14 @@ from web.current import services
 from web.guards import require_campus
 from web.portal import (
     captcha,
+    device,
     log,
     login,
     menu,
     notices,
     overview,
     packages,
+    payout,
     recharge,
     service,
     statement,
@@ -26,7 +28,11 @@ from web.portal import (
 blueprint = Blueprint("portal", __name__, url_prefix="/self")
 # For every page of the portal, also for those that log in.
 blueprint.before_request(require_campus)
-for page in (login, overview, recharge, service, packages, captcha, log, usage, traffic, statement, notices):
+PAGES = (
+    *(login, overview, recharge, service, packages, captcha, log),
+    *(usage, device, traffic, statement, payout, notices),
+)
+for page in PAGES:
     blueprint.register_blueprint(page.blueprint)
 
 

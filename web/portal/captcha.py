@@ -12,7 +12,7 @@ from web.guards import account_first, slow_down
 
 blueprint = Blueprint("captcha", __name__, url_prefix="/captcha")
 
-# Drawing takes milliseconds, speaking a tenth of a second.
+# Drawing takes milliseconds, speaking a third of a second.
 PICTURES, SPEECHES, WINDOW_S = 120, 30, 600
 
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from billing.interface import Capabilities
 
+# What has no entry of its own, and stands on 服务.
+OF_SERVICES = ("/self/services", "/self/packages", "/self/swaps/", "/self/devices", "/self/payout")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -33,7 +36,7 @@ def entries(can: Capabilities, path: str) -> list[Entry]:
 
 def _stands_on(target: str, path: str) -> bool:
     if target == "/self/services":
-        return path.startswith(("/self/services", "/self/packages", "/self/swaps/"))
+        return path.startswith(OF_SERVICES)
     if target == "/self/usage" and path == "/self/sessions":
         return True
     return path == target or (target != "/self/" and path.startswith(f"{target}/"))

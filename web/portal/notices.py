@@ -6,7 +6,7 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from models.notice import find_notice, latest_notices
+from models.notice import latest_notices, published_notice
 from web.current import services
 from web.guards import account_first
 
@@ -33,7 +33,7 @@ def notice(account_no: str, notice_id: int) -> ResponseReturnValue:
     del account_no
     here = services()
     with here.reading() as session:
-        found = find_notice(session, notice_id)
-        if found is None or found.published_at > here.clock():
+        found = published_notice(session, notice_id, here.clock())
+        if found is None:
             raise NotFound
         return render_template("portal/notice.html", notice=found)
