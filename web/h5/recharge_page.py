@@ -62,7 +62,7 @@ def _billing(services: Services, bound: str | None) -> tuple[Balance | None, lis
     """The page must open, and warn, even when billing is away."""
     try:
         balance = services.billing.balance(bound) if bound else None
-        return balance, services.billing.catalogue(), True
+        return balance, services.billing.catalogue(bound), True
     except NoSuchAccount:
         return None, [], True
     except ServiceError:

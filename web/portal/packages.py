@@ -43,7 +43,9 @@ def catalogue(account_no: str) -> ResponseReturnValue:
     """Specials first, and whether the rule lets one swap now."""
     here = services()
     return render_template(
-        "portal/packages.html", balance=here.billing.balance(account_no), offers=here.billing.catalogue()
+        "portal/packages.html",
+        balance=here.billing.balance(account_no),
+        offers=here.billing.catalogue(account_no),
     )
 
 
