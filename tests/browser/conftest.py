@@ -10,6 +10,7 @@ from playwright.sync_api import Browser
 
 from app.redis_server import RedisServer
 from sandbox.credentials import Credentials
+from tests.browser.nas import ACCOUNTING_SECRET
 from tests.browser.screen import Screen
 from tests.browser_rig import chromium, errors_of
 from tests.conftest import fresh_redis_url
@@ -28,7 +29,10 @@ def town(
     database_url, redis_url = f"sqlite:///{folder / 'campusnet.db'}", fresh_redis_url(redis_server)
 
     def make(**options: Any) -> Rig:
-        return Rig(folder, credentials, database_url=database_url, redis_url=redis_url, **options)
+        billing = {"embedded": {"accounting_secret": ACCOUNTING_SECRET}}
+        return Rig(
+            folder, credentials, database_url=database_url, redis_url=redis_url, billing=billing, **options
+        )
 
     built = Town(make)
     built.house.push_menu()
