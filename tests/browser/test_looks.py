@@ -36,6 +36,7 @@ def pages_of(town: Town, student: Student) -> dict[str, str]:
     student.submit(student.open(closed), student.open(closed).form("/cancel"))
     return {
         "recharge": "/h5/recharge",
+        "recharge-then-package": "/h5/recharge?package=P30",
         "recharge-other": f"/h5/recharge?account={other.account_no}&amount=other",
         "pay": unpaid,
         "order-unpaid": unpaid.replace("/pay/", "/orders/"),
@@ -53,6 +54,7 @@ def pages_of(town: Town, student: Student) -> dict[str, str]:
 PORTAL = {
     "overview": "/self/",
     "recharge": "/self/recharge?amount=5000",
+    "then-package": "/self/recharge?package=P30",
     "services": "/self/services",
     "packages": "/self/packages",
     "swap": "/self/packages/P05",

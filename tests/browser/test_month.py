@@ -99,6 +99,7 @@ class Month:
 
     def _shoot_phone(self, name: str, frame: Frame | None = None) -> None:
         place = self.shots / f"month-{next(self._numbers):02d}-phone-{name}"
+        expect(self.screen.page.locator("#toast")).to_be_empty()
         for scheme in SCHEMES:
             self.screen.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             self.screen.page.locator("#phone").screenshot(path=f"{place}-{scheme}.png")
@@ -199,6 +200,7 @@ def one_package_at_a_time(month: Month) -> None:
     page.goto(f"{month.town.rig.origin}/self/packages")
     # Used up: the next one may be had, the special is not on sale yet.
     expect(page.get_by_role("link", name="选择")).to_have_count(1)
+    expect(page.get_by_role("main")).to_contain_text("5元不限量套餐，已用完，")
     expect(page.get_by_role("main")).not_to_contain_text(SPECIAL)
     month.shoot_desk(page, "packages-when-used-up")
     page.context.close()
@@ -218,6 +220,7 @@ def more_money_and_a_special(month: Month) -> None:
     screen.say("套餐", f"【特惠】{SPECIAL}")
     month.tap_portal("换购", "去换购", "换购时长/流量包")
     expect(screen.web.get_by_role("list").get_by_role("heading").first).to_contain_text(SPECIAL)
+    screen.web.locator("#packages").scroll_into_view_if_needed()
     month.shoot_phone("special")
     choose(screen.web, SPECIAL, by_menu=False)
     fill_in(month.town, screen.web)
