@@ -26,7 +26,7 @@ def shots() -> Path:
 
 def pages_of(town: Town, student: Student) -> dict[str, str]:
     """The addresses of a student who has done a bit of everything."""
-    paid = _order(student, "充值20")
+    paid = _order(student, "充值10")
     student.pay(paid)
     student.wait_for("充值到账")
     other = town.newcomer(OTHER)
@@ -98,7 +98,7 @@ def test_every_page_of_the_portal_fits_the_desktop(
     town: Town, browser: Browser, scheme: str, shots: Path
 ) -> None:
     student = town.newcomer(daily_gb=(2, 1, 0, 3, 2, 1, 4, 2)).bound()
-    student.pay(_order(student, "充值20"))
+    student.pay(_order(student, "充值10"))
     student.wait_for("充值到账")
     page = desktop(town, browser, student, color_scheme=scheme)
     for name, path in PORTAL.items():
