@@ -58,9 +58,9 @@ class Month:
         for part in words:
             expect(answer).to_contain_text(part)
 
-    def told(self, *words: str) -> None:
-        """The account wrote of its own accord, once the background has looked again."""
-        self.screen.wait_for(*words)
+    def told(self, *words: str, times: int = 1) -> None:
+        """The account wrote of its own accord, this often by now."""
+        expect(self.screen.messages(*words)).to_have_count(times, timeout=PATIENCE_MS)
 
     def wait_for_restored(self) -> None:
         """Let the time pass until somebody looks whether the line is fast again."""
@@ -241,7 +241,7 @@ def the_next_month(month: Month) -> None:
     month.on(1)
     month.balance_says("余额：3.34 元", "高速流量剩余：60.0 GB", "网速：全速")
     month.use(25)
-    month.told("流量提醒", "已用 80%，还剩 5.0 GB")
+    month.told("流量提醒", "已用 80%，还剩 5.0 GB", times=2)
     month.use(6)
     month.told("流量提醒", "已用完，接下来使用其余的高速流量")
     month.shoot_chat("next-month")
