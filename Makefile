@@ -19,16 +19,16 @@ demo: .venv/.ready ## run everything on this machine: bot, billing, simulated We
 
 test: .venv/.ready ## run the tests (browser tests where Chromium is found)
 	@$(PY) -m pytest -q $(PARALLEL) -m "not browser and not long"
-	@$(PY) -m pytest -q -m browser
+	@$(PY) -m pytest -q -m "browser and not long"
 
 quick: .venv/.ready ## run the tests that take seconds
 	@$(PY) -m pytest -q $(PARALLEL) -m "not slow and not long and not browser"
 
-test-long: .venv/.ready ## run what takes minutes: kills, every crash point of a refund, 20,000 steps of the state machine
+test-long: .venv/.ready ## run what takes minutes: kills, crash points, 20,000 steps of the state machine, a month in the browser
 	@CAMPUSNET_STEPS=20000 $(PY) -m pytest -q $(PARALLEL) -m long
 
 test-browser: .venv/.ready ## run the browser tests only (Debian: apt-get install chromium fonts-noto-cjk)
-	@$(PY) -m pytest -q -m browser
+	@$(PY) -m pytest -q -m "browser and not long"
 
 check: .venv/.ready ## formatting, lint, types, house rules
 	@$(PY) -m ruff format --check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -13,12 +14,14 @@ from typing import Any
 import click
 
 from app import wiring
+from app.config import Config
 from app.opening import config_option, open_config
+from app.sending import send_all
 from billing.embedded.accounting import BATCH, Accounting, batches
 from billing.embedded.accounts import some_accounts
 from billing.embedded.ingest import Outcome
 from billing.embedded.traffic import demo_records
-from models.errors import Unavailable
+from models.errors import Forged, Unavailable
 
 # Enough to see what is wrong with a file; all of them could be a million.
 SHOWN_MAX = 20
@@ -46,7 +49,7 @@ def import_file(config_path: Path, source: Path) -> None:
         raise click.ClickException(f"{error}: import the file again, nothing counts twice") from None
     finally:
         house.close()
-    click.echo(", ".join(f"{name}: {number}" for name, number in sorted(counts.items())) or "no records")
+    _say(counts)
     if any(counts[outcome] for outcome in _NOT_COUNTED):
         raise SystemExit(1)
 
@@ -58,17 +61,50 @@ def import_file(config_path: Path, source: Path) -> None:
 @click.option("--accounts", default=20, show_default=True, help="For how many accounts.")
 def demo(config_path: Path, days: int, seed: int, accounts: int) -> None:
     """Invent traffic up to now; call it again to go on. Refused in production."""
-    config = open_config(config_path)
-    if config.mode == "production":
-        raise click.ClickException("mode is production: invented traffic would be billed")
-    house = wiring.build(config)
+    house = wiring.build(_demo_config(config_path))
     with house.database.reading() as session:
         found = some_accounts(session, limit=accounts)
     now = house.web.clock()
     records = demo_records(found, seed=seed, since=now - timedelta(days=days - 1), until=now)
-    counts = take_all(house.accounting, enumerate(records, 1))
+    _say(take_all(house.accounting, enumerate(records, 1)))
     house.close()
-    click.echo(", ".join(f"{name}: {number}" for name, number in sorted(counts.items())) or "no records")
+
+
+@accounting_group.command()
+@config_option
+@click.option("--every", "every_s", default=60, show_default=True, help="Seconds between two reports.")
+@click.option("--once", is_flag=True, help="Stop after the first report.")
+@click.option("--days", default=2, show_default=True, help="How many campus days at first, today included.")
+@click.option("--seed", default=1, show_default=True, help="The same seed invents the same traffic.")
+@click.option("--accounts", default=20, show_default=True, help="For how many accounts.")
+def traffic(config_path: Path, every_s: int, days: int, seed: int, accounts: int, *, once: bool) -> None:
+    """Send the traffic of `demo` to a running campusnet, over HTTP and signed, as a network does.
+
+    It goes on until it is stopped. Refused in production.
+    """
+    config = _demo_config(config_path)
+    secret = config.billing.embedded.accounting_secret.get_secret_value()
+    house = wiring.build(config)
+    with house.database.reading() as session:
+        found = some_accounts(session, limit=accounts)
+    clock = house.web.clock
+    house.close()
+    sent_until_s = 0.0
+    while True:
+        until = clock()
+        invented = demo_records(found, seed=seed, since=until - timedelta(days=days - 1), until=until)
+        news = (record for record in invented if record["event_at"] > sent_until_s)
+        try:
+            _say(send_all(config.site.base_url, secret, news, clock=clock))
+            sent_until_s = until.timestamp()
+        except Forged as error:
+            raise click.ClickException(str(error)) from None
+        except Unavailable as error:
+            # The next report sends it again, and nothing counts twice.
+            click.echo(str(error), err=True)
+        if once:
+            raise SystemExit(0 if sent_until_s else 1)
+        time.sleep(every_s)
 
 
 def take_all(accounting: Accounting, records: Iterable[tuple[int, Any]]) -> Counter[str]:
@@ -102,6 +138,17 @@ def read_file(source: Path) -> Iterator[tuple[int, Any]]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 yield number, _with_receipt(_parsed(line))
+
+
+def _demo_config(path: Path) -> Config:
+    config = open_config(path)
+    if config.mode == "production":
+        raise click.ClickException("mode is production: invented traffic would be billed")
+    return config
+
+
+def _say(counts: Counter[str]) -> None:
+    click.echo(", ".join(f"{name}: {number}" for name, number in sorted(counts.items())) or "no records")
 
 
 def _parsed(line: str) -> Any:

@@ -1,7 +1,8 @@
 """`make demo`: everything on this machine, on loopback, from nothing, with one Ctrl-C to end it.
 
 Parts run as separate processes, as in production: Redis, the simulated WeChat, the web side with
-its worker. Files, the generated config.toml among them, are in var/demo/.
+its worker, and a network that reports invented traffic. Files, the generated config.toml among
+them, are in var/demo/.
 """
 
 from __future__ import annotations
@@ -105,7 +106,6 @@ def _run_parts(options: Options, redis_server: RedisServer, started: list[subpro
     templates = _templates(wechat)
     config = write_config(folder, site=site, wechat=wechat, redis_url=redis_server.url, templates=templates)
     _prepare_database(folder, wechat)
-    _call([sys.executable, "-m", "app.cli", "accounting", "demo", "--config", str(config)])
     serve = [
         "-m",
         "app.cli",
@@ -120,6 +120,8 @@ def _run_parts(options: Options, redis_server: RedisServer, started: list[subpro
     started.append(_start(serve, folder / "web.log"))
     _wait_for(f"{site}/readyz", started[-1], folder / "web.log")
     _call([sys.executable, "-m", "app.cli", "menu", "push", "--config", str(config)])
+    traffic = ["-m", "app.cli", "accounting", "traffic", "--config", str(config)]
+    started.append(_start(traffic, folder / "traffic.log"))
     if options.seconds is not None:
         began = time.monotonic()
         problem = selfcheck.run(wechat)
@@ -142,9 +144,9 @@ def write_config(
     console = json.loads((folder / "sandbox" / "credentials.json").read_text(encoding="utf-8"))
     for name in ("merchant_key_pem", "public_key_pem", "platform_cert_pem"):
         _write_private(folder / f"{name.removesuffix('_pem')}.pem", console[name])
-    secret = folder / "secret_key"
-    if not secret.exists():
-        _write_private(secret, secrets.token_hex(32))
+    for name in ("secret_key", "accounting_secret"):
+        if not (folder / name).exists():
+            _write_private(folder / name, secrets.token_hex(32))
     path = folder / "config.toml"
     database = (folder / "campusnet.db").absolute()
     text = f"""# Written by `campusnet demo` on each start; change config.example.toml's copy instead.
@@ -178,6 +180,8 @@ api_base = {_quoted(wechat)}
 url = {_quoted(f"sqlite:///{database}")}
 [redis]
 url = {_quoted(redis_url)}
+[billing.embedded]
+accounting_secret_file = "accounting_secret"
 [identity]
 base_url = {_quoted(wechat + "/cas")}
 [worker]

@@ -234,6 +234,7 @@ class StatementKind(StrEnum):
     CREDIT = "credit"
     REVERSAL = "reversal"
     EXCHANGE = "exchange"
+    WITHDRAWAL = "withdrawal"
     OTHER = "other"
 
 
@@ -316,8 +317,12 @@ class BillingBackend(Protocol):
         """The withdrawal with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
         ...
 
-    def catalogue(self) -> list[Offer]:
-        """Packages on sale now, specials first, then by price."""
+    def catalogue(self, account_no: str | None = None) -> list[Offer]:
+        """Packages on sale now that the account may have, specials first, then by price.
+
+        Without an account, and for one that is not known, those that are for everybody.
+        Raises: Unavailable.
+        """
         ...
 
     def preview_exchange(self, account_no: str, code: str) -> ExchangePreview:

@@ -12,8 +12,9 @@ from payments.binding import bound_account
 
 @patient
 def show(ctx: Ctx) -> Answer:
-    """The catalogue with the specials on sale now, the rule, and the link to the intranet page."""
-    return Text(say.packages(ctx.services.site, ctx.services.billing.catalogue()))
+    """The catalogue with the specials the reader may have, the rule, and the link to the intranet page."""
+    account_no = bound_account(ctx.services, ctx.openid)
+    return Text(say.packages(ctx.services.site, ctx.services.billing.catalogue(account_no)))
 
 
 @patient

@@ -46,6 +46,12 @@ def check_amount(amount_fen: int, rules: RechargeRules) -> None:
         raise AmountOutOfRange(f"充值金额须是 {yuan_short(rules.step_fen)} 元的整数倍，请重新输入")
 
 
+def least_amount(needed_fen: int, rules: RechargeRules) -> int:
+    """The smallest recharge by the rules that brings `needed_fen`; above their maximum it is refused."""
+    wanted_fen = max(needed_fen, rules.min_fen)
+    return -(-wanted_fen // rules.step_fen) * rules.step_fen
+
+
 def _not_a_number() -> AmountInvalid:
     return AmountInvalid("没有看懂这个金额，请输入数字，例如 20")
 

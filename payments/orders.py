@@ -75,7 +75,7 @@ def start_recharge(
     """
     check_amount(amount_fen, services.rules)
     account = services.billing.find_account(account_no)
-    offer = None if then_package is None else swap.find_wished(services, then_package)
+    offer = None if then_package is None else swap.find_wished(services, account.account_no, then_package)
     wanted = Wanted(openid, account, amount_fen, offer)
     now = services.clock()
     for _ in range(3):

@@ -24,11 +24,11 @@ from payments.wording import swap_refused, swapped
 KIND = "swap"
 
 
-def find_wished(services: Services, code: str) -> Offer:
-    """The package that is to be swapped for. Raises: PackageNotOffered, SoldOut; Unavailable."""
+def find_wished(services: Services, account_no: str, code: str) -> Offer:
+    """The package that the account is to have. Raises: PackageNotOffered, SoldOut; Unavailable."""
     if not services.billing.capabilities().exchange:
         raise PackageNotOffered("暂不支持充值后自动换购，请在自助服务系统中换购")
-    offer = next((offer for offer in services.billing.catalogue() if offer.code == code), None)
+    offer = next((offer for offer in services.billing.catalogue(account_no) if offer.code == code), None)
     if offer is None:
         raise PackageNotOffered
     if offer.stock_left == 0:

@@ -51,7 +51,8 @@ STEPS_DONE = {
 class OrderView:
     """Amounts in fen, times aware UTC. `balance_after_fen` only where billing reported one.
 
-    `then_package` is the name of the package that the money is to be swapped for, `swap` how far that is.
+    `then_package` is the name of the package that the money is to be swapped for, `swap` how far that is and
+    `swap_refusal` the code of what spoke against it.
     `back` counts all refunds of the order, also those of a second payment.
     """
 
@@ -71,6 +72,7 @@ class OrderView:
     late: bool
     then_package: str | None = None
     swap: SwapStatus | None = None
+    swap_refusal: str | None = None
     back: MoneyBack = NOTHING_BACK
 
     @property
@@ -127,6 +129,7 @@ def view_of(
         late=order.late,
         then_package=swap.package_name if swap else None,
         swap=SwapStatus(swap.status) if swap else None,
+        swap_refusal=swap.reason if swap else None,
         back=back,
     )
 

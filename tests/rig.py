@@ -70,6 +70,12 @@ def make_config(
     }
     for name, values in changes.items():
         sections.setdefault(name, {}).update(values)
+    if sections["identity"].get("kind") == "oidc":
+        sections["identity"] |= {
+            "base_url": f"{platform}/oidc",
+            "client_id": credentials.app_id,
+            "client_secret": credentials.app_secret,
+        }
     return Config(mode="demo", **sections)  # type: ignore[arg-type]
 
 

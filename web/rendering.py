@@ -14,6 +14,7 @@ from flask.sansio.app import App
 
 from models.clock import CAMPUS_ZONE
 from models.money import gigabytes, traffic, yuan, yuan_short
+from payments.speed_wording import why_slow
 from web.current import services
 
 LOOK_COOKIE = "look"
@@ -36,6 +37,7 @@ def register(app: App) -> None:
         hhmm=hhmm,
         day_time=day_time,
         day=day,
+        why_slow=why_slow,
     )
     asset = asset_address(Path(app.static_folder or ""))
     app.context_processor(lambda: _common(asset))

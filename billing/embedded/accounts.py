@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import unicodedata
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select, update
@@ -12,6 +13,14 @@ from sqlalchemy.orm import Session
 from models.ledger import Account
 
 _LONGEST = 32
+
+
+@dataclass(frozen=True)
+class Group:
+    """Whom an account belongs to: specials and grants may be for some of them only."""
+
+    kind: str
+    department: str
 
 
 def plausible(account_no: str) -> bool:
@@ -41,6 +50,13 @@ def active_name(session: Session, account_no: str) -> str | None:
     """The full name of an account that takes money, or None. Never for strangers: mask it."""
     query = select(Account.name).where(Account.account_no == account_no, Account.active)
     return session.scalar(query) if plausible(account_no) else None
+
+
+def group_of(session: Session, account_no: str) -> Group | None:
+    """Kind and department of an account, or None."""
+    query = select(Account.kind, Account.department).where(Account.account_no == account_no)
+    row = session.execute(query).one_or_none() if plausible(account_no) else None
+    return None if row is None else Group(*row)
 
 
 def same_name(known: str, typed: str) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from billing.embedded.accounts import plausible
+from billing.embedded.accounts import Group, plausible
 from billing.embedded.rules import quota_bytes, rule_in_force
 from billing.interface import Offer
 from models.errors import NotForYou, PackageNotOffered, SoldOut
@@ -15,13 +15,16 @@ from models.order import rows_changed
 from models.package import Package, TrafficRule
 
 
-def offers(session: Session, now: datetime) -> list[Offer]:
-    """Packages on sale at `now`, specials first, then by price; what they give is by the rule of `now`."""
+def offers(session: Session, now: datetime, group: Group | None) -> list[Offer]:
+    """Packages on sale at `now` to an account of this group, specials first, then by price.
+
+    What they give is by the rule of `now`. Without a group: those that are for everybody.
+    """
     rule = rule_in_force(session, now)
     query = (
         select(Package).where(_on_sale(now)).order_by(Package.special.desc(), Package.price_fen, Package.code)
     )
-    return [offer_of(package, rule) for package in session.scalars(query)]
+    return [offer_of(package, rule) for package in session.scalars(query) if _is_for(package, group)]
 
 
 def find_offered(session: Session, code: str, now: datetime) -> Package:
@@ -34,12 +37,9 @@ def find_offered(session: Session, code: str, now: datetime) -> Package:
     return package
 
 
-def check_audience(package: Package, *, kind: str, department: str) -> None:
-    """Return when an account of this kind and department may buy. Raises: NotForYou."""
-    kinds, departments = package.for_kinds, package.for_departments
-    if (kinds is not None and kind not in kinds) or (
-        departments is not None and department not in departments
-    ):
+def check_audience(package: Package, group: Group) -> None:
+    """Return when an account of this group may buy. Raises: NotForYou."""
+    if not _is_for(package, group):
         raise NotForYou
 
 
@@ -76,6 +76,13 @@ def offer_of(package: Package, rule: TrafficRule) -> Offer:
         stock_left=package.stock_left,
         limit_each=package.limit_each,
     )
+
+
+def _is_for(package: Package, group: Group | None) -> bool:
+    kinds, departments = package.for_kinds, package.for_departments
+    if group is None:
+        return kinds is None and departments is None
+    return (kinds is None or group.kind in kinds) and (departments is None or group.department in departments)
 
 
 def _on_sale(now: datetime) -> ColumnElement[bool]:

@@ -153,10 +153,14 @@ class EmbeddedBilling:
         with looking():
             return self._known_withdrawal(key)
 
-    def catalogue(self) -> list[Offer]:
-        """Packages on sale now, specials first, then by price. Raises: Unavailable."""
+    def catalogue(self, account_no: str | None = None) -> list[Offer]:
+        """Packages on sale now, specials first, then by price; specials only to whom they are for.
+
+        Raises: Unavailable.
+        """
         with looking(), self._database.reading() as session:
-            return offers(session, self._clock())
+            group = accounts.group_of(session, account_no) if account_no else None
+            return offers(session, self._clock(), group)
 
     def preview_exchange(self, account_no: str, code: str) -> ExchangePreview:
         """What the account would have after buying now. Raises: as `exchange`; Unavailable."""

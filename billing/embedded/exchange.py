@@ -60,7 +60,7 @@ def agree(session: Session, account_no: str, code: str, now: datetime, *, lock: 
     if not account.active:
         raise NoSuchAccount
     package = catalogue.find_offered(session, code, now)
-    catalogue.check_audience(package, kind=account.kind, department=account.department)
+    catalogue.check_audience(package, accounts.Group(account.kind, account.department))
     old = _open_lot(session, account_no, lock=lock)
     carried_bytes = _what_carries_over(session, old, now)
     _check_limit(session, account_no, package)

@@ -19,6 +19,7 @@ MEMOS = {
     StatementKind.CREDIT: "充值",
     StatementKind.REVERSAL: "充值退回",
     StatementKind.EXCHANGE: "换购套餐",
+    StatementKind.WITHDRAWAL: "退费",
     StatementKind.OTHER: "调整",
 }
 

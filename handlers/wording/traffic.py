@@ -9,6 +9,7 @@ from bot.context import link, tap
 from handlers.wording.common import ONE_AT_A_TIME, hhmm, last_day, lines, moment, short
 from models.money import gigabytes, yuan, yuan_short
 from models.site import Site
+from payments.speed_wording import why_slow
 
 OFFERS_SHOWN = 12
 SWAPS_SHOWN = 5
@@ -21,7 +22,7 @@ def _lot(lot: Lot) -> str:
 
 
 def _speed(balance: Balance) -> str:
-    return "限速中（高速流量已用完，不断网）" if balance.throttled else "全速"
+    return f"限速中（{why_slow(balance)}，不断网）" if balance.throttled else "全速"
 
 
 def balance(seen: Balance) -> str:

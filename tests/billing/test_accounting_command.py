@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from pydantic import SecretStr
 
 from app.accounting import accounting_group, read_file
+from app.config import BillingSection, EmbeddedSection
 from billing.embedded.traffic import demo_records
 from models.clock import CAMPUS_ZONE, campus_date, utc_now
+from models.errors import Forged, Unavailable
 from tests.billing.network import Nas
 from tests.rig import Rig, toml
 
@@ -96,9 +101,71 @@ def test_the_same_seed_invents_the_same_and_nothing_of_the_future() -> None:
     assert {str(record) for record in first} < {str(record) for record in longer}
 
 
+SECRET = "an accounting secret of 32 letters"
+
+
+def test_invented_traffic_is_sent_as_a_network_sends_it(
+    make_rig: Callable[..., Rig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig(workers=0, billing={"embedded": {"accounting_secret": SECRET}})
+    monkeypatch.setattr("app.accounting.open_config", lambda _path: rig.config)
+    code, output = run(tmp_path / "config.toml", "traffic", "--once", "--seed=7")
+    assert code == 0, output
+    assert output.startswith("counted: ")
+    assert rig.house.web.billing.sessions(ACCOUNT)
+    assert run(tmp_path / "config.toml", "traffic", "--once", "--seed=7")[1].startswith("known: ")
+
+
+def test_a_report_goes_on_after_the_last_one_that_arrived(
+    make_rig: Callable[..., Rig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig(workers=0, billing={"embedded": {"accounting_secret": SECRET}})
+    monkeypatch.setattr("app.accounting.open_config", lambda _path: rig.config)
+    sent: list[list[int]] = []
+    answers: Iterator[Counter[str] | Exception]
+    answers = iter([Counter(counted=1), Unavailable("away"), Counter(counted=1), Forged("enough")])
+
+    def send(_url: str, _secret: str, records: Iterable[dict[str, Any]], **_: object) -> Counter[str]:
+        sent.append([record["event_at"] for record in records])
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("app.accounting.send_all", send)
+    monkeypatch.setattr("app.accounting.time.sleep", lambda _s: None)
+    code, output = run(tmp_path / "config.toml", "traffic")
+    assert (code, "away" in output, "enough" in output) == (1, True, True)
+    # The clock hardly moves meanwhile: what has arrived is not sent again.
+    assert [bool(events) for events in sent] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("secret", ["", SECRET])
+def test_a_network_with_another_secret_is_told(
+    make_rig: Callable[..., Rig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    rig = make_rig(workers=0, billing={"embedded": {"accounting_secret": secret}})
+    embedded = EmbeddedSection(accounting_secret=SecretStr("another accounting secret of 32 letters"))
+    other = rig.config.model_copy(update={"billing": BillingSection(embedded=embedded)})
+    monkeypatch.setattr("app.accounting.open_config", lambda _path: other)
+    code, output = run(tmp_path / "config.toml", "traffic", "--once")
+    assert (code, "refuses the signature" in output) == (1, True)
+
+
+def test_a_site_that_is_away_gets_the_traffic_next_time(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = rig.config.site.model_copy(update={"base_url": "http://127.0.0.1:9"})
+    away = rig.config.model_copy(update={"site": site})
+    monkeypatch.setattr("app.accounting.open_config", lambda _path: away)
+    code, output = run(tmp_path / "config.toml", "traffic", "--once")
+    assert (code, "http://127.0.0.1:9" in output) == (1, True)
+
+
 def test_nothing_is_invented_in_production(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     production = rig.config.model_copy(update={"mode": "production"})
     monkeypatch.setattr("app.accounting.open_config", lambda _path: production)
-    code, output = run(tmp_path / "config.toml", "demo")
-    assert code == 1
-    assert "production" in output
+    for command in ("demo", "traffic"):
+        code, output = run(tmp_path / "config.toml", command)
+        assert code == 1
+        assert "production" in output

@@ -156,13 +156,26 @@ def test_a_special_for_others_is_refused(
         shop.preview_exchange("A2", "S1")
     with refused(NotForYou, shop):
         buy(shop, "A2", code="S1")
+    assert "S1" not in [offer.code for offer in shop.catalogue("A2")]
 
 
-def test_a_special_is_sold_to_its_audience(
+def test_a_special_is_offered_and_sold_to_its_audience(
     shop: EmbeddedBilling, any_database: Database, clock: FixedClock
 ) -> None:
     special(any_database, clock, for_kinds=["undergraduate"], for_departments=[""])
+    assert shop.catalogue("A1")[0].code == "S1"
     assert buy(shop, code="S1").code == "S1"
+
+
+@pytest.mark.parametrize("nobody", [None, "", "A9", "9" * 5000])
+def test_nobody_in_particular_is_offered_what_is_for_everybody(
+    shop: EmbeddedBilling, any_database: Database, clock: FixedClock, nobody: str | None
+) -> None:
+    special(any_database, clock)
+    assert shop.catalogue(nobody)[0].code == "S1"
+    with any_database.transaction() as session:
+        session.execute(update(Package).where(Package.code == "S1").values(for_kinds=["undergraduate"]))
+    assert [offer.code for offer in shop.catalogue(nobody)] == ["P05", "P10", "P20", "P30"]
 
 
 def test_a_limit_for_each_holds_over_time(

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import select
 
 from app.cli import main
-from billing.embedded import seed
+from billing.embedded import accounts, seed
 from billing.embedded.engine import EmbeddedBilling
 from models.clock import CAMPUS_ZONE, utc_now
 from models.db import Database
@@ -30,6 +30,7 @@ WINDOW = ("--from", "2036-03-01", "--until", "2036-03-10 18:30")
 def config(sqlite_database: Database, tmp_path: Path, credentials: Credentials) -> Path:
     with sqlite_database.transaction() as session:
         seed.seed_catalogue(session)
+        accounts.open_account(session, account_no="A1", name="李小明", kind="staff", now=utc_now())
     made = make_config(
         tmp_path,
         credentials,
@@ -46,7 +47,7 @@ def campusnet(config: Path, *arguments: str) -> Result:
 
 
 def on_sale(database: Database, at: datetime) -> list[str]:
-    return [offer.code for offer in EmbeddedBilling(database, lambda: at).catalogue()]
+    return [offer.code for offer in EmbeddedBilling(database, lambda: at).catalogue("A1")]
 
 
 def test_a_special_is_sold_in_campus_time_with_its_limits(config: Path, sqlite_database: Database) -> None:

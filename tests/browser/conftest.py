@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from playwright.sync_api import Browser
 
 from app.redis_server import RedisServer
 from sandbox.credentials import Credentials
+from tests.browser.nas import ACCOUNTING_SECRET
 from tests.browser.screen import Screen
 from tests.browser_rig import chromium, errors_of
 from tests.conftest import fresh_redis_url
@@ -19,21 +22,33 @@ from tests.rig import Rig
 Hold = Callable[..., Screen]
 
 
-@pytest.fixture(scope="module")
-def town(
-    tmp_path_factory: pytest.TempPathFactory, credentials: Credentials, redis_server: RedisServer
+@contextmanager
+def open_town(
+    folder: Path, credentials: Credentials, redis_server: RedisServer, **changes: dict[str, Any]
 ) -> Iterator[Town]:
-    """A rig with its menu on the phones; each test makes students of its own."""
-    folder = tmp_path_factory.mktemp("browser")
-    database_url, redis_url = f"sqlite:///{folder / 'campusnet.db'}", fresh_redis_url(redis_server)
+    """A rig with its menu on the phones, configured with `changes`."""
+    fixed: dict[str, Any] = {
+        "database_url": f"sqlite:///{folder / 'campusnet.db'}",
+        "redis_url": fresh_redis_url(redis_server),
+        "billing": {"embedded": {"accounting_secret": ACCOUNTING_SECRET}},
+    }
 
     def make(**options: Any) -> Rig:
-        return Rig(folder, credentials, database_url=database_url, redis_url=redis_url, **options)
+        return Rig(folder, credentials, **(fixed | changes | options))
 
     built = Town(make)
     built.house.push_menu()
     yield built
     built.rig.close()
+
+
+@pytest.fixture(scope="module")
+def town(
+    tmp_path_factory: pytest.TempPathFactory, credentials: Credentials, redis_server: RedisServer
+) -> Iterator[Town]:
+    """A rig that many tests share; each makes students of its own."""
+    with open_town(tmp_path_factory.mktemp("browser"), credentials, redis_server) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FrameLocator, Page, expect
 
 from tests.browser.screen import PASSWORD, PATIENCE_MS
 from tests.journeys.town import Student, Town
@@ -35,3 +35,28 @@ def read_captcha(town: Town, mark: str) -> str:
     held = town.house.redis.get(f"campusnet:captcha:{mark}")
     assert isinstance(held, bytes)
     return held.decode().partition("|")[2]
+
+
+def choose(page: Page | FrameLocator, package: str = "5元不限量套餐", *, by_menu: bool = True) -> None:
+    """From the menu to the form of a package."""
+    if by_menu:
+        page.get_by_role("navigation", name="自助服务").get_by_role("link", name="服务", exact=True).click()
+        page.get_by_role("link", name="换购时长/流量包").click()
+    offer = page.get_by_role("listitem").filter(has_text=package)
+    offer.get_by_role("link", name="选择").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("确认换购")
+
+
+def fill_in(town: Town, page: Page | FrameLocator) -> None:
+    """Read the picture and type what it shows."""
+    expect(page.get_by_alt_text("验证码图片")).to_be_visible()
+    mark = page.locator('[name="captcha_mark"]').get_attribute("value")
+    assert mark is not None
+    page.get_by_label("验证码", exact=True).fill(read_captcha(town, mark).lower())
+
+
+def swap(town: Town, page: Page | FrameLocator) -> None:
+    """Fill in the form that is open and submit it; ends on the page of the result."""
+    fill_in(town, page)
+    page.get_by_role("button", name="提交").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("换购成功")

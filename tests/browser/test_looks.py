@@ -5,61 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Frame, expect
+from playwright.sync_api import Browser, expect
 
 from app.phone import link_in
 from tests.browser.conftest import Hold
 from tests.browser.desk import desktop
+from tests.browser.looks import broken_figures, complaints, shots_folder, too_wide
 from tests.browser_rig import NEEDS_BROWSER
 from tests.journeys.town import Student, Town
 
 pytestmark = NEEDS_BROWSER
 
-ROOT = Path(__file__).parent.parent.parent
-RULES = {
-    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
-    "resultTypes": ["violations"],
-}
 OTHER = "欧阳小小红"
 
 
 @pytest.fixture(scope="module")
 def shots() -> Path:
-    """Where the pictures go for people to look at; git does not keep them."""
-    folder = ROOT / "var" / "shots"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def too_wide(frame: Frame, name: str) -> list[str]:
-    """A complaint when the page can be scrolled sideways."""
-    extra = frame.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    return [f"{name}: {extra} px too wide"] if extra > 0 else []
-
-
-def broken_figures(frame: Frame, name: str) -> list[str]:
-    """A complaint for each sum and account that is cut in two: half of it can be read as something else."""
-    broken: list[str] = frame.evaluate(
-        """() => [...document.querySelectorAll(".sum, .payee.num")].filter((node) => {
-          const range = document.createRange();
-          range.selectNodeContents(node.lastChild);
-          return range.getClientRects().length > 1;
-        }).map((node) => node.textContent)"""
-    )
-    return [f"{name}: {text} is broken into lines" for text in broken]
-
-
-def complaints(frame: Frame, name: str) -> list[str]:
-    """What axe finds."""
-    frame.evaluate(Axe().axe_script)
-    violations = frame.evaluate("rules => axe.run(rules)", RULES)["violations"]
-    return [f"{name}: {v['id']} {[node['html'][:120] for node in v['nodes'][:3]]}" for v in violations]
+    return shots_folder()
 
 
 def pages_of(town: Town, student: Student) -> dict[str, str]:
     """The addresses of a student who has done a bit of everything."""
-    paid = _order(student, "充值20")
+    paid = _order(student, "充值10")
     student.pay(paid)
     student.wait_for("充值到账")
     other = town.newcomer(OTHER)
@@ -69,6 +36,7 @@ def pages_of(town: Town, student: Student) -> dict[str, str]:
     student.submit(student.open(closed), student.open(closed).form("/cancel"))
     return {
         "recharge": "/h5/recharge",
+        "recharge-then-package": "/h5/recharge?package=P30",
         "recharge-other": f"/h5/recharge?account={other.account_no}&amount=other",
         "pay": unpaid,
         "order-unpaid": unpaid.replace("/pay/", "/orders/"),
@@ -86,6 +54,7 @@ def pages_of(town: Town, student: Student) -> dict[str, str]:
 PORTAL = {
     "overview": "/self/",
     "recharge": "/self/recharge?amount=5000",
+    "then-package": "/self/recharge?package=P30",
     "services": "/self/services",
     "packages": "/self/packages",
     "swap": "/self/packages/P05",
@@ -129,7 +98,7 @@ def test_every_page_of_the_portal_fits_the_desktop(
     town: Town, browser: Browser, scheme: str, shots: Path
 ) -> None:
     student = town.newcomer(daily_gb=(2, 1, 0, 3, 2, 1, 4, 2)).bound()
-    student.pay(_order(student, "充值20"))
+    student.pay(_order(student, "充值10"))
     student.wait_for("充值到账")
     page = desktop(town, browser, student, color_scheme=scheme)
     for name, path in PORTAL.items():

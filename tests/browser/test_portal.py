@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Browser, FrameLocator, Page, expect
+from playwright.sync_api import Browser, expect
 
 from billing.embedded.usage import record_usage
 from tests.browser.conftest import Hold
-from tests.browser.desk import desktop, read_captcha
+from tests.browser.desk import choose, desktop, fill_in
 from tests.browser_rig import NEEDS_BROWSER, errors_of
 from tests.journeys.town import Student, Town
 
 pytestmark = NEEDS_BROWSER
 
 GB = 10**9
-
-
-def choose_5(page: Page | FrameLocator, *, by_menu: bool = True) -> None:
-    """From the menu to the form of the package of 5 yuan."""
-    if by_menu:
-        page.get_by_role("navigation", name="自助服务").get_by_role("link", name="服务", exact=True).click()
-        page.get_by_role("link", name="换购时长/流量包").click()
-    offer = page.get_by_role("listitem").filter(has_text="5元不限量套餐")
-    offer.get_by_role("link", name="选择").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("确认换购")
-
-
-def fill_in(town: Town, page: Page | FrameLocator) -> None:
-    """Read the picture and type what it shows."""
-    expect(page.get_by_alt_text("验证码图片")).to_be_visible()
-    mark = page.locator('[name="captcha_mark"]').get_attribute("value")
-    assert mark is not None
-    page.get_by_label("验证码", exact=True).fill(read_captcha(town, mark).lower())
 
 
 def use_up(town: Town, student: Student, used_bytes: int) -> None:
@@ -42,7 +24,7 @@ def test_a_swap_at_the_desk_from_login_to_the_next_package(town: Town, browser: 
     student = town.newcomer()
     page = desktop(town, browser, student)
     errors = errors_of(page)
-    choose_5(page)
+    choose(page)
     main = page.get_by_role("main")
     expect(main).to_contain_text("¥12.34 → ¥7.34")
     expect(main).to_contain_text("30.0 GB → 38.0 GB")
@@ -68,7 +50,7 @@ def test_a_swap_at_the_desk_from_login_to_the_next_package(town: Town, browser: 
     use_up(town, student, 38 * GB)
     page.goto(f"{town.rig.origin}/self/")
     expect(main).to_contain_text("现在限速但不断网：本月赠送的高速流量已用完，流量包已用完")
-    choose_5(page)
+    choose(page)
     fill_in(town, page)
     page.get_by_role("button", name="提交，换购 ¥5.00").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("换购成功")
@@ -82,7 +64,7 @@ def test_a_swap_at_the_desk_from_login_to_the_next_package(town: Town, browser: 
 def test_a_wrong_captcha_is_mended_and_can_be_heard(town: Town, browser: Browser) -> None:
     student = town.newcomer()
     page = desktop(town, browser, student)
-    choose_5(page)
+    choose(page)
     page.get_by_label("验证码", exact=True).fill("0000")
     page.get_by_role("button", name="提交").click()
     expect(page.get_by_role("alert")).to_contain_text("验证码不对或已过期")
@@ -105,7 +87,7 @@ def test_a_wrong_captcha_is_mended_and_can_be_heard(town: Town, browser: Browser
 def test_back_to_the_form_does_not_swap_again(town: Town, browser: Browser) -> None:
     student = town.newcomer()
     page = desktop(town, browser, student)
-    choose_5(page)
+    choose(page)
     fill_in(town, page)
     page.get_by_role("button", name="提交").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("换购成功")
@@ -121,7 +103,7 @@ def test_from_the_chat_to_a_swap_on_the_phone(town: Town, hold: Hold) -> None:
     screen.say("内网服务", "一次只能换购一个流量包").get_by_role("button", name="去换购").click()
     screen.log_in()
     expect(screen.heading).to_have_text("换购时长/流量包")
-    choose_5(screen.web, by_menu=False)
+    choose(screen.web, by_menu=False)
     fill_in(town, screen.web)
     screen.web.get_by_role("button", name="提交").click()
     expect(screen.heading).to_have_text("换购成功")
@@ -139,7 +121,7 @@ def test_from_the_chat_to_a_swap_on_the_phone(town: Town, hold: Hold) -> None:
 def test_the_portal_works_without_scripts(town: Town, browser: Browser) -> None:
     student = town.newcomer()
     page = desktop(town, browser, student, java_script_enabled=False)
-    choose_5(page)
+    choose(page)
     fill_in(town, page)
     page.get_by_role("button", name="提交").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("换购成功")

@@ -190,6 +190,14 @@ def test_the_statement_explains_the_balance_line_by_line(subject: Subject, cheap
     assert backend.statement(NOBODY) == []
 
 
+def test_money_that_was_paid_out_stands_in_the_statement(subject: Subject) -> None:
+    if not subject.backend.capabilities().withdraw:
+        pytest.skip("this back end pays nothing out")
+    subject.backend.withdraw(LI.account_no, 234, key="W1")
+    line = subject.backend.statement(LI.account_no)[0]
+    assert (line.kind, line.amount_fen, line.memo) == (StatementKind.WITHDRAWAL, -234, "退费")
+
+
 def _swap(backend: BillingBackend, offer: Offer, key: str) -> Callable[[], ExchangeReceipt | None]:
     def run() -> ExchangeReceipt | None:
         try:

@@ -95,6 +95,15 @@ class Town:
             goal += timedelta(days=7)
         self.move(seconds=(goal - now).total_seconds())
 
+    def move_to_day(self, day: int, hour: int = 12) -> None:
+        """Go on to this day on campus, of this month if it is still to come, else of the next."""
+        now = self._clock().astimezone(CAMPUS_ZONE)
+        goal = now.replace(day=day, hour=hour, minute=0, second=0, microsecond=0)
+        if goal <= now:
+            first = now.replace(day=1) + timedelta(days=32)
+            goal = goal.replace(year=first.year, month=first.month)
+        self.move(seconds=(goal - now).total_seconds())
+
     def now(self) -> datetime:
         """The time of everybody."""
         return self._clock()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from models.errors import AmountInvalid, AmountOutOfRange
 from models.site import RechargeRules
-from payments.amount import parse_amount
+from payments.amount import check_amount, least_amount, parse_amount
 
 
 def rules(
@@ -204,3 +204,24 @@ def test_junk_is_refused_by_name_or_is_an_amount_in_range(text: str) -> None:
         return
     assert DEFAULT.min_fen <= amount_fen <= DEFAULT.max_fen
     assert amount_fen % DEFAULT.step_fen == 0
+
+
+@given(
+    needed_fen=st.integers(-1000, 50_000),
+    min_fen=st.integers(1, 2000),
+    step_fen=st.sampled_from((1, 50, 100, 500, 700)),
+)
+def test_the_least_amount_is_enough_and_no_smaller_one_is(
+    needed_fen: int, min_fen: int, step_fen: int
+) -> None:
+    bounds = rules(min_fen=min_fen, max_fen=100_000, step_fen=step_fen)
+    least_fen = least_amount(needed_fen, bounds)
+    check_amount(least_fen, bounds)
+    assert least_fen >= needed_fen
+    smaller_fen = least_fen - step_fen
+    assert smaller_fen < needed_fen or smaller_fen < min_fen
+
+
+@pytest.mark.parametrize(("needed_fen", "least_fen"), [(766, 800), (800, 800), (1, 100), (-500, 100)])
+def test_what_is_missing_is_rounded_up_to_whole_yuan(needed_fen: int, least_fen: int) -> None:
+    assert least_amount(needed_fen, DEFAULT) == least_fen

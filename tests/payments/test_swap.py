@@ -137,8 +137,8 @@ def test_a_refused_swap_leaves_the_money_and_is_told(shop: Shop) -> None:
     view = shop.paid()
     shop.set_package(price_fen=600)
     shop.work()
-    assert shop.look(view).swap is SwapStatus.REFUSED
-    assert shop.look(view).settled
+    seen = shop.look(view)
+    assert (seen.swap, seen.swap_refusal, seen.settled) == (SwapStatus.REFUSED, "E-PKG-PRICE", True)
     assert (shop.purchases(), shop.balance_fen()) == (0, 500)
     assert "原因：套餐价格已变为 6.00 元" in shop.told(view)
     assert "充值的 5.00 元已留在账户余额中" in shop.told(view)
@@ -191,6 +191,9 @@ def test_what_cannot_be_bought_cannot_be_wished(shop: Shop) -> None:
         shop.order(code="P99")
     shop.set_package(stock_left=0)
     with pytest.raises(SoldOut):
+        shop.order()
+    shop.set_package(for_kinds=["staff"])
+    with pytest.raises(PackageNotOffered):
         shop.order()
     shop.world.billing = ScriptedBilling()
     with pytest.raises(PackageNotOffered, match="自助服务系统"):

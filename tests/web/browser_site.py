@@ -98,6 +98,8 @@ def every_page(world: World) -> dict[str, str]:
         | {
             "recharge": "/h5/recharge",
             "recharge_for_other": f"/h5/recharge?account={OTHER}&amount=50",
+            "recharge_then_package": f"/h5/recharge?account={OTHER}&package=P30",
+            "recharge_when_the_balance_is_enough": "/h5/recharge?package=P05",
             "recharge_custom": "/h5/recharge?amount=other",
             "pay": f"/h5/pay/{by_state['unpaid'].order_no}",
             "order_confirming": f"/h5/orders/{by_state['unpaid'].order_no}?paid=1",
@@ -155,7 +157,16 @@ def _orders(world: World) -> dict[str, OrderView]:
         if order is not refunding:
             hear(world.services, number, RefundStatus.SUCCESS)
     orders.cancel(world.services, order_no=closed.order_no, openid=OPENID)
+    swapped, kept, wished = (
+        world.order(fen, OTHER, then_package=code)
+        for fen, code in ((2000, "P20"), (1000, "P10"), (3000, "P30"))
+    )
+    for order in (swapped, kept):
+        world.pay_order(order)
+        world.credit_order(order)
+        world.swap_order(order)
     return {
+        "swapped": swapped, "swap_refused": kept, "swap_wished": wished,
         "credited": credited, "crediting": crediting, "attention": stuck, "closed": closed, "unpaid": unpaid,
         "partly": partly, "refunding": refunding, "refunded": refunded,
     }  # fmt: skip

@@ -68,6 +68,18 @@ def test_paying_leads_to_a_page_that_follows_the_order_to_its_end(
         expect(page.get_by_role("status").first).to_have_text("已到账")
 
 
+def test_the_page_follows_a_swap_after_the_money(site: BrowserSite, browser: Browser) -> None:
+    order = site.world.order(2000, then_package="P20")
+    site.world.pay_order(order)
+    site.world.credit_order(order)
+    with site.phone(browser) as (_, page):
+        page.goto(f"{site.origin}/h5/orders/{order.order_no}")
+        expect(page.get_by_text("正在换购20元不限量套餐")).to_be_visible()
+        site.world.swap_order(order)
+        expect(page.get_by_text("换购成功：20元不限量套餐")).to_be_visible(timeout=15_000)
+        expect(page.get_by_role("status").first).to_have_text("已到账，换购成功")
+
+
 def test_a_lost_notice_is_found_while_the_page_waits(site: BrowserSite, browser: Browser) -> None:
     order = site.world.order()
     site.world.trade(order)

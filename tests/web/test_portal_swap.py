@@ -99,6 +99,16 @@ def test_the_catalogue_shows_specials_first_and_the_rule(browser: FlaskClient) -
     assert "余额还差 ¥7.66" in html
 
 
+@pytest.mark.parametrize(("kind", "times"), [("undergraduate", 1), ("staff", 0)])
+def test_a_special_is_shown_to_its_audience_only(
+    world: World, browser: FlaskClient, kind: str, times: int
+) -> None:
+    with world.services.transaction() as session:
+        session.execute(update(Package).where(Package.code == "S1").values(for_kinds=[kind]))
+    assert browser.get("/self/packages").text.count("11月特惠") == times
+    assert "11月特惠" not in world.reader().get("/h5/help").text
+
+
 def test_the_preview_says_what_one_will_have(browser: FlaskClient) -> None:
     html = " ".join(re.sub(r"<[^>]+>", " ", browser.get("/self/packages/P05").text).split())
     for words in ("¥12.34 → ¥7.34", "5.0 GB → 13.0 GB", "2026-11-23 09:05 至 2026-12-23 09:05", "¥5.00"):

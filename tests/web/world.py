@@ -27,7 +27,7 @@ from models.notice import Notice
 from models.order import CreditStatus, credit_of, find_order, move_credit
 from models.package import Package
 from models.site import Contact, RechargeRules, Site
-from payments import binding, credit, orders, outbox
+from payments import binding, credit, orders, outbox, swap
 from payments.confirm import PaidFact, confirm_paid
 from payments.numbers import out_trade_no
 from payments.views import OrderView
@@ -192,9 +192,19 @@ class World:
     def bind(self, account_no: str = OWN, openid: str = OPENID) -> None:
         binding.bind_account(self.services, openid=openid, account_no=account_no)
 
-    def order(self, amount_fen: int = 500, account_no: str = OTHER, openid: str = OPENID) -> OrderView:
+    def order(
+        self,
+        amount_fen: int = 500,
+        account_no: str = OTHER,
+        openid: str = OPENID,
+        then_package: str | None = None,
+    ) -> OrderView:
         return orders.start_recharge(
-            self.services, openid=openid, account_no=account_no, amount_fen=amount_fen
+            self.services,
+            openid=openid,
+            account_no=account_no,
+            amount_fen=amount_fen,
+            then_package=then_package,
         )
 
     def pay_order(self, order: OrderView, openid: str = OPENID) -> None:
@@ -210,6 +220,13 @@ class World:
         """The worker's part."""
         held = outbox.Claim(1, "credit", order.order_no, {"order_no": order.order_no}, 1, "test")
         credit.deliver(self.services, held)
+
+    def swap_order(self, order: OrderView) -> None:
+        """The worker's part after the credit."""
+        with self.services.transaction() as session:
+            (held,) = outbox.claim(session, "test", now=self.clock(), limit=1, kinds=[swap.KIND])
+        assert held.key == order.order_no
+        swap.deliver(self.services, held)
 
     def stick_order(self, order: OrderView) -> None:
         """A paid order that waits for a person."""

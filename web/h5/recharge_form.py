@@ -45,13 +45,17 @@ class NameUnconfirmed(Refused):
 
 @dataclass(frozen=True)
 class RechargeForm:
-    """The fields as typed. `amount` is yuan as text, or `other` for what stands in `amount_other`."""
+    """The fields as typed. `amount` is yuan as text, or `other` for what stands in `amount_other`.
+
+    `package` is the code of the package that the money is for, empty without.
+    """
 
     account: str = ""
     account_again: str = ""
     confirmed: str = ""
     amount: str = ""
     amount_other: str = ""
+    package: str = ""
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> RechargeForm:

@@ -11,8 +11,10 @@ from models.site import RechargeRules
 from payments import binding, orders
 from payments.services import Services
 from payments.views import OrderView
+from web import then_package
 from web.h5 import accounts
 from web.h5.recharge_form import OTHER, RechargeForm
+from web.then_package import Then
 
 PAYEES = 3
 DEFAULT_AMOUNT = "20"
@@ -28,7 +30,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class RechargePage:
-    """`balance` is None when nothing is bound or billing does not answer (`billing_ok` tells which)."""
+    """`balance` is None when nothing is bound or billing does not answer (`billing_ok` tells which).
+
+    `then` is the package that the money is for; `then_refused` says why there is none, where one was wished.
+    """
 
     bound: str | None
     balance: Balance | None
@@ -38,6 +43,8 @@ class RechargePage:
     choices: list[Choice]
     chosen: str
     form: RechargeForm
+    then: Then | None
+    then_refused: Refused | None
 
 
 def recharge_page(services: Services, *, openid: str, form: RechargeForm) -> RechargePage:
@@ -45,7 +52,8 @@ def recharge_page(services: Services, *, openid: str, form: RechargeForm) -> Rec
     bound = binding.bound_account(services, openid)
     past = orders.history(services, openid=openid, limit=20)
     balance, offers, billing_ok = _billing(services, bound)
-    choices = _choices(services.rules, offers)
+    then, then_refused = _then(services, form, bound)
+    choices = _choices(services.rules, offers, then)
     return RechargePage(
         bound=bound,
         balance=balance,
@@ -53,8 +61,10 @@ def recharge_page(services: Services, *, openid: str, form: RechargeForm) -> Rec
         payee=_payee(openid, form, bound),
         payees=_payees(past, bound),
         choices=choices,
-        chosen=_chosen(form, choices, past),
+        chosen=_chosen(form, choices, past, then),
         form=form,
+        then=then,
+        then_refused=then_refused,
     )
 
 
@@ -62,15 +72,36 @@ def _billing(services: Services, bound: str | None) -> tuple[Balance | None, lis
     """The page must open, and warn, even when billing is away."""
     try:
         balance = services.billing.balance(bound) if bound else None
-        return balance, services.billing.catalogue(), True
+        return balance, services.billing.catalogue(bound), True
     except NoSuchAccount:
         return None, [], True
     except ServiceError:
         return None, [], False
 
 
-def _choices(rules: RechargeRules, offers: list[Offer]) -> list[Choice]:
-    """The presets, and the cheapest package for those who need just that."""
+def _then(services: Services, form: RechargeForm, bound: str | None) -> tuple[Then | None, Refused | None]:
+    """The wished package, or what speaks against it; neither when billing is away."""
+    if not form.package:
+        return None, None
+    try:
+        account_no = accounts.typed(form.account) or bound
+        if account_no is not None and account_no == bound:
+            return then_package.for_owner(services, account_no, form.package), None
+        return then_package.for_others(services, form.package), None
+    except Refused as refused:
+        return None, refused
+    except ServiceError:
+        return None, None
+
+
+def _choices(rules: RechargeRules, offers: list[Offer], then: Then | None) -> list[Choice]:
+    """The presets, and the cheapest package for those who need just that; for a package what is enough."""
+    if then is not None:
+        more = [fen for fen in rules.presets_fen if then.least_fen < fen <= rules.max_fen]
+        return [
+            Choice(yuan_short(then.least_fen), "正好换购"),
+            *(Choice(yuan_short(fen), "") for fen in more),
+        ]
     cheapest = [min(offer.price_fen for offer in offers)] if offers else []
     amounts = sorted({*rules.presets_fen, *cheapest})
     by_price = {offer.price_fen: offer for offer in reversed(offers)}
@@ -85,13 +116,15 @@ def _buys(offer: Offer | None) -> str:
     return "" if offer is None else f"可换 {offer.quota_bytes // BYTES_PER_GB} GB"
 
 
-def _chosen(form: RechargeForm, choices: list[Choice], past: list[OrderView]) -> str:
-    """What was filled in, else the amount of last time, else a usual one."""
+def _chosen(form: RechargeForm, choices: list[Choice], past: list[OrderView], then: Then | None) -> str:
+    """What was filled in, else what the package needs, the amount of last time, a usual one."""
     offered = [choice.yuan for choice in choices]
     if form.amount in (*offered, OTHER):
         return form.amount
     if form.amount_other:
         return OTHER
+    if then is not None:
+        return choices[0].yuan
     last = [yuan_short(order.amount_fen) for order in past[:1]]
     return next((wish for wish in (*last, DEFAULT_AMOUNT) if wish in offered), OTHER)
 

@@ -13,7 +13,7 @@ from bot.redis_gate import RedisDown
 from models.errors import CaptchaWrong, PageExpired, PriceChanged, Refused, Unknown
 from web import signin
 from web.current import services
-from web.guards import account_first, slow_down, when_able
+from web.guards import account_first, in_wechat, slow_down, when_able
 from web.portal import ticket as tickets
 from web.portal.ticket import Ticket
 
@@ -43,7 +43,10 @@ def catalogue(account_no: str) -> ResponseReturnValue:
     """Specials first, and whether the rule lets one swap now."""
     here = services()
     return render_template(
-        "portal/packages.html", balance=here.billing.balance(account_no), offers=here.billing.catalogue()
+        "portal/packages.html",
+        balance=here.billing.balance(account_no),
+        offers=here.billing.catalogue(account_no),
+        in_wechat=in_wechat(),
     )
 
 
@@ -72,7 +75,7 @@ def swap(account_no: str, code: str) -> ResponseReturnValue:
     except RedisDown:
         return _form(account_no, code, text, CAPTCHA_AWAY)
     except Refused as refused:
-        return _refuse(refused)
+        return _refuse(refused, code)
     except Unknown:
         # The page of the result asks again, as often as it is opened.
         pass
@@ -112,7 +115,7 @@ def _form(
     try:
         shown = here.billing.preview_exchange(account_no, code)
     except Refused as refused:
-        return _refuse(refused)
+        return _refuse(refused, code)
     mark = _captcha()
     if mark is None:
         problem = CAPTCHA_AWAY
@@ -137,5 +140,5 @@ def _captcha() -> str | None:
         return None
 
 
-def _refuse(refused: Refused) -> ResponseReturnValue:
-    return render_template("portal/refused.html", refused=refused), refused.status
+def _refuse(refused: Refused, code: str) -> ResponseReturnValue:
+    return render_template("portal/refused.html", refused=refused, code=code), refused.status

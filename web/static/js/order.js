@@ -29,8 +29,10 @@ async function look() {
 }
 
 function show(now) {
-  live.dataset.settled = String(now.settled);
-  if (now.step === step) return;
+  const settled = String(now.settled);
+  // A swap that follows the money ends later than the step of the money.
+  if (now.step === step && settled === live.dataset.settled) return;
+  live.dataset.settled = settled;
   step = now.step;
   live.innerHTML = now.html;
   status.textContent = now.title;
