@@ -102,6 +102,11 @@ class MoneyWorld(RefundWorld):
         reviews.propose(self.services, item_id, action=action, actor=ANNA, evidence=EVIDENCE)
         reviews.approve(self.services, item_id, actor=BERT)
 
+    def ask_back(self, item: ReviewItem, amount_fen: int) -> None:
+        """Somebody asks for (part of) a second payment to go back. Raises: what they are told."""
+        order_no, number = str(item.facts["order_no"]), str(item.facts["out_trade_no"])
+        self.asked(order_no, amount_fen, out_trade_no=number)
+
     def follow_policy(self, policy: Literal["credit", "refund"]) -> None:
         """The periodic job that deals with second payments."""
         rules = replace(self.services.rules, second_payment=policy)
