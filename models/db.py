@@ -69,8 +69,11 @@ class Database:
 
 def _engine(url: str, pool_size: int, *, bare: bool = False) -> Engine:
     parsed = make_url(url)
-    # Autocommit has nothing to reset; the driver's rollback would be a round trip on PostgreSQL.
-    extra: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None} if bare else {}
+    # Errors are logged, and what a statement was about may be somebody's openid.
+    extra: dict[str, Any] = {"hide_parameters": True}
+    if bare:
+        # Autocommit has nothing to reset; the driver's rollback would be a round trip on PostgreSQL.
+        extra |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(url, pool_size=pool_size, max_overflow=20, pool_timeout=5, **extra)
         event.listen(engine, "connect", _sqlite_connect)

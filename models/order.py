@@ -183,7 +183,7 @@ class Credit(Base):
 class NotifyInbox(Base):
     """A verified callback as it came, kept even when handling it fails.
 
-    `body` is the raw JSON (still encrypted); `verdict` NULL until handled.
+    `body` is the raw JSON (still encrypted); `verdict` is `what:details:number`, NULL until handled.
     """
 
     __tablename__ = "notify_inbox"

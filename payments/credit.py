@@ -61,6 +61,8 @@ def _begin(services: Services, order_no: str) -> tuple[Credit, bool]:
             allocation.hold_credit(session, credit.order_id, credit.amount_fen)
         if credit.status in (CreditStatus.PENDING, CreditStatus.UNKNOWN):
             move_credit(session, credit, CreditStatus.SENDING, now=services.clock())
+        if credit.status == CreditStatus.SENDING:
+            _note(session, "credit-asked" if doubtful else "credit-sent", credit, order_no, services)
         return credit, doubtful
 
 
@@ -116,16 +118,19 @@ def _leave_to_person(services: Services, order_no: str) -> None:
         if credit.status == CreditStatus.SENDING:
             move_credit(session, credit, CreditStatus.UNKNOWN, now=services.clock())
         move_credit(session, credit, CreditStatus.MANUAL, now=services.clock(), reason="cannot be asked")
+        _note(session, "credit-manual", credit, order_no, services, reason=credit.reason)
         _ask(session, ReviewKind.CREDIT_UNKNOWN, credit, order_no, services)
 
 
 def _in_doubt(services: Services, held: outbox.Claim) -> None:
     with services.transaction() as session:
         outbox.insist(session, held, now=services.clock())
-        credit = _credit(session, str(held.payload["order_no"]))
+        order_no = str(held.payload["order_no"])
+        credit = _credit(session, order_no)
         move_credit(
             session, credit, CreditStatus.UNKNOWN, now=services.clock(), reason="billing did not answer"
         )
+        _note(session, "credit-unknown", credit, order_no, services, reason=credit.reason)
 
 
 def _not_applied(services: Services, held: outbox.Claim, status: CreditStatus, reason: str) -> None:
@@ -139,6 +144,7 @@ def _not_applied(services: Services, held: outbox.Claim, status: CreditStatus, r
         credit = _credit(session, order_no)
         move_credit(session, credit, status, now=services.clock(), reason=reason)
         allocation.release_credit(session, credit.order_id, credit.amount_fen)
+        _note(session, f"credit-{status.lower()}", credit, order_no, services, reason=reason)
         if status == CreditStatus.REJECTED:
             _ask(session, ReviewKind.CREDIT_REFUSED, credit, order_no, services)
 
@@ -153,6 +159,22 @@ def _ask(session: Session, kind: ReviewKind, credit: Credit, order_no: str, serv
         now=services.clock(),
         order_no=order_no,
         reason=credit.reason,
+    )
+
+
+def _note(
+    session: Session, what: str, credit: Credit, order_no: str, services: Services, **facts: str | None
+) -> None:
+    """Write where the credit is on its way."""
+    journal.note(
+        session,
+        what,
+        order_no=order_no,
+        actor="worker",
+        now=services.clock(),
+        credit_no=credit.credit_no,
+        amount_fen=credit.amount_fen,
+        **facts,
     )
 
 

@@ -1,10 +1,12 @@
 """WeChat Pay's callbacks, on payments and refunds: verified on raw bytes, kept, acted on in one commit.
 
-The callback row stays even when acting on it fails; the worker then tries again from the row.
+The callback row stays whatever goes wrong with acting on it; the worker then tries again from the row.
+Its verdict names what it is about, so that an order's callbacks can be found.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import structlog
@@ -24,12 +26,15 @@ from payments.wechatpay.client import Notification
 log = structlog.get_logger()
 
 PAID_EVENT = "TRANSACTION.SUCCESS"
+NUMBER_MAX, VERDICT_MAX = 32, 200
+UNPRINTED = re.compile(r"[^0-9A-Za-z]")
 
 
 def receive(services: Services, headers: Mapping[str, str], body: bytes) -> None:
     """Take one callback. Returns only after the commit: the caller may then answer 204.
 
-    Raises: Forged, Malformed - nothing was stored; anything else - WeChat must send it again.
+    Raises: Forged, Malformed - nothing was stored; anything else - the row could not be stored (a
+        database that is gone), so that WeChat must send it again.
     """
     notification = services.pay.verify_notify(headers, body)
     now = services.clock()
@@ -53,31 +58,41 @@ def deliver(services: Services, held: outbox.Claim) -> Outcome:
         row = session.get_one(NotifyInbox, int(held.payload["inbox_id"]))
         if row.verdict is not None and not row.verdict.startswith("failed"):
             return Done(row.verdict)
-        notification = services.pay.reopen_notification(row.body)
-        try:
-            row.verdict = _act(services, session, notification)
-        except Mismatch as mismatch:
-            row.verdict = f"mismatch:{mismatch.field}"
-            _review(session, row, mismatch)
-        row.handled_at = services.clock()
+        _act_or_ask(services, session, row, services.pay.reopen_notification(row.body))
     services.wake()
     return Done(row.verdict)
 
 
 def _act_guarded(services: Services, session: Session, row: NotifyInbox, notification: Notification) -> None:
-    """Act inside a savepoint, so that the row survives a failure of what follows it."""
-    now = services.clock()
+    """Act, and keep the row whatever fails: what it tells was verified, and WeChat may not tell it again.
+
+    A failure without a name of ours is a bug: loud in the log, and tried again like any other.
+    """
+    try:
+        _act_or_ask(services, session, row, notification)
+    except Exception as error:
+        if not isinstance(error, ServiceError):
+            log.exception("notify_failed", inbox_id=row.id)
+        row.verdict = f"failed:{type(error).__name__}:{_number(notification)}"[:VERDICT_MAX]
+        outbox.put(session, "inbox", str(row.id), {"inbox_id": row.id}, now=services.clock())
+
+
+def _act_or_ask(services: Services, session: Session, row: NotifyInbox, notification: Notification) -> None:
+    """Act inside a savepoint, so that the row survives; what contradicts our books goes to a person."""
     try:
         with session.begin_nested():
-            row.verdict = _act(services, session, notification)
-        row.handled_at = now
+            verdict = _act(services, session, notification)
     except Mismatch as mismatch:
-        row.verdict = f"mismatch:{mismatch.field}"
+        verdict = f"mismatch:{mismatch.field}:{_number(notification)}"
         log.warning("notify_mismatch", inbox_id=row.id, field=mismatch.field, order_no=mismatch.order_no)
-        _review(session, row, mismatch)
-    except ServiceError as error:
-        row.verdict = f"failed:{type(error).__name__}"
-        outbox.put(session, "inbox", str(row.id), {"inbox_id": row.id}, now=now)
+        with session.begin_nested():
+            _review(session, row, mismatch)
+    row.verdict, row.handled_at = verdict[:VERDICT_MAX], services.clock()
+
+
+def _number(notification: Notification) -> str:
+    """What it is about, of whatever type and length: the fields may be what is wrong."""
+    return UNPRINTED.sub("", str(notification.resource_plain.get("out_trade_no", "")))[:NUMBER_MAX]
 
 
 def _act(services: Services, session: Session, notification: Notification) -> str:
@@ -93,7 +108,7 @@ def _act(services: Services, session: Session, notification: Notification) -> st
     trade = services.pay.trade_from(notification.resource_plain)
     fact = fact_of(trade, services.pay.app_id, services.pay.mch_id)
     if fact is None:
-        return "not paid"
+        return f"not paid:{_number(notification)}"
     order = confirm_paid(session, fact, cause="notify", now=services.clock())
     return f"paid:{order.order_no}"
 

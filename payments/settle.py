@@ -105,7 +105,12 @@ def record_trade(services: Services, trade: Trade, *, cause: str) -> Order | Non
 
 
 def fact_of(trade: Trade, app_id: str, mch_id: str) -> PaidFact | None:
-    """The trade as a fact, None when it is not paid. Raises: Mismatch - another app or merchant."""
+    """The trade as a fact, None when it is not paid.
+
+    Raises: Mismatch - another app or merchant, or a field is missing that WeChat always sends of a paid
+        JSAPI order: what is not said is not known to fit.
+    Source: pay.weixin.qq.com/doc/v3/merchant/4012791859, 4012791861 (query, notification).
+    """
     if trade.trade_state not in ("SUCCESS", REFUNDED):
         return None
     if trade.app_id != app_id:
@@ -114,12 +119,14 @@ def fact_of(trade: Trade, app_id: str, mch_id: str) -> PaidFact | None:
         raise Mismatch("mchid", trade.out_trade_no)
     if trade.transaction_id is None or trade.amount_fen is None or trade.paid_at is None:
         raise Mismatch("incomplete", trade.out_trade_no)
+    if trade.openid is None:
+        raise Mismatch("openid", trade.out_trade_no)
     return PaidFact(
         provider=WECHAT,
         out_trade_no=trade.out_trade_no,
         transaction_id=trade.transaction_id,
         amount_fen=trade.amount_fen,
-        currency=trade.currency or "CNY",
+        currency=trade.currency,
         openid=trade.openid,
         paid_at=trade.paid_at,
     )

@@ -9,13 +9,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from models.journal import JournalRow, JournalSeal
 from models.ledger import Entry, Posting
 from models.money import yuan
-from models.order import Credit, Order, PaymentAttempt, PaymentFact, attempts_of, credit_of, events_of
+from models.order import (
+    Credit,
+    NotifyInbox,
+    Order,
+    PaymentAttempt,
+    PaymentFact,
+    attempts_of,
+    credit_of,
+    events_of,
+)
 from models.outbox import OutboxItem
 from models.refund import Refund, refunds_of
 from payments.numbers import credit_no
@@ -46,6 +55,7 @@ def trace(session: Session, order: Order) -> list[Line]:
     return sorted(
         [
             *_payment(session, order),
+            *_notices(session, order),
             *_credit(credit_of(session, order.id)),
             *_refunds(refunds_of(session, order.id)),
             *_jobs(session, order),
@@ -65,6 +75,17 @@ def _payment(session: Session, order: Order) -> Iterator[Line]:
     for fact in session.scalars(select(PaymentFact).where(PaymentFact.order_id == order.id)):
         said = f"{fact.transaction_id} {yuan(fact.amount_fen)}, paid {fact.paid_at:%H:%M:%S}Z"
         yield Line(fact.recorded_at, "payment", f"{said}, learned by {fact.cause}")
+
+
+def _notices(session: Session, order: Order) -> Iterator[Line]:
+    """WeChat's callbacks as they were kept: a verdict names the number that it is about."""
+    numbers = {order.order_no, *(a.out_trade_no for a in attempts_of(session, order.id))}
+    mine = or_(*(NotifyInbox.verdict.contains(number, autoescape=True) for number in numbers))
+    query = select(NotifyInbox.id, NotifyInbox.received_at, NotifyInbox.event_type, NotifyInbox.verdict)
+    for id_, received_at, event_type, verdict in session.execute(
+        query.where(NotifyInbox.received_at >= order.created_at, mine)
+    ):
+        yield Line(received_at, "notice", f"{event_type} kept as {id_}: {verdict}")
 
 
 def _credit(credit: Credit | None) -> Iterator[Line]:
@@ -100,8 +121,15 @@ def _ledger(session: Session, order: Order) -> Iterator[Line]:
         .join(Posting, Posting.entry_id == Entry.id)
         .where(or_(Entry.id == entry, Entry.corrects == entry), Posting.book == f"account:{order.account_no}")
     )
-    for found, posting in session.execute(query):
-        yield Line(found.at, "ledger", f"entry {found.id} {found.key}: {yuan(posting.amount_fen)}")
+    for found, posting in session.execute(query).all():
+        # Postings of one account are numbered as they took effect.
+        until = select(func.sum(Posting.amount_fen)).where(
+            Posting.book == posting.book, Posting.id <= posting.id
+        )
+        after = yuan(int(session.scalar(until) or 0))
+        yield Line(
+            found.at, "ledger", f"entry {found.id} {found.key}: {yuan(posting.amount_fen)}, balance {after}"
+        )
 
 
 def _journal(session: Session, order_no: str) -> Iterator[Line]:
@@ -112,4 +140,7 @@ def _journal(session: Session, order_no: str) -> Iterator[Line]:
     )
     for row, seal in session.execute(query):
         sealed = f"seal {seal[:SEAL_SHOWN]}" if seal else "not sealed yet"
-        yield Line(row.at, "journal", f"{row.what} by {row.actor}, {sealed}")
+        # Elsewhere a reason may be what a person wrote.
+        reason = row.facts.get("reason") if row.what.startswith("credit-") else None
+        why = f" ({reason})" if reason else ""
+        yield Line(row.at, "journal", f"{row.what}{why} by {row.actor}, {sealed}")

@@ -54,7 +54,7 @@ def notified(session: Session, fact: RefundTrade, *, mch_id: str, event_type: st
     if event_type != f"REFUND.{fact.status}":
         raise Mismatch("event_type", fact.out_trade_no)
     refund = record_refund(session, fact, cause="notify", now=now)
-    return f"refund:{fact.out_refund_no}" if refund is not None else "refund:review"
+    return f"refund:{fact.out_refund_no}" if refund is not None else f"refund:review:{fact.out_trade_no}"
 
 
 def _match(session: Session, order: Order, refund: Refund, fact: RefundTrade) -> None:

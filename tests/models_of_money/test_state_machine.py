@@ -19,7 +19,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -37,9 +36,10 @@ from sandbox.pay.errors import PayError
 from sandbox.pay.orders import Unpayable
 from sandbox.pay.refunds import Refund as RefundAtWechat
 from tests.models_of_money.memory import memory_folder
+from tests.models_of_money.money_world import MoneyWorld
+from tests.models_of_money.other_rules import NUMBER, PLACE, PLACES_MAX, OtherRules
 from tests.models_of_money.promises import Facts, check_end, check_promises, facts_of
 from tests.models_of_money.world import make_template
-from tests.payments.refunds.refund_world import RefundWorld
 
 STEPS = int(os.environ.get("CAMPUSNET_STEPS", "1000"))
 SEED = os.environ.get("CAMPUSNET_SEED")
@@ -68,9 +68,6 @@ BILLING_FAULTS = (
     ("before", Refused("暂停入账")),
 )
 JUMPS_S = (1.0, 11.0, 31.0, 61.0, 400.0, 1801.0, 7300.0, 90_000.0)
-# A journey passes fewer places than this; a crash armed beyond its last one does not happen.
-PLACES_MAX = 12
-NUMBER = st.integers(0, 99)
 
 _numbers = itertools.count(1)
 
@@ -84,14 +81,14 @@ class Stage:
     steps: int
 
 
-class MoneyMachine(RuleBasedStateMachine):
+class MoneyMachine(OtherRules):
     """The rules are what payers, platform, network, machines and time may do."""
 
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         database = Stage.folder / f"{next(_numbers)}.db"
-        self.world = RefundWorld(Stage.template, database, Stage.credentials, self.patch)
+        self.world = MoneyWorld(Stage.template, database, Stage.credentials, self.patch)
 
     @initialize(told=st.integers(0, 3))
     def a_day_has_begun(self, told: int) -> None:
@@ -161,7 +158,7 @@ class MoneyMachine(RuleBasedStateMachine):
         assert self.facts() == before
 
     @precondition(lambda self: self.world.order_nos)
-    @rule(which=NUMBER, place=st.one_of(st.none(), st.integers(0, PLACES_MAX)))
+    @rule(which=NUMBER, place=PLACE)
     def a_payer_asks_where_the_money_is(self, which: int, place: int | None) -> None:
         order_no = self.order(which)
         openid = self.world.payer(order_no)
@@ -176,7 +173,7 @@ class MoneyMachine(RuleBasedStateMachine):
         wanted = partial(
             refunds.request,
             self.world.services,
-            order_no=number[:-2],
+            order_no=self.world.order_of(number),
             amount_fen=part,
             reason="充错账号",
             actor="anna",
@@ -214,7 +211,7 @@ class MoneyMachine(RuleBasedStateMachine):
         refunds_api.end(self.world.platform, self.refund(which), status, tell=False)
 
     @precondition(lambda self: self.world.platform.refunds.all())
-    @rule(which=NUMBER, place=st.one_of(st.none(), st.integers(0, PLACES_MAX)))
+    @rule(which=NUMBER, place=PLACE)
     def a_refund_notice_arrives(self, which: int, place: int | None) -> None:
         refund = self.refund(which)
         if refund.status != "PROCESSING":
@@ -245,7 +242,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.world.spend()
 
     @precondition(lambda self: self.world.order_nos)
-    @rule(which=NUMBER, place=st.one_of(st.none(), st.integers(0, PLACES_MAX)))
+    @rule(which=NUMBER, place=PLACE)
     def a_payer_gives_up(self, which: int, place: int | None) -> None:
         order_no = self.order(which)
         openid = self.world.payer(order_no)

@@ -20,7 +20,7 @@ from models.clock import utc_now
 from models.db import Database
 from models.errors import ServiceError
 from models.ledger import Account
-from models.order import Order, PaymentFact
+from models.order import Order, PaymentAttempt, PaymentFact
 from models.outbox import OutboxItem, OutboxStatus
 from models.site import Contact, RechargeRules, Site
 from payments import credit, notify, orders, outbox, sealing, settle, sweep
@@ -112,11 +112,17 @@ class World:
         finally:
             self.points.arm(None)
 
-    def start(self, person: int, account: int, amount_fen: int) -> str | None:
+    def start(
+        self, person: int, account: int, amount_fen: int, then_package: str | None = None
+    ) -> str | None:
         """Order; the number is remembered as the payer's page would."""
         view = self.run(
             lambda: orders.start_recharge(
-                self.services, openid=PEOPLE[person], account_no=ACCOUNTS[account], amount_fen=amount_fen
+                self.services,
+                openid=PEOPLE[person],
+                account_no=ACCOUNTS[account],
+                amount_fen=amount_fen,
+                then_package=then_package,
             )
         )
         if view is None:
@@ -187,6 +193,12 @@ class World:
         """What the periodic jobs do."""
         self.run(lambda: sweep.sweep(self.services))
         self.run(lambda: sealing.seal(self.services))
+
+    def order_of(self, out_trade_no: str) -> str:
+        """The order that this payment belongs to now: a second payment may have become one of its own."""
+        query = select(Order.order_no).join(PaymentAttempt, PaymentAttempt.order_id == Order.id)
+        with self.database.reading() as session:
+            return session.scalars(query.where(PaymentAttempt.out_trade_no == out_trade_no)).one()
 
     def payer(self, order_no: str) -> str:
         """Whose order it is."""

@@ -180,9 +180,14 @@ def full_width(text: str) -> str:
     before=st.sampled_from(["", "¥", "￥ ", "RMB", " "]),
     after=st.sampled_from(["", "元", "块", "块钱", " yuan", "圆", " "]),
     wide=st.booleans(),
+    short=st.booleans(),
 )
-def test_any_amount_in_digits_comes_back(amount_fen: int, before: str, after: str, *, wide: bool) -> None:
+def test_any_amount_in_digits_comes_back(
+    amount_fen: int, before: str, after: str, *, wide: bool, short: bool
+) -> None:
     number = f"{amount_fen // 100}.{amount_fen % 100:02d}"
+    if short:
+        number = number.rstrip("0").rstrip(".")
     text = before + (full_width(number) if wide else number) + after
     assert parse_amount(text, EVERY_FEN) == amount_fen
 

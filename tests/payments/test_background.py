@@ -82,12 +82,22 @@ def test_the_database_refuses_to_change_the_journal(either: World) -> None:
             session.execute(statement)
 
 
-def test_a_changed_row_is_found(world: World) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE journal SET actor = 'thief' WHERE id = 2",
+        "UPDATE journal SET what = 'other' WHERE id = 2",
+        "UPDATE journal SET order_no = 'r0' WHERE id = 2",
+        "UPDATE journal SET facts = '{}' WHERE id = 2",
+        "UPDATE journal SET at = '2020-01-01 00:00:00' WHERE id = 2",
+    ],
+)
+def test_a_changed_row_is_found(world: World, change: str) -> None:
     noted(world, 3)
     sealing.seal(world.services)
     with world.database.transaction() as session:
         session.execute(text("DROP TRIGGER journal_no_update"))
-        session.execute(text("UPDATE journal SET actor = 'thief' WHERE id = 2"))
+        session.execute(text(change))
     assert findings(world) == ["row 2 is not what was sealed"]
 
 

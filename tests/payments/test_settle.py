@@ -15,9 +15,20 @@ from tests.builders import World
 
 @pytest.mark.parametrize(
     ("changes", "what"),
-    [({"app_id": "wx0000000000000009"}, "appid"), ({"mch_id": "1900000009"}, "mchid")],
+    [
+        ({"app_id": "wx0000000000000009"}, "appid"),
+        ({"mch_id": "1900000009"}, "mchid"),
+        ({"currency": "USD"}, "currency"),
+        ({"currency": ""}, "currency"),
+        ({"openid": "oSomebodyElse000000000000000"}, "openid"),
+        ({"openid": None}, "openid"),
+        ({"amount_fen": 499}, "amount"),
+        ({"amount_fen": None}, "incomplete"),
+        ({"transaction_id": None}, "incomplete"),
+        ({"paid_at": None}, "incomplete"),
+    ],
 )
-def test_a_trade_of_another_app_or_merchant_is_a_contradiction(
+def test_a_trade_that_differs_or_keeps_silent_is_a_contradiction(
     world: World, changes: dict[str, Any], what: str
 ) -> None:
     view = world.prepaid()

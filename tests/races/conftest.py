@@ -60,10 +60,10 @@ class Desk:
         self.counterpart.platform.pay(numbers.out_trade_no(order_no, 1))
         return order_no
 
-    def tell(self, order_no: str) -> int:
+    def tell(self, order_no: str, spoil: str = "") -> int:
         """One notice. Returns: the status we answered."""
         trade = self.counterpart.platform.book.get(numbers.out_trade_no(order_no, 1))
-        return self.counterpart.platform.notifier.send(paid_event(trade))
+        return self.counterpart.platform.notifier.send(paid_event(trade), spoil=spoil)
 
     def ask(self, order_no: str) -> bool:
         """One query that finds the payment."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Select, text, update
+from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.orm import Session
 
 from models.errors import Conflict
@@ -45,40 +46,68 @@ def test_without_the_row_lock_one_of_two_notices_fails(desk: Desk, monkeypatch: 
     Meeting(desk.database).at(monkeypatch, confirm, "_match")
     tell = partial(desk.tell, order_no)
     together(tell, tell)
-    assert sorted(map(str, desk.verdicts())) == ["failed:Conflict", f"paid:{order_no}"]
+    assert sorted(map(str, desk.verdicts())) == [f"failed:Conflict:{order_no}01", f"paid:{order_no}"]
 
 
+def with_a_name_of_ours(*_: Any, **__: Any) -> None:
+    raise Conflict("somebody was faster")
+
+
+def a_bug(*_: Any, **__: Any) -> None:
+    raise KeyError("amount")
+
+
+def refused_by_the_database(session: Session, *_: Any, **__: Any) -> None:
+    session.execute(text("SELECT 1 / 0"))
+
+
+def without_a_connection(session: Session, *_: Any, **__: Any) -> None:
+    session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+FAILURES = {"Conflict": with_a_name_of_ours, "KeyError": a_bug, "DataError": refused_by_the_database}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize(("owner", "step"), [(notify, "confirm_paid"), (confirm, "promise_credit")])
 def test_a_notice_whose_handling_failed_is_acted_on_from_the_inbox(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str, owner: Any, step: str
 ) -> None:
     order_no = desk.paid_order()
+    before = desk.status(order_no)
     with monkeypatch.context() as broken:
-
-        def fail(*_: Any, **__: Any) -> None:
-            raise Conflict("somebody was faster")
-
-        broken.setattr(notify, "confirm_paid", fail)
+        broken.setattr(owner, step, FAILURES[name])
         assert desk.tell(order_no) == 204
-    assert desk.verdicts() == ["failed:Conflict"]
+    # Its row is there and nothing else, also when half of the work had been done.
+    assert (desk.verdicts(), desk.status(order_no)) == ([f"failed:{name}:{order_no}01"], before)
+    assert desk.count(PaymentFact) == 0
     assert notify.deliver(desk.services, desk.claim("worker", desk.services, "inbox")) == Done(
         f"paid:{order_no}"
     )
     assert desk.status(order_no) == OrderStatus.PAID
 
 
-def test_a_notice_that_fails_half_way_leaves_its_row_and_nothing_else(
+def test_a_contradiction_that_cannot_be_written_down_is_kept_as_well(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order_no = desk.paid_order()
-    before = desk.status(order_no)
     with monkeypatch.context() as broken:
+        broken.setattr(notify, "ask_person", refused_by_the_database)
+        assert desk.tell(order_no, "tamper_amount") == 204
+    assert desk.verdicts() == [f"failed:DataError:{order_no}01"]
+    inbox = notify.deliver(desk.services, desk.claim("worker", desk.services, "inbox"))
+    assert inbox == Done(f"mismatch:amount:{order_no}01")
 
-        def fail(*_: Any, **__: Any) -> None:
-            raise Conflict("somebody was faster")
 
-        broken.setattr(confirm, "promise_credit", fail)
-        assert desk.tell(order_no) == 204
-    assert (desk.verdicts(), desk.status(order_no)) == (["failed:Conflict"], before)
+def test_without_a_database_a_notice_is_not_acknowledged(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    order_no = desk.paid_order()
+    with monkeypatch.context() as broken:
+        broken.setattr(notify, "confirm_paid", without_a_connection)
+        with pytest.raises(PendingRollbackError):
+            desk.tell(order_no)
+    assert desk.verdicts() == []
+    assert desk.tell(order_no) == 204
+    assert desk.status(order_no) == OrderStatus.PAID
 
 
 def test_a_notice_and_a_query_at_once_are_one_payment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +124,7 @@ def test_without_the_row_lock_notice_or_query_fails(desk: Desk, monkeypatch: pyt
     without_row_locks(monkeypatch)
     Meeting(desk.database).at(monkeypatch, confirm, "_match")
     _, asked = together(partial(desk.tell, order_no), partial(desk.ask, order_no))
-    assert isinstance(asked, Conflict) or desk.verdicts() == ["failed:Conflict"]
+    assert isinstance(asked, Conflict) or desk.verdicts() == [f"failed:Conflict:{order_no}01"]
 
 
 def test_two_tabs_with_the_same_wish_share_one_order(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,7 +236,7 @@ def test_a_refund_made_elsewhere_of_a_credited_order_is_left_to_a_person(world: 
     for _ in range(3):
         assert world.tell_refund(number) == 204
     assert world.questions() == [("EXTERNAL_REFUND", number)]
-    assert verdicts(world)[-1] == "refund:review"
+    assert verdicts(world)[-1] == f"refund:review:{order_no}01"
     with world.database.reading() as session:
         assert session.scalars(select(Refund)).all() == []
         noted = session.scalars(select(JournalRow).where(JournalRow.what == "refund-external")).all()
