@@ -27,7 +27,7 @@ from bench.scale_check import contradictions
 from bench.scale_compare import HEADING, SEED, compare
 from bench.scale_fill import NOW, fill, noon
 from bench.scale_reads import READS, Campus
-from bench.scale_server import indexes_mb, records_kept, sequential_scans, tables_mb
+from bench.scale_server import indexes_mb, look_at_everybody, records_kept, sequential_scans, tables_mb
 from bench.sending import BATCH, WRITERS, Plan, account_of, send
 from models import schema
 from models.db import Database
@@ -47,7 +47,7 @@ FILLING = (
     "max_wal_size=16GB", "shared_buffers=2GB", "work_mem=256MB", "maintenance_work_mem=512MB",
 )  # fmt: skip
 # Otherwise as PostgreSQL comes.
-SERVING = ("listen_addresses=", "shared_buffers=1GB")
+SERVING = ("listen_addresses=", "shared_buffers=4GB")
 
 
 def main() -> None:
@@ -82,9 +82,7 @@ def _fill(urls: dict[str, str], given: argparse.Namespace) -> None:
         with _campus(url, getattr(given, name)) as campus:
             if schema.current(campus.database) is None:
                 started = time.perf_counter()
-                fill(
-                    campus.database, accounts=campus.accounts, records=campus.accounts * given.records_each
-                )
+                fill(campus.database, accounts=campus.accounts, records=campus.accounts * given.records_each)
                 print(f"filled {name} in {time.perf_counter() - started:.0f} s", flush=True)
 
 
@@ -101,6 +99,8 @@ def _measure(urls: dict[str, str], given: argparse.Namespace, server_pid: int | 
         rows = [f"scale_accounts: {given.large}", f"scale_usage_records: {records_kept(large.database)}"]
         rows += [*tables_mb(large.database), *indexes_mb(large.database)]
     with _campus(urls["small"], given.small) as small, _campus(urls["large"], given.large) as large:
+        for campus in (small, large):
+            look_at_everybody(campus.database)
         scanned = sequential_scans(large.database)
         print(HEADING)
         for name in READS:
@@ -134,9 +134,7 @@ def _ingest(campus: Campus, given: argparse.Namespace, server_pid: int | None) -
 def _wrong(campus: Campus) -> list[str]:
     dice = random.Random(SEED)
     with campus.database.reading() as session:
-        return [
-            line for _ in range(SAMPLE) for line in contradictions(session, campus.anybody(dice))
-        ]
+        return [line for _ in range(SAMPLE) for line in contradictions(session, campus.anybody(dice))]
 
 
 def _cold(urls: dict[str, str], given: argparse.Namespace, server: PostgresServer) -> None:

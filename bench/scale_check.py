@@ -48,9 +48,7 @@ def _lots(session: Session, account_no: str) -> Iterator[str]:
             yield f"{account_no}: lot {lot.id} is not the sum of its uses"
         for use in uses:
             by_day[use.used_on] += use.used_bytes
-    days = session.scalars(
-        select(UsageDay).where(UsageDay.account_no == account_no, UsageDay.fast_bytes > 0)
-    )
+    days = session.scalars(select(UsageDay).where(UsageDay.account_no == account_no, UsageDay.fast_bytes > 0))
     if {day.used_on: day.fast_bytes for day in days} != by_day:
         yield f"{account_no}: fast traffic is not what was taken from lots"
 

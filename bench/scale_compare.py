@@ -13,7 +13,9 @@ from bench.scale_reads import READS, Call, Campus
 from bench.scale_server import backends
 
 SEED = 20261120
-HEADING = f"{'':20}{'p50 ms':>10}{'large':>10}{'p99 ms':>10}{'large':>10}{'cpu ms':>10}{'large':>10}{'ratio':>8}"
+HEADING = (
+    f"{'':20}{'p50 ms':>10}{'large':>10}{'p99 ms':>10}{'large':>10}{'cpu ms':>10}{'large':>10}{'ratio':>8}"
+)
 
 
 @dataclass

@@ -13,6 +13,38 @@ from models.usage import UsageSample
 MANY_ROWS = 5000
 LARGEST = 12
 _MB = 1024 * 1024
+# By the indexes that the pages use, an account after the other: what they read is then in memory.
+_LOOKS = (
+    """SELECT count(balance_fen), count(used_bytes) FROM account LEFT JOIN LATERAL (
+        SELECT used_bytes FROM traffic_lot WHERE traffic_lot.account_no = account.account_no
+            AND ends_at > timestamptz '2026-11-01' OFFSET 0) found ON true""",
+    """SELECT count(found.account_no) FROM person LEFT JOIN LATERAL (
+        SELECT account_no FROM binding WHERE person_id = person.id AND unbound_at IS NULL OFFSET 0
+        ) found ON true WHERE openid > ''""",
+    """SELECT sum(up_bytes) FROM account JOIN LATERAL (
+        SELECT up_bytes FROM accounting_session one WHERE one.account_no = account.account_no
+            AND started_at > timestamptz '2026-10-01' OFFSET 0) found ON true""",
+    """SELECT sum(up_bytes) FROM account JOIN LATERAL (
+        SELECT up_bytes FROM usage_day one WHERE one.account_no = account.account_no OFFSET 0
+        ) found ON true""",
+    """SELECT sum(found.price_fen) FROM account JOIN LATERAL (
+        SELECT price_fen FROM purchase WHERE purchase.account_no = account.account_no ORDER BY id DESC OFFSET 0
+        ) found ON true""",
+    """SELECT count(found.at) FROM account JOIN LATERAL (
+        SELECT entry.at FROM ledger_posting JOIN ledger_entry entry ON entry.id = entry_id
+        WHERE book = 'account:' || account.account_no OFFSET 0) found ON true""",
+)
+
+
+def look_at_everybody(database: Database) -> None:
+    """Read what the pages read of every account once: the state after a day of work."""
+    with database.connection() as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        for way in ("seqscan", "hashjoin", "mergejoin", "bitmapscan", "indexonlyscan"):
+            connection.execute(text(f"SET enable_{way} = off"))
+        for look in _LOOKS:
+            connection.execute(text(look))
+        connection.invalidate()
 
 
 def records_kept(database: Database) -> int:

@@ -112,9 +112,7 @@ def _used_s(pid: int | None) -> float:
     return (cpu.used_s(pid) or 0.0) if pid else 0.0
 
 
-def _write(
-    url: str, plan: Plan, number: int, gate: Any, results: multiprocessing.Queue[_Part]
-) -> None:
+def _write(url: str, plan: Plan, number: int, gate: Any, results: multiprocessing.Queue[_Part]) -> None:
     """One sender: everything prepared before the clock starts; it leaves when all are done."""
     bodies, expected = bodies_of(plan, number)
     database = Database(url)
