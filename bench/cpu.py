@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -20,6 +21,15 @@ def used_s(pid: int) -> float | None:
             family.add(other)
             total += int(fields[USER]) + int(fields[SYSTEM])
     return total / os.sysconf("SC_CLK_TCK")
+
+
+def ran_s(pids: Iterable[int]) -> float | None:
+    """Seconds used by these processes alone, to the microsecond; None where the system does not tell."""
+    try:
+        found = [(PROC / str(pid) / "schedstat").read_text(encoding="ascii").split()[0] for pid in pids]
+    except OSError:
+        return None
+    return sum(int(nanoseconds) for nanoseconds in found) / 1e9
 
 
 def _processes() -> list[tuple[int, list[str]]]:

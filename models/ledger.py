@@ -57,7 +57,8 @@ class Posting(Base):
     __tablename__ = "ledger_posting"
     __table_args__ = (
         CheckConstraint("amount_fen <> 0", name="amount_not_zero"),
-        Index("ix_ledger_posting_book_id", "book", "id"),
+        # With the amount in it: a balance at any time is summed without a look at the rows.
+        Index("ix_ledger_posting_book_id_amount", "book", "id", "amount_fen"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

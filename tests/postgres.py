@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ from models.db import Database
 from tests.places import quick_folder
 
 _UNPRIVILEGED = "nobody"
+# A server with gigabytes in it writes them before it stops.
+_TIMEOUT_S = 300
 # Nothing has to survive a power cut here; a killed server still recovers what it had committed.
-_SETTINGS = (
+QUICK = (
     "listen_addresses=",
     "fsync=off",
     "full_page_writes=off",
@@ -38,10 +40,14 @@ _SETTINGS = (
 
 
 class PostgresServer:
-    """One server in one folder. `stop(how="immediate")` is a power cut, `start()` recovers from it."""
+    """One server in one folder. `stop(how="immediate")` is a power cut, `start()` recovers from it.
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    `settings` take effect with the next start.
+    """
+
+    def __init__(self, programs: Path, folder: Path, *, settings: Sequence[str] = QUICK) -> None:
         self.folder = folder
+        self.settings = settings
         self._data = folder / "data"
         self._programs = programs
         self._as_user: dict[str, Any] = {}
@@ -59,13 +65,17 @@ class PostgresServer:
 
     def start(self) -> None:
         """Return when the server accepts connections."""
-        settings = [f"-c {setting}" for setting in _SETTINGS]
+        settings = [f"-c {setting}" for setting in self.settings]
         options = " ".join([f"-k {self.folder}", *settings])
         self._run("pg_ctl", "-D", self._data, "-w", "-l", self.folder / "log", "-o", options, "start")
 
     def stop(self, how: str = "fast") -> None:
         """Return when the server is gone."""
         self._run("pg_ctl", "-D", self._data, "-w", "-m", how, "stop")
+
+    def pid(self) -> int:
+        """The process that all others of the running server come from."""
+        return int((self._data / "postmaster.pid").read_text(encoding="ascii").splitlines()[0])
 
     def url(self, name: str) -> str:
         """The SQLAlchemy address of one database."""
@@ -97,7 +107,7 @@ class PostgresServer:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={"LC_ALL": "C", "PATH": os.defpath, "TZ": "UTC"},
-                timeout=60,
+                timeout=_TIMEOUT_S,
                 check=False,
                 **self._as_user,
             )

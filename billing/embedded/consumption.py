@@ -9,8 +9,7 @@ from datetime import date, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, cast, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import BigInteger, bindparam, cast, func, select, update
 from sqlalchemy.orm import Session
 
 from billing.embedded import grants
@@ -18,17 +17,15 @@ from billing.embedded.counters import Piece
 from billing.embedded.quota import in_order_of_use
 from billing.interface import Lot
 from models.clock import month_start
+from models.many import adding, inserting, moving, one_of
 from models.package import Counted, LotKind, TrafficLot
 from models.usage import LotUse, UsageDay
 
-_LOT = TrafficLot.metadata.tables[TrafficLot.__tablename__]
-_TAKE = (
-    update(_LOT)
-    .where(_LOT.c.id == bindparam("lot"))
-    .values(used_bytes=_LOT.c.used_bytes + bindparam("taken"))
-)
+_TAKE = moving(TrafficLot.metadata.tables[TrafficLot.__tablename__], adds=("used_bytes",))
+_NOTE_USE = inserting(LotUse.metadata.tables[LotUse.__tablename__], ("lot_id", "used_on", "used_bytes", "at"))
 _DAY = UsageDay.metadata.tables[UsageDay.__tablename__]
 _SUMS = ("up_bytes", "down_bytes", "fast_bytes", "throttled_bytes")
+_ADD = adding(_DAY, ("account_no", "used_on"), _SUMS)
 _CORRECT = (
     update(_DAY)
     .where(_DAY.c.account_no == bindparam("account"), _DAY.c.used_on == bindparam("day"))
@@ -187,7 +184,7 @@ def _open_grants(
                 months[month_start(piece.at)].add(account_no)
     for month, accounts in months.items():
         have = select(TrafficLot.account_no).where(
-            TrafficLot.account_no.in_(sorted(accounts)),
+            one_of(session, TrafficLot.account_no, sorted(accounts)),
             TrafficLot.kind == LotKind.GRANT,
             TrafficLot.starts_at == month,
         )
@@ -214,7 +211,7 @@ def _load_lots(session: Session, pieces: Mapping[str, Sequence[Piece]]) -> dict[
             TrafficLot.ends_at,
         )
         .where(
-            TrafficLot.account_no.in_(sorted(pieces)),
+            one_of(session, TrafficLot.account_no, sorted(pieces)),
             TrafficLot.ends_at > first,
             TrafficLot.starts_at <= last,
         )
@@ -233,21 +230,21 @@ def _load_lots(session: Session, pieces: Mapping[str, Sequence[Piece]]) -> dict[
 
 def _write(session: Session, taken: Taken, now: datetime) -> None:
     moved = [
-        {"lot": lot.id, "taken": lot.used_bytes - lot.was_used_bytes}
+        {"number": lot.id, "used_bytes": lot.used_bytes - lot.was_used_bytes}
         for lots in taken.lots.values()
         for lot in lots
         if lot.used_bytes != lot.was_used_bytes
     ]
     connection = session.connection()
     if moved:
-        connection.execute(_TAKE, moved)
+        _TAKE.run(connection, moved)
     uses = [
         {"lot_id": lot, "used_on": on, "used_bytes": count, "at": now}
         for (lot, on), count in taken.uses.items()
         if count
     ]
     if uses:
-        connection.execute(insert(LotUse), uses)
+        _NOTE_USE.run(connection, uses)
     add_to_days(session, taken.days)
 
 
@@ -258,18 +255,12 @@ def add_to_days(session: Session, days: Mapping[tuple[str, date], DaySum]) -> No
     for (account_no, on), day in sorted(days.items(), key=itemgetter(0)):
         sums = {name: getattr(day, name) for name in _SUMS}
         # The checks look at what would be inserted, even where a row is there already.
-        (less if min(sums.values()) < 0 else more).append({"account": account_no, "day": on, **sums})
+        if min(sums.values()) < 0:
+            less.append({"account": account_no, "day": on, **sums})
+        else:
+            more.append({"account_no": account_no, "used_on": on, **sums})
     connection = session.connection()
     if more:
-        maker = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        row = maker(_DAY).values(
-            account_no=bindparam("account"),
-            used_on=bindparam("day"),
-            **{name: bindparam(name) for name in _SUMS},
-        )
-        sums_ = {name: _DAY.c[name] + row.excluded[name] for name in _SUMS}
-        connection.execute(
-            row.on_conflict_do_update(index_elements=["account_no", "used_on"], set_=sums_), more
-        )
+        _ADD.run(connection, more)
     if less:
         connection.execute(_CORRECT, less)

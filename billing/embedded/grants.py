@@ -6,13 +6,21 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import case, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from models.clock import month_start, next_month_start
+from models.many import beginning
 from models.package import GrantPolicy, LotKind, TrafficLot
 
 EVERYBODY = "*"
+
+# Two looks at the same moment: the unique index lets one of them in.
+_OPEN = beginning(
+    TrafficLot.metadata.tables[TrafficLot.__tablename__],
+    ("account_no", "kind", "grant_policy_id", "total_bytes", "used_bytes", "starts_at", "ends_at"),
+    key=("account_no", "starts_at"),
+    where=TrafficLot.kind == text("'grant'"),
+)
 
 
 def policy_in_force(session: Session, kind: str, now: datetime) -> GrantPolicy | None:
@@ -37,8 +45,6 @@ def open_grant(session: Session, account_no: str, policy: GrantPolicy, now: date
 
 def open_grants(session: Session, account_nos: Sequence[str], policy: GrantPolicy, now: datetime) -> None:
     """As `open_grant`, for many accounts at once: on the first of a month all of them come together."""
-    connection = session.connection()
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     rows = [
         {
             "account_no": account_no,
@@ -51,8 +57,4 @@ def open_grants(session: Session, account_nos: Sequence[str], policy: GrantPolic
         }
         for account_no in account_nos
     ]
-    # Two looks at the same moment: the unique index lets one of them in.
-    once = insert(TrafficLot).on_conflict_do_nothing(
-        index_elements=["account_no", "starts_at"], index_where=TrafficLot.kind == text("'grant'")
-    )
-    connection.execute(once, rows)
+    _OPEN.run(session.connection(), rows)

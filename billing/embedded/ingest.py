@@ -29,6 +29,7 @@ from billing.embedded.counters import Piece, Sample, difference, in_order, walk
 from billing.embedded.records import Report
 from billing.embedded.sessions import Line
 from models.ledger import Account
+from models.many import one_of
 from models.package import Counted
 
 
@@ -84,7 +85,7 @@ def ingest(
 def _lock_accounts(session: Session, wanted: set[str]) -> dict[str, Owner]:
     query = (
         select(Account.account_no, Account.kind, Account.active)
-        .where(Account.account_no.in_(sorted(wanted)))
+        .where(one_of(session, Account.account_no, sorted(wanted)))
         .order_by(Account.account_no)
         # Rows that refer to the account may still be written by others.
         .with_for_update(key_share=True)

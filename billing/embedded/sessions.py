@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, insert, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, literal, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from billing.embedded.counters import Mark, Sample
 from billing.embedded.records import NasRestart, Report
 from billing.interface import SessionUsage
+from models.many import inserting, moving, one_of
 from models.usage import AccountingSession, EndReason, SampleKind, UsageSample
 
 # The beginning of a session is told again and again, by seconds differently.
@@ -54,12 +55,13 @@ _LINE = (
     AccountingSession.end_reason,
 )
 _MOVED = ("address", "last_at", "up_bytes", "down_bytes", "ended_at", "end_reason")
-# On the table, not the class: a list of these goes to the driver as it is.
 _TABLE = AccountingSession.metadata.tables[AccountingSession.__tablename__]
-_MOVE_ON = (
-    update(_TABLE)
-    .where(_TABLE.c.id == bindparam("session"))
-    .values({name: bindparam(name) for name in _MOVED})
+_NAMED = ("account_no", "nas", "session_no", "started_at")
+_OPEN = inserting(_TABLE, (*_NAMED, "nas_started_at", *_MOVED), "id", *_NAMED)
+_MOVE_ON = moving(_TABLE, sets=_MOVED)
+_KEEP = inserting(
+    UsageSample.metadata.tables[UsageSample.__tablename__],
+    (*(column.key for column in _SAMPLE), "received_at"),
 )
 
 
@@ -128,19 +130,21 @@ def save(session: Session, lines: Sequence[Line]) -> None:
     """Write sessions and their fresh samples."""
     new = [line for line in lines if line.id is None]
     changed = sorted(
-        ({"session": line.id, **_state(line)} for line in lines if line.id is not None),
-        key=itemgetter("session"),
+        ({"number": line.id, **_state(line)} for line in lines if line.id is not None),
+        key=itemgetter("number"),
     )
-    if new:
-        opened = insert(AccountingSession).returning(AccountingSession.id, sort_by_parameter_order=True)
-        for line, number in zip(new, session.scalars(opened, [_row(line) for line in new]), strict=True):
-            line.id = number
     connection = session.connection()
+    if new:
+        opened = _OPEN.run(connection, [_row(line) for line in new])
+        # No two of them have the same name and beginning: it is unique.
+        numbers = {tuple(named): number for number, *named in opened}
+        for line in new:
+            line.id = numbers[line.account_no, line.nas, line.session_no, line.started_at]
     if changed:
-        connection.execute(_MOVE_ON, changed)
+        _MOVE_ON.run(connection, changed)
     samples = [_sample_row(line, sample, at) for line in lines for sample, at in line.fresh]
     if samples:
-        connection.execute(insert(UsageSample), samples)
+        _KEEP.run(connection, samples)
 
 
 def samples_at(session: Session, times: Iterable[tuple[int, datetime]]) -> set[tuple[int, Sample]]:
@@ -162,18 +166,8 @@ def samples_of(session: Session, number: int) -> list[Sample]:
 
 def close_nas(session: Session, restart: NasRestart) -> int:
     """End up to a step of the sessions that a restart has ended. Returns: how many; 0 when none is left."""
-    query = (
-        select(AccountingSession.id)
-        .where(
-            AccountingSession.nas == restart.nas,
-            AccountingSession.ended_at.is_(None),
-            AccountingSession.started_at < restart.event_at,
-        )
-        .order_by(AccountingSession.id)
-        .limit(CLOSE_STEP)
-        .with_for_update()
-    )
-    return _close(session, list(session.scalars(query)), EndReason.NAS)
+    wanted = (AccountingSession.nas == restart.nas, AccountingSession.started_at < restart.event_at)
+    return _close(session, _held_open(session, *wanted), EndReason.NAS)
 
 
 def close_stale(session: Session, silent_since: datetime) -> int:
@@ -181,14 +175,7 @@ def close_stale(session: Session, silent_since: datetime) -> int:
 
     Nothing is counted: what their last sample said is all that is known.
     """
-    query = (
-        select(AccountingSession.id)
-        .where(AccountingSession.ended_at.is_(None), AccountingSession.last_at < silent_since)
-        .order_by(AccountingSession.id)
-        .limit(CLOSE_STEP)
-        .with_for_update()
-    )
-    return _close(session, list(session.scalars(query)), EndReason.STALE)
+    return _close(session, _held_open(session, AccountingSession.last_at < silent_since), EndReason.STALE)
 
 
 def page(
@@ -219,7 +206,7 @@ def page(
 def _load(session: Session, numbers: set[str]) -> list[Line]:
     query = (
         select(*_LINE)
-        .where(AccountingSession.session_no.in_(sorted(numbers)))
+        .where(one_of(session, AccountingSession.session_no, sorted(numbers)))
         .order_by(AccountingSession.id)
         .with_for_update()
     )
@@ -271,6 +258,25 @@ def _sample_row(line: Line, sample: Sample, received_at: datetime) -> dict[str, 
 
 def _sample(row: Sequence[Any]) -> Sample:
     return Sample(row[1], SampleKind(row[2]), *row[3:])
+
+
+def _held_open(session: Session, *wanted: ColumnElement[bool]) -> list[int]:
+    # Found in the order of the index of open sessions: in the order of their numbers, millions that
+    # ended long ago would be read to find a thousand. Locked in the order of their numbers, as a batch does.
+    is_open = AccountingSession.ended_at.is_(None)
+    found = (
+        select(AccountingSession.id)
+        .where(is_open, *wanted)
+        .order_by(AccountingSession.nas, AccountingSession.last_at)
+        .limit(CLOSE_STEP)
+    )
+    held = (
+        select(AccountingSession.id)
+        .where(AccountingSession.id.in_(found), is_open, *wanted)
+        .order_by(AccountingSession.id)
+        .with_for_update()
+    )
+    return list(session.scalars(held))
 
 
 def _close(session: Session, numbers: list[int], reason: EndReason) -> int:
