@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from payments.bill import Bill
-from payments.wechatpay_bills import trade_bill
+
+from payments.wechatpay.bills import trade_bill
 from sandbox.faults import Fault
 from sandbox.pay.bill_files import DETAIL, TOTALS
 from sandbox.pay.orders import BEIJING
