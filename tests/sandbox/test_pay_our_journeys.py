@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from tests.payments.refund_world import RefundWorld
 
 from models.order import Credit, CreditStatus, NotifyInbox, Order, OrderAction
 from payments import settle
@@ -16,6 +15,7 @@ from sandbox.credentials import Credentials
 from sandbox.faults import Fault
 from sandbox.pay.orders import SUCCESS
 from tests.models_of_money.world import make_template
+from tests.payments.refunds.refund_world import RefundWorld
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from payments.bill import Bill
 
+from payments.reconcile.bill import Bill
 from payments.wechatpay.bills import trade_bill
 from sandbox.faults import Fault
 from sandbox.pay.bill_files import DETAIL, TOTALS
