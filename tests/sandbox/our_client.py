@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from payments.pay_config import PayConfig
-from payments.wechatpay import WechatPay
+from payments.wechatpay.client import WechatPay
+from payments.wechatpay.config import PayConfig
 from tests.sandbox.pay_rig import OPENID, PayRig
 
 AMOUNT_FEN = 500

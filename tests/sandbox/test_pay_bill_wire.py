@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import Unknown
-from payments.wechatpay_bills import trade_bill
+from payments.wechatpay.bills import trade_bill
 from sandbox.faults import Fault
 from sandbox.pay.orders import BEIJING
 from tests.sandbox.our_client import our_client

@@ -15,7 +15,7 @@ from sandbox.credentials import Credentials
 from sandbox.faults import Fault
 from sandbox.pay.orders import SUCCESS
 from tests.models_of_money.world import make_template
-from tests.payments.refund_world import RefundWorld
+from tests.payments.refunds.refund_world import RefundWorld
 
 
 @pytest.fixture(scope="module")

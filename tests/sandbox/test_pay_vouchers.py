@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from payments.bill import Bill
-from payments.wechatpay_bills import trade_bill
+from payments.reconcile.bill import Bill
+from payments.wechatpay.bills import trade_bill
 from sandbox.faults import Fault
 from sandbox.pay.bill_files import DETAIL, TOTALS
 from sandbox.pay.orders import BEIJING

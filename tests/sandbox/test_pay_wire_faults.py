@@ -12,7 +12,7 @@ import requests
 import urllib3
 
 from models.errors import Forged, Unknown
-from payments.wechatpay import AlreadyPaid, PayRefused, WechatPay
+from payments.wechatpay.client import AlreadyPaid, PayRefused, WechatPay
 from sandbox.faults import Fault
 from tests.sandbox.our_client import our_client, place
 from tests.sandbox.pay_rig import PayRig, wait_until
