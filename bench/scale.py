@@ -28,7 +28,7 @@ from bench.scale_compare import HEADING, SEED, compare
 from bench.scale_fill import NOW, fill, noon
 from bench.scale_reads import READS, Campus
 from bench.scale_server import indexes_mb, look_at_everybody, records_kept, sequential_scans, tables_mb
-from bench.sending import BATCH, WRITERS, Plan, account_of, send
+from bench.sending import BATCH, WRITERS, Plan, send
 from models import schema
 from models.db import Database
 from tests.postgres import PostgresServer

@@ -1,7 +1,7 @@
 """A campus of any size on PostgreSQL, written by the database itself: what ingest and ledger would have left.
 
 Everything follows from the number of an account, so that two campuses differ in size alone, and
-`tests/bench/test_scale.py` can compare the rows with those that the real ingest makes of the same reports:
+`bench.scale_check` can ask the engine whether sampled accounts add up:
 
 - a grant of this month and of the last; every fifth account bought a package, every tenth one before;
 - connections of twenty minutes with five reports each, each on a day of its own; with every twentieth
@@ -57,7 +57,7 @@ _PEOPLE = (
     """INSERT INTO binding (person_id, account_no, bound_at)
     SELECT id, '24' || right(openid, 8), created_at FROM person ORDER BY id""",
     """INSERT INTO notice (title, body, published_at)
-    SELECT '公告 ' || n, repeat('网络维护。', 60), timestamptz '2026-11-01 08:00:00+08' - n * interval '1 week'
+    SELECT '公告 ' || n, repeat('网络维护。', 60), timestamptz '2026-11-01 08:00+08' - n * interval '1 week'
     FROM generate_series(0, 51) n""",
 )
 
@@ -104,7 +104,7 @@ _MONEY = (
         FROM line JOIN traffic_lot USING (account_no) WHERE package_code IS NOT NULL
         UNION ALL
         SELECT 4 + k, n, 'credit:r20261002' || lpad(k::text, 3, '0') || lpad(n::text, 8, '0'), 'credit', '',
-            account_no, 1000, 'clearing:payments', timestamptz '2026-11-02 08:00:00+08' + k * interval '1 hour'
+            account_no, 1000, 'clearing:payments', timestamptz '2026-11-02 08:00+08' + k * interval '1 hour'
         FROM line, generate_series(0, 199) k WHERE n % 1000 = 3
         ORDER BY turn, n, at
     ) found""",

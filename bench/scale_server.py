@@ -28,7 +28,8 @@ _LOOKS = (
         SELECT up_bytes FROM usage_day one WHERE one.account_no = account.account_no OFFSET 0
         ) found ON true""",
     """SELECT sum(found.price_fen) FROM account JOIN LATERAL (
-        SELECT price_fen FROM purchase WHERE purchase.account_no = account.account_no ORDER BY id DESC OFFSET 0
+        SELECT price_fen FROM purchase WHERE purchase.account_no = account.account_no
+        ORDER BY id DESC OFFSET 0
         ) found ON true""",
     """SELECT count(found.at) FROM account JOIN LATERAL (
         SELECT entry.at FROM ledger_posting JOIN ledger_entry entry ON entry.id = entry_id
