@@ -137,7 +137,7 @@ def save(session: Session, lines: Sequence[Line]) -> None:
     if new:
         opened = _OPEN.run(connection, [_row(line) for line in new])
         # No two of them have the same name and beginning: it is unique.
-        numbers = {tuple(row[1:]): row[0] for row in opened}
+        numbers: dict[tuple[Any, ...], int] = {tuple(row[1:]): row[0] for row in opened.all()}
         for line in new:
             line.id = numbers[line.account_no, line.nas, line.session_no, line.started_at]
     if changed:
