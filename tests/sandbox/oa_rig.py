@@ -16,6 +16,7 @@ from wechatpy.crypto import WeChatCrypto
 
 from sandbox.credentials import Credentials
 from sandbox.engine import Site
+from sandbox.oa.push import TIMEOUT_S
 from sandbox.oa.users import openid_for
 from sandbox.server import Sandbox
 
@@ -94,13 +95,12 @@ class RecordingSite:
 
 
 class OaRig:
-    """Use with `with`; tries are cut after 0.3 s instead of 5."""
+    """Use with `with`. A try is given up after the five seconds of the platform, or after `impatient`."""
 
     def __init__(self, credentials: Credentials) -> None:
         self.credentials = credentials
         self.site = RecordingSite()
         self.sandbox = Sandbox(credentials, Site(self.site.origin, f"{self.site.origin}/wechat"))
-        self.sandbox.oa.pusher.timeout_s = TRY_TIMEOUT_S
         self.http = requests.Session()
         self.http.trust_env = False
         self.url = self.sandbox.url
@@ -117,8 +117,13 @@ class OaRig:
         self.sandbox.stop()
         self.site.stop()
 
+    def impatient(self) -> None:
+        """Until the next world a try is given up after 0.3 s: for tests of sites that do not answer."""
+        self.sandbox.oa.pusher.timeout_s = TRY_TIMEOUT_S
+
     def renew(self, mode: str) -> None:
         """A new world with messages in `mode`; only the clock remembers the one before."""
+        self.sandbox.oa.pusher.timeout_s = TIMEOUT_S
         self.sandbox.reset()
         self.sandbox.set_message_mode(mode)
         self.site.respond = lambda _received: Answer()

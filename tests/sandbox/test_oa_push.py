@@ -123,6 +123,7 @@ def test_entities_in_a_reply_are_refused(plain_oa: OaRig) -> None:
 def test_slow_site_gets_three_requests_with_one_msgid_then_the_person_sees_the_fault(oa: OaRig) -> None:
     oa.act("follow")
     oa.site.received.clear()
+    oa.impatient()
     release = threading.Event()
 
     def stall(_got: Received) -> Answer:
@@ -143,6 +144,7 @@ def test_slow_site_gets_three_requests_with_one_msgid_then_the_person_sees_the_f
 
 def test_an_answer_that_trickles_past_the_deadline_is_no_answer(plain_oa: OaRig) -> None:
     plain_oa.act("follow")
+    plain_oa.impatient()
     plain_oa.site.trickle_s = TRY_TIMEOUT_S * 0.7
     plain_oa.site.respond = lambda _got: Answer(b"abc")
     delivery = plain_oa.act("text", {"text": "hi"})
