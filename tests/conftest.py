@@ -60,7 +60,7 @@ def _each_key_is_read_once() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _each_statement_is_compiled_once() -> Iterator[None]:
+def _compiled_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         compiled_once.share(patch)
         yield
