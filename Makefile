@@ -17,8 +17,8 @@ help: ## show this list
 demo: .venv/.ready ## run everything on this machine: bot, billing, simulated WeChat (PORT, SANDBOX_PORT, DEMO_SECONDS=N, RESET=1)
 	@$(PY) -m app.cli demo
 
-test: .venv/.ready ## run the tests (browser tests where Chromium is found)
-	@$(PY) -m pytest -q $(PARALLEL) -m "not browser and not long"
+test: .venv/.ready ## run the tests (browser tests where Chromium is found); house rules are part of `make check`
+	@$(PY) -m pytest -q $(PARALLEL) -m "not browser and not long" --ignore=tests/test_house.py --ignore=tests/test_docs.py
 	@$(PY) -m pytest -q -m "browser and not long"
 
 quick: .venv/.ready ## run the tests that take seconds

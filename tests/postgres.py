@@ -84,7 +84,8 @@ class PostgresServer:
     def create(self, *, template: str = "template0") -> str:
         """Make a database, empty or copied from another one. Returns: its name."""
         name = f"test_{uuid.uuid4().hex[:12]}"
-        self._administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+        # Copied file by file: through the log, the default, takes more than twice as long.
+        self._administer(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return name
 
     def drop(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Ten thousand hostile bodies, signed and unsigned, half in each mode: no error of ours, no way in."""
+"""Hostile bodies by the thousand, signed and unsigned, half in each mode: no error of ours, no way in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from bot.routes import otherwise
 from bot.xmlread import read_xml
 from tests.bot.bot_pushes import NOW, OPENID, TOKEN, US, Ctx, Phone, make_phone, signed
 
-BODIES = 10_000
 NAMES = (
     *(
         "ToUserName",
@@ -176,18 +175,35 @@ def phones(no_redis: Redis, witness: Witness) -> Iterator[list[Phone]]:
         phone.callback.close()
 
 
-@pytest.mark.slow
-@settings(
-    max_examples=BODIES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+def hostile_bodies(count: int) -> settings:
+    """The same ones every time."""
+    return settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+
+
+@hostile_bodies(1_000)
 @given(choices=st.binary(max_size=40))
 def test_hostile_bodies_are_refused_or_answered(
     phones: list[Phone], witness: Witness, choices: bytes
 ) -> None:
+    refused_or_answered(phones, witness, choices)
+
+
+@pytest.mark.long
+@hostile_bodies(10_000)
+@given(choices=st.binary(max_size=40))
+def test_ten_thousand_hostile_bodies_are_refused_or_answered(
+    phones: list[Phone], witness: Witness, choices: bytes
+) -> None:
+    refused_or_answered(phones, witness, choices)
+
+
+def refused_or_answered(phones: list[Phone], witness: Witness, choices: bytes) -> None:
     body = choices if choices[:1] == b"\xff" else Recipe(choices).body()
     phone = phones[sum(choices) % 2]
     query, sealed = signed(body, phone.mode)

@@ -117,7 +117,7 @@ def world(credentials: Credentials) -> Iterator[MoneyWorld]:
         made.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("journey", JOURNEYS, ids=lambda journey: journey.name)
 def test_a_journey_cut_anywhere_ends_with_one_credit_and_one_swap(
     journey: Journey, world: MoneyWorld

@@ -65,7 +65,7 @@ def everybody(rig: Rig, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_broadcast_killed_in_the_middle_reaches_everybody_exactly_once(
     make_rig: Callable[..., Rig], tmp_path: Path
 ) -> None:

@@ -225,5 +225,6 @@ def test_memory_does_not_grow_with_the_list(till: Till, folder: Path) -> None:
         tracemalloc.stop()
         return taken
 
-    # Beyond the first thousand, which are reported one by one.
-    assert peak("long.csv", 12_000) < peak("short.csv", 4_000) + 200_000
+    # Beyond the first thousand, which are reported one by one. Eight thousand rows kept would be 4 MB;
+    # libraries that remember something meanwhile are a few hundred kB.
+    assert peak("long.csv", 12_000) < peak("short.csv", 4_000) + 1_000_000
