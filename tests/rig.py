@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import make_url
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from app import wiring
@@ -21,6 +26,7 @@ from models.db import Database
 from sandbox.credentials import Credentials
 from sandbox.engine import Site
 from sandbox.server import Sandbox
+from tests.places import quick_folder
 
 DEMO_BALANCE_FEN = 1234
 
@@ -104,14 +110,33 @@ def _toml_value(value: object) -> str:
 
 def prepare(database_url: str, students: list[Any]) -> None:
     """Tables, catalogue, an account for every student with 12.34 yuan on it."""
+    accounts = tuple((s.account_no, s.name) for s in students)
+    url = make_url(database_url)
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+        shutil.copy(_prepared_file(accounts), url.database)
+    else:
+        _fill(database_url, accounts)
+
+
+@cache
+def _prepared_file(accounts: tuple[tuple[str, str], ...]) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="cn-rig-", dir=quick_folder()))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "prepared.db"
+    _fill(f"sqlite:///{path}", accounts)
+    return path
+
+
+def _fill(database_url: str, accounts: tuple[tuple[str, str], ...]) -> None:
     database = Database(database_url)
     schema.upgrade(database)
     now = utc_now()
     with database.transaction() as session:
         seed.seed_catalogue(session)
         seed.seed_grant_policy(session)
-        rows = [seed.DemoAccount(s.account_no, s.name, balance_fen=DEMO_BALANCE_FEN) for s in students]
+        rows = [seed.DemoAccount(no, name, balance_fen=DEMO_BALANCE_FEN) for no, name in accounts]
         seed.seed_demo_accounts(session, rows, now)
+    # Closing the last connection brings everything into the one file.
     database.dispose()
 
 
