@@ -1,6 +1,7 @@
-"""The worker: `run_once` does what is due, `run` repeats it until told to stop.
+"""The worker: `run_once` does what is due, `run_periodic` what the hour asks for, `run` repeats both.
 
 Any number of workers may run; leases in the outbox keep them from doing the same work twice.
+Periodic jobs have a thread of their own: a bill of a million rows must not keep a payment waiting.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -27,8 +28,6 @@ Deliver = Callable[[Services, outbox.Claim], Outcome]
 # Small enough that a batch ends well within its lease, even when each item waits for a time-out.
 BATCH = 4
 POLL_S = 1.0
-# How often a worker looks whether a periodic job is due.
-PERIODIC_S = 2.0
 
 
 class Worker:
@@ -42,7 +41,7 @@ class Worker:
         services: Services,
         deliveries: Mapping[str, Deliver],
         *,
-        wait: Callable[[float], None],
+        wait: Callable[[float], object],
         lease_s: float = outbox.LEASE_S,
         periodic: Mapping[str, Job] | None = None,
     ) -> None:
@@ -51,7 +50,6 @@ class Worker:
         self._wait = wait
         self._lease_s = lease_s
         self._periodic = dict(periodic or {})
-        self._looked_at: datetime | None = None
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
 
     def run_once(self) -> int:
@@ -75,22 +73,15 @@ class Worker:
 
     def run(self, stopped: threading.Event) -> None:
         """Work until `stopped` is set; waits for a wake-up, at most a second, when nothing is due."""
-        while not stopped.is_set():
-            try:
-                busy = self.run_once() + self.run_periodic()
-            except Exception:
-                log.exception("worker_round_failed")
-                busy = 0
-                stopped.wait(POLL_S)
-            if not busy and not stopped.is_set():
-                self._wait(POLL_S)
+        jobs = threading.Thread(
+            target=_repeat, args=(self.run_periodic, stopped.wait, stopped), name="periodic", daemon=True
+        )
+        jobs.start()
+        _repeat(self.run_once, self._wait, stopped)
+        jobs.join()
 
     def run_periodic(self) -> int:
-        """Do the periodic jobs that are due, looking every two seconds at most. Returns: how many ran."""
-        now = self._services.clock()
-        if self._looked_at is not None and now - self._looked_at < timedelta(seconds=PERIODIC_S):
-            return 0
-        self._looked_at = now
+        """Do the periodic jobs that are due, one after the other. Returns: how many ran."""
         return run_due(self._services, self._periodic)
 
     def _renew(self, item: outbox.Claim) -> bool:
@@ -145,3 +136,15 @@ class Worker:
                             reason=reason,
                         )
                     log.error("parked", kind=item.kind, key=item.key, reason=reason)
+
+
+def _repeat(round_: Callable[[], int], wait: Callable[[float], object], stopped: threading.Event) -> None:
+    while not stopped.is_set():
+        try:
+            busy = round_()
+        except Exception:
+            log.exception("worker_round_failed")
+            busy = 0
+            stopped.wait(POLL_S)
+        if not busy and not stopped.is_set():
+            wait(POLL_S)

@@ -121,7 +121,8 @@ def empty(sqlite_database: Database) -> bytes:
     return Path(str(make_url(sqlite_database.url).database)).read_bytes()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.long
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=st.lists(steps, max_size=25), carries_over=st.booleans())
 @example(
     story=[("credit", "A1", 2000), ("buy", "A1", "P05"), ("wait", "A1", 40), ("buy", "A1", "P10")],

@@ -219,7 +219,7 @@ def refused_or_answered(phones: list[Phone], witness: Witness, choices: bytes) -
 
 
 @settings(
-    max_examples=500,
+    max_examples=200,
     deadline=None,
     derandomize=True,
     database=None,

@@ -208,6 +208,7 @@ def town(credentials: Credentials, redis_server: RedisServer) -> Iterator[Town]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("journey", JOURNEYS, ids=lambda journey: journey.name)
 def test_a_journey_cut_anywhere_ends_with_one_credit(journey: Journey, town: Town) -> None:
     places = run(journey, town, None)

@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from app.worker import PERIODIC_S
 from models.statement import ReconRun, ReconStatus
 from payments.periodic import monthly
 from payments.reconcile import daily as reconcile
@@ -51,7 +50,7 @@ def test_yesterday_is_reconciled_once_at_ten_past_ten_by_two_workers(
     for _ in range(2):
         for worker in workers:
             worker.run_periodic()
-        clock.forward(seconds=PERIODIC_S)
+        clock.forward(minutes=1)
     assert asked == [(YESTERDAY, ("MEAL",))]
 
 

@@ -24,22 +24,22 @@ def finish(oa: OaRig, msg_id: int) -> None:
     wait_until(lambda: oa.api(GET, {"msg_id": msg_id})["msg_status"] == "SEND_SUCCESS")
 
 
-def test_fifty_thousand_followers_get_a_notice_once_each(plain_oa: OaRig) -> None:
+def test_more_followers_than_one_list_takes_get_a_notice_once_each(plain_oa: OaRig) -> None:
     oa = plain_oa
-    oa.sim("users/bulk", {"count": 50_000})
+    oa.sim("users/bulk", {"count": 20_000})
     openids: list[str] = []
     while True:
         page = oa.api("/cgi-bin/user/get", next_openid=openids[-1] if openids else "")
         if not page["count"]:
             break
         openids += page["data"]["openid"]
-    assert len(set(openids)) == 50_000
-    for start in range(0, 50_000, 10_000):
+    assert len(set(openids)) == 20_000
+    for start in range(0, 20_000, 10_000):
         body = note(touser=openids[start : start + 10_000], clientmsgid=f"job-{start}")
         finish(oa, oa.api(SEND, body)["msg_id"])
     (content,) = oa.look("mass/summary")["contents"]
-    assert (content["total"], content["people"], content["max_per_openid"]) == (50_000, 50_000, 1)
-    wait_until(lambda: len(oa.site.received) == 5)
+    assert (content["total"], content["people"], content["max_per_openid"]) == (20_000, 20_000, 1)
+    wait_until(lambda: len(oa.site.received) == 2)
     event = oa.site.received[0].body.decode()
     assert "<Event><![CDATA[MASSSENDJOBFINISH]]></Event>" in event
     assert "<SentCount>10000</SentCount><ErrorCount>0</ErrorCount>" in event

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -209,12 +210,13 @@ STEP_FEN = 100
 
 hidden = st.lists(st.sampled_from(CASES), max_size=8)
 ONE_DATABASE = settings(
-    max_examples=20,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
+@pytest.mark.long
 @ONE_DATABASE
 @given(hidden=hidden, order=st.randoms(use_true_random=False))
 def test_every_hidden_difference_is_found_and_none_invented(

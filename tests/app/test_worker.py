@@ -1,0 +1,114 @@
+"""One worker process: outbox and periodic jobs side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from app.worker import Worker
+from models.db import Database
+from models.schedule import Periodic
+from payments import outbox
+from payments.outcome import Done, Outcome
+from payments.periodic import Job, every
+from payments.services import Services
+from tests.builders import World
+
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def world(any_database: Database) -> World:
+    return World(any_database)
+
+
+def put(world: World, key: str) -> None:
+    with world.database.transaction() as session:
+        outbox.put(session, "probe", key, {}, now=world.clock.now)
+
+
+def due(world: World, name: str) -> None:
+    with world.database.transaction() as session:
+        session.add(Periodic(name=name, next_at=world.clock.now))
+
+
+class Running:
+    """A worker at work in a thread; `work` is done for each item of the outbox."""
+
+    def __init__(self, world: World, work: Callable[[], None], job: Callable[[], None]) -> None:
+        def deliver(_services: Services, _item: outbox.Claim) -> Outcome:
+            work()
+            return Done()
+
+        self._stopped = threading.Event()
+        worker = Worker(
+            world.services,
+            {"probe": deliver},
+            wait=self._stopped.wait,
+            periodic={"job": Job(lambda _services: job(), every(3600))},
+        )
+        self._thread = threading.Thread(target=worker.run, args=(self._stopped,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> bool:
+        """Returns: whether it came to its end."""
+        self._stopped.set()
+        self._thread.join(PATIENCE_S)
+        return not self._thread.is_alive()
+
+
+def test_a_long_periodic_job_keeps_no_payment_waiting(world: World) -> None:
+    begun, may_end, delivered = threading.Event(), threading.Event(), threading.Event()
+
+    def long_job() -> None:
+        begun.set()
+        may_end.wait(PATIENCE_S)
+
+    due(world, "job")
+    running = Running(world, delivered.set, long_job)
+    try:
+        assert begun.wait(PATIENCE_S)
+        put(world, "1")
+        assert delivered.wait(PATIENCE_S / 2)
+    finally:
+        may_end.set()
+        assert running.stop()
+
+
+def test_stopping_waits_for_the_job_in_hand(world: World) -> None:
+    begun, ended = threading.Event(), threading.Event()
+    may_end = threading.Event()
+
+    def job() -> None:
+        begun.set()
+        may_end.wait(PATIENCE_S)
+        ended.set()
+
+    due(world, "job")
+    running = Running(world, lambda: None, job)
+    assert begun.wait(PATIENCE_S)
+    threading.Timer(0.1, may_end.set).start()
+    assert running.stop()
+    assert ended.is_set()
+
+
+def test_a_round_that_fails_is_not_the_last(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivered, failed = threading.Event(), threading.Event()
+    claim = outbox.claim
+
+    def once_broken(*args: object, **kwargs: object) -> list[outbox.Claim]:
+        if not failed.is_set():
+            failed.set()
+            raise OSError("the database is away")
+        return claim(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(outbox, "claim", once_broken)
+    put(world, "1")
+    running = Running(world, delivered.set, lambda: None)
+    try:
+        assert delivered.wait(PATIENCE_S)
+        assert failed.is_set()
+    finally:
+        assert running.stop()
