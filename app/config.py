@@ -36,7 +36,7 @@ class ContactSection(Section):
 
     qq_group: str = "466522933"
     hotline: str = "0773-2290739"
-    office: str = "网络与信息技术中心1楼110室"
+    office: str = "网络与信息技术中心1楼110室（原桂林信息科技学院办公楼，现网络与信息中心、研究生学院办公楼）"
     office_hours: str = "工作日上班时间"
     service_from_hour: int = Field(default=9, ge=0, le=24)
     service_until_hour: int = Field(default=18, ge=0, le=24)

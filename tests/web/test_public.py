@@ -62,6 +62,7 @@ def test_help_opens_when_billing_is_away(
     answer = reader.get("/h5/help")
     assert answer.status_code == 200
     assert "466522933" in answer.text
+    assert "原桂林信息科技学院办公楼" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -277,5 +277,12 @@ def seed_database(url: str) -> None:
 
 
 def _site(base_url: str) -> Site:
-    contact = Contact("466522933", "0773-2290739", "网络与信息技术中心1楼110室", "工作日上班时间", 9, 18)
+    contact = Contact(
+        "466522933",
+        "0773-2290739",
+        "网络与信息技术中心1楼110室（原桂林信息科技学院办公楼，现网络与信息中心、研究生学院办公楼）",
+        "工作日上班时间",
+        9,
+        18,
+    )
     return Site("桂电校园网", base_url, f"{base_url}/self/", (ip_network("10.0.0.0/8"),), contact)
