@@ -30,16 +30,21 @@ class Subject:
 
 
 def embedded_on_sqlite(request: pytest.FixtureRequest) -> Subject:
-    return _embedded(request.getfixturevalue("sqlite_database"))
+    return _embedded(request.getfixturevalue("seeded_on_sqlite"))
 
 
 def embedded_on_postgresql(request: pytest.FixtureRequest) -> Subject:
-    return _embedded(request.getfixturevalue("postgres_database"))
+    return _embedded(request.getfixturevalue("seeded_on_postgresql"))
+
+
+def seed(database: Database) -> None:
+    """The accounts of LI and WANG, as of the clock's beginning."""
+    seed_demo(database, [LI, WANG], now=FixedClock()())
+    database.dispose()
 
 
 def _embedded(database: Database) -> Subject:
     clock = FixedClock()
-    seed_demo(database, [LI, WANG], now=clock())
     return Subject(build("embedded", database=database, clock=clock), clock)
 
 
