@@ -8,7 +8,7 @@ from flask import Flask
 from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from web import errors, h5, headers, hooks, portal, public
+from web import addresses, errors, h5, headers, hooks, portal, public
 from web.entrance import PushEntrance
 from web.services import WebServices
 
@@ -43,6 +43,7 @@ def create_app(services: WebServices, settings: WebSettings) -> Flask:
     for blueprint in (hooks.blueprint, public.blueprint, portal.blueprint, *h5.blueprints):
         app.register_blueprint(blueprint)
     csrf.exempt(hooks.blueprint)
+    addresses.register(app)
     errors.register(app)
     headers.register(app)
     if settings.trusted_proxies:

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from models.notice import latest_notices, published_notice
+from web import paging
 from web.current import services
 
 blueprint = Blueprint("h5_notices", __name__, url_prefix="/h5/notices")
@@ -22,7 +23,7 @@ def index() -> ResponseReturnValue:
         return render_template("h5/notices.html", notices=latest_notices(session, here.clock(), limit=SHOWN))
 
 
-@blueprint.get("/<int:notice_id>")
+@blueprint.get(f"/<int(max={paging.MAX_ID}):notice_id>")
 def notice(notice_id: int) -> ResponseReturnValue:
     """One notice, from the moment it is published."""
     here = services()

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from models.notice import latest_notices, published_notice
+from web import paging
 from web.current import services
 from web.guards import account_first
 
@@ -26,7 +27,7 @@ def index(account_no: str) -> ResponseReturnValue:
         return render_template("portal/notices.html", notices=found)
 
 
-@blueprint.get("/<int:notice_id>")
+@blueprint.get(f"/<int(max={paging.MAX_ID}):notice_id>")
 @account_first
 def notice(account_no: str, notice_id: int) -> ResponseReturnValue:
     """One notice, from the moment it is published."""
