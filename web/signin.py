@@ -27,9 +27,11 @@ def begin(purpose: str, target: str) -> str:
 
 def finish(purpose: str, state: str) -> str:
     """The target of a login that this browser began, once. Raises: PageExpired."""
-    begun = session.pop(f"begun_{purpose}", None)
+    begun = session.get(f"begun_{purpose}")
     if begun is None or not hmac.compare_digest(str(begun["state"]).encode(), state.encode()):
+        # Not ended by somebody else's state: two taps begin two logins, and the older comes back first.
         raise PageExpired
+    del session[f"begun_{purpose}"]
     if _now_s() - int(begun["at"]) > ROUND_TRIP_S:
         raise PageExpired
     return str(begun["target"])

@@ -37,6 +37,15 @@ def test_a_state_works_once(world: World) -> None:
     assert (again.status_code, "E-PAGE" in again.text) == (400, True)
 
 
+def test_the_newer_of_two_logins_survives_the_older(world: World) -> None:
+    # Two taps on one link: WeChat answers both, the older one first.
+    client = world.reader(None)
+    older, newer = begin(client, "/h5/orders"), begin(client, "/h5/usage")
+    assert client.get(f"/h5/oauth/callback?code={OPENID}&state={older}").status_code == 400
+    back = client.get(f"/h5/oauth/callback?code={OPENID}&state={newer}")
+    assert back.headers.get("Location") == "/h5/usage"
+
+
 @pytest.mark.parametrize("state", ["", "0" * 32, "ä"])
 def test_a_state_of_nobody_is_refused(world: World, state: str) -> None:
     client = world.reader(None)
