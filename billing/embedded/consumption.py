@@ -197,9 +197,10 @@ def _open_grants(
 
 
 def _load_lots(session: Session, pieces: Mapping[str, Sequence[Piece]]) -> dict[str, list[OpenLot]]:
-    # A day before: whoever gives back may have used a lot that ended earlier that day.
+    # A day more on both sides: whoever gives back may have used a lot that ended earlier that day, and
+    # what goes back may stand with one that began later, for another session that used it.
     first = min(piece.at for found in pieces.values() for piece in found) - timedelta(days=1)
-    last = max(piece.at for found in pieces.values() for piece in found)
+    last = max(piece.at for found in pieces.values() for piece in found) + timedelta(days=1)
     query = (
         select(
             TrafficLot.id,
