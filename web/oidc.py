@@ -47,8 +47,13 @@ class OidcConfig:
 
 @dataclass(frozen=True)
 class Provider:
-    """What the server says about itself; `end_session_endpoint` is empty where it has none."""
+    """What the server says about itself; `end_session_endpoint` is empty where it has none.
 
+    `issuer` is its name letter for letter: the slash at the end that the configuration does not keep
+    belongs to it.
+    """
+
+    issuer: str
     authorization_endpoint: str
     token_endpoint: str
     end_session_endpoint: str
@@ -145,7 +150,7 @@ class OidcIdentity:
         registry = jwt.JWTClaimsRegistry(
             now=int(self._clock().timestamp()),
             leeway=LEEWAY_S,
-            iss={"essential": True, "value": self._config.issuer},
+            iss={"essential": True, "value": self._provider().issuer},
             aud={"essential": True, "value": self._config.client_id},
             exp={"essential": True},
             iat={"essential": True},
@@ -183,13 +188,15 @@ class OidcIdentity:
 
     def _read_provider(self, now_s: float) -> Provider:
         said = self._published(f"{self._config.issuer}/.well-known/openid-configuration")
-        if said.get("issuer") != self._config.issuer:
+        issuer = said.get("issuer")
+        if issuer not in (self._config.issuer, f"{self._config.issuer}/"):
             raise Malformed("the identity server has another issuer")
         try:
             keys = KeySet.import_key_set(self._published(_address(said, "jwks_uri", self.origin)))  # type: ignore[arg-type]
         except (JoseError, ValueError, KeyError, TypeError) as error:
             raise Malformed("the identity server publishes no usable keys") from error
         return Provider(
+            issuer=issuer,
             authorization_endpoint=_address(said, "authorization_endpoint", self.origin),
             token_endpoint=_address(said, "token_endpoint", self.origin),
             end_session_endpoint=_address(said, "end_session_endpoint", self.origin)

@@ -229,6 +229,15 @@ def test_a_signed_token_that_is_not_for_this_login_proves_nothing(
         liar.answer(token)
 
 
+def test_a_provider_whose_name_ends_with_a_slash_is_known_by_it(liar: Liar) -> None:
+    # The configuration keeps no slash at the end; this server's own word for itself has one.
+    liar.metadata["issuer"] = f"{liar.issuer}/"
+    claims = liar.honest_claims()
+    assert liar.answer(liar.oidc.signed(claims | {"iss": f"{liar.issuer}/"})) == OWN
+    with pytest.raises(Malformed):
+        liar.answer(liar.oidc.signed(claims))
+
+
 def test_a_token_for_several_sites_counts_when_it_was_made_for_this_one(liar: Liar) -> None:
     claims = liar.honest_claims() | {"aud": [CLIENT_ID, "another-site"], "azp": CLIENT_ID}
     assert liar.answer(liar.oidc.signed(claims)) == OWN
