@@ -23,6 +23,7 @@ WECHATPAY_API = "https://api.mch.weixin.qq.com"
 AES_KEY_LENGTH = 43
 API_V3_KEY_LENGTH = 32
 ACCOUNTING_SECRET_LENGTH = 32
+SECRET_KEY_LENGTH = 32
 
 
 class Section(BaseModel):
@@ -58,6 +59,13 @@ class SiteSection(Section):
     @classmethod
     def _no_slash(cls, value: str) -> str:
         return value.rstrip("/")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < SECRET_KEY_LENGTH:
+            raise ValueError(f"secret_key must have {SECRET_KEY_LENGTH} characters or more")
+        return value
 
 
 class TemplatesSection(Section):
@@ -181,6 +189,17 @@ class RechargeSection(Section):
     daily_limit_fen: int = Field(default=200_000, ge=1)
     second_payment: Literal["ask", "credit", "refund"] = "ask"
 
+    @model_validator(mode="after")
+    def _can_be_paid(self) -> Self:
+        if self.min_fen > self.max_fen:
+            raise ValueError("min_fen is above max_fen")
+        for fen in self.presets_fen:
+            if not self.min_fen <= fen <= self.max_fen or fen % self.step_fen:
+                raise ValueError(
+                    f"presets_fen: {fen} is beyond min_fen and max_fen, or no multiple of step_fen"
+                )
+        return self
+
 
 class IdentitySection(Section):
     """The table [identity]."""
@@ -298,6 +317,8 @@ SECRETS = (
     ("pay", "api_v3_key"),
     ("pay", "old_api_v3_key"),
     ("database", "url"),
+    ("redis", "url"),
+    ("identity", "client_secret"),
     ("billing.embedded", "accounting_secret"),
 )
 

@@ -106,7 +106,11 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
         ("redis", store, "check [redis] url; Debian: apt-get install redis-server"),
         ("wechat", wechat, "check app_id and app_secret, and the IP whitelist of 公众平台 (error 40164)"),
         ("wechatpay", pay, "check mch_id, merchant_serial, merchant_key_file and the clock of this machine"),
-        ("identity", identity, "check [identity] base_url; oidc: it is the issuer, without a slash at the end"),
+        (
+            "identity",
+            identity,
+            "check [identity] base_url; oidc: it is the issuer, without a slash at the end",
+        ),
     ]
 
 

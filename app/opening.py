@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,10 +35,18 @@ def open_config(path: Path) -> Config:
     try:
         config = configuration.load(path)
     except FileNotFoundError as error:
-        raise click.ClickException(f"{error.filename} is missing; `campusnet init` writes one") from None
+        if Path(error.filename) != path:
+            raise click.ClickException(f"{error.filename} is missing; {path} names it") from None
+        raise click.ClickException(f"{path} is missing; `campusnet init` writes one") from None
+    except OSError as error:
+        raise click.ClickException(f"{error.filename} cannot be read: {error.strerror}") from None
     except pydantic.ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors()]
         raise click.ClickException(f"{path} is not usable:\n  " + "\n  ".join(lines)) from None
+    except UnicodeDecodeError:
+        raise click.ClickException(f"{path}, or a file it names, is not saved as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise click.ClickException(f"{path} is no TOML: {error}") from None
     logs.configure(json=config.mode == "production")
     return config
 
