@@ -19,14 +19,15 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from billing.embedded import accounts, ledger
+from billing.embedded.rules import quota_bytes, rule_in_force
 from billing.embedded.seed import OPENING, OPENING_BOOK
 from models.clock import CAMPUS_ZONE
 from models.csv_rows import Row, read_rows
 from models.db import Database
 from models.errors import Conflict
 from models.ledger import Account, Entry, Posting
-from models.money import BYTES_PER_GB, fen_from
-from models.package import LotKind, Package, TrafficLot
+from models.money import fen_from
+from models.package import LotKind, Package, TrafficLot, TrafficRule
 
 COLUMNS = {
     "account_no": ("学号", "账号", "account_no"),
@@ -88,12 +89,13 @@ def import_accounts(database: Database, path: Path, *, now: datetime, dry_run: b
     report = Report()
     with database.reading() as session:
         packages = {package.code: package for package in session.scalars(select(Package))}
-        for batch in _batches(_checked(path, packages, now, report)):
+        rule = rule_in_force(session, now)
+        for batch in _batches(_checked(path, packages, rule, now, report)):
             _compare(session, batch, report)
     if dry_run or report.faulty:
         return report
     done = Report()
-    for batch in _batches(_checked(path, packages, now, done)):
+    for batch in _batches(_checked(path, packages, rule, now, done)):
         with database.transaction() as session:
             new = _compare(session, batch, done)
             if done.faulty:
@@ -102,12 +104,14 @@ def import_accounts(database: Database, path: Path, *, now: datetime, dry_run: b
     return done
 
 
-def _checked(path: Path, packages: dict[str, Package], now: datetime, report: Report) -> Iterator[Opening]:
+def _checked(
+    path: Path, packages: dict[str, Package], rule: TrafficRule, now: datetime, report: Report
+) -> Iterator[Opening]:
     # On disk: a set of a million numbers would not be flat memory.
     with closing(sqlite3.connect("")) as seen:
         seen.execute("CREATE TABLE seen (account_no TEXT PRIMARY KEY) WITHOUT ROWID")
         for row in read_rows(path, COLUMNS, needed=NEEDED):
-            opening = _opening(row, packages, now)
+            opening = _opening(row, packages, rule, now)
             if isinstance(opening, str):
                 report.fault(row.line_no, opening)
             elif not seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (opening.account_no,)).rowcount:
@@ -116,12 +120,12 @@ def _checked(path: Path, packages: dict[str, Package], now: datetime, report: Re
                 yield opening
 
 
-def _opening(row: Row, packages: dict[str, Package], now: datetime) -> Opening | str:
+def _opening(row: Row, packages: dict[str, Package], rule: TrafficRule, now: datetime) -> Opening | str:
     """The row, or what is wrong with it."""
     package = packages.get(row["package"])
     balance_fen = fen_from(row["balance"])
     ends_at = _end_of(row["ends_on"]) if package else None
-    left_bytes = _bytes_of(row["left"], package.quota_bytes) if package else 0
+    left_bytes = _bytes_of(row["left"], package, rule) if package else 0
     if problem := _wrong_person(row) or _wrong_package(row, package, left_bytes, ends_at, now):
         return problem
     if balance_fen is None:
@@ -165,14 +169,15 @@ def _wrong_person(row: Row) -> str:
     return ""
 
 
-def _bytes_of(text: str, quota_bytes: int) -> int | None:
-    """GB with up to two decimals; nothing means the whole quota."""
+def _bytes_of(text: str, package: Package, rule: TrafficRule) -> int | None:
+    """GB of the rule with up to two decimals; nothing means the whole quota."""
+    whole_bytes = quota_bytes(rule, package.quota_bytes)
     if not text:
-        return quota_bytes
+        return whole_bytes
     hundredths = fen_from(text)
-    if hundredths is None or not 0 < hundredths * BYTES_PER_GB // 100 <= quota_bytes:
+    if hundredths is None or not 0 < hundredths * rule.bytes_per_gb // 100 <= whole_bytes:
         return None
-    return hundredths * BYTES_PER_GB // 100
+    return hundredths * rule.bytes_per_gb // 100
 
 
 def _end_of(text: str) -> datetime | None:

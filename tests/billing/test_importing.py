@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from sqlalchemy import func, select
 
 from app.cli import main
-from billing.embedded import importing, ledger, seed
+from billing.embedded import importing, ledger, policies, seed
 from billing.embedded.engine import EmbeddedBilling
 from billing.embedded.importing import Report, import_accounts
 from models.db import Database
@@ -192,6 +192,24 @@ def test_a_special_moves_in_as_one(quick: Database, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(("left", "left_bytes"), [("", 20 * 2**30), ("19.50", 39 * 2**29)])
+def test_what_is_left_is_counted_in_the_gb_of_the_rule_in_force(
+    quick: Database, tmp_path: Path, left: str, left_bytes: int
+) -> None:
+    with quick.transaction() as session:
+        policies.add_rule(
+            session,
+            policies.Changes(bytes_per_gb=2**30),
+            effective_from=NOW - timedelta(days=1),
+            actor="周建国",
+            now=NOW - timedelta(days=2),
+        )
+    rows = [f"2400101001,李小明,undergraduate,计算机,12.34,P10,{left},2026-03-31"]
+    assert import_accounts(quick, write(tmp_path, rows), now=NOW).packages == 1
+    with quick.reading() as session:
+        assert session.scalar(select(TrafficLot.total_bytes)) == left_bytes
+
+
 def test_memory_does_not_grow_with_the_table(quick: Database, tmp_path: Path) -> None:
     def peak(first: int, rows: int) -> int:
         path = write(
