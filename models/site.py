@@ -40,6 +40,8 @@ class Site:
             client = ip_address(address)
         except ValueError:
             return False
+        # A socket for both versions calls an IPv4 client ::ffff:10.70.1.23.
+        client = getattr(client, "ipv4_mapped", None) or client
         return any(client in network for network in self.campus_networks if network.version == client.version)
 
 
