@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -89,3 +92,13 @@ def test_a_look_does_not_lead_away(reader: FlaskClient) -> None:
         "/h5/look", data={"csrf_token": token, "look": "dark", "next": "https://evil.test/h5/"}
     )
     assert answer.headers["Location"] == "/h5/recharge"
+
+
+def test_the_help_names_the_counter_of_the_configuration(world: World, reader: FlaskClient) -> None:
+    contact = replace(world.services.site.contact, office="图书馆 2 楼", office_hours="周一至周五 8:00-17:00")
+    world.app.extensions["campusnet"] = replace(
+        world.services, site=replace(world.services.site, contact=contact)
+    )
+    page = reader.get("/h5/help").text
+    assert "110" not in page
+    assert re.search("周一至周五 8:00-17:00到图书馆 2 楼办理", page)
