@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,8 +9,9 @@ from flask.testing import FlaskClient
 
 from models.errors import Unavailable
 from models.order import orders_of
+from models.package import Package
 from tests.web.conftest import csrf_in
-from tests.web.world import OPENID, OTHER, OWN, World
+from tests.web.world import NOW, OPENID, OTHER, OWN, World
 
 
 def submit(client: FlaskClient, **fields: str) -> Any:
@@ -115,6 +118,35 @@ def test_the_grid_has_the_presets_and_the_cheapest_package(reader: FlaskClient) 
     for yuan in ("5", "10", "20", "50", "100", "200", "other"):
         assert f'name="amount" value="{yuan}"' in html
     assert "可换 60 GB" in html
+
+
+def test_every_amount_of_the_grid_can_be_paid_whatever_a_special_costs(
+    world: World, reader: FlaskClient
+) -> None:
+    with world.services.transaction() as session:
+        session.add(
+            Package(
+                code="S9", name="开学特惠", price_fen=390, quota_bytes=9 * 10**9, validity_months=1,
+                special=True, sale_from=NOW - timedelta(days=1), sale_until=NOW + timedelta(days=1),
+            )
+        )  # fmt: skip
+    world.bind()
+    page = reader.get("/h5/recharge").text
+    offered = re.findall(r'name="amount" value="([0-9.]+)"', page)
+    for yuan in offered:
+        assert submit(reader, amount=yuan).status_code == 303, yuan
+    # The smallest that buys it, as the grid says.
+    assert offered[0] == "4"
+    assert "可换 9 GB" in page
+
+
+@pytest.mark.parametrize("field", ["account", "account-again"])
+def test_an_account_with_letters_can_be_typed_on_a_phone(reader: FlaskClient, field: str) -> None:
+    # Staff have some; iOS shows ten digits and nothing else for a numeric field.
+    found = re.search(f'<input[^>]* id="{field}"[^>]*>', reader.get("/h5/recharge").text)
+    assert found is not None
+    assert "inputmode" not in found[0]
+    assert 'autocapitalize="off"' in found[0]
 
 
 def test_a_link_fills_account_and_amount_in_but_never_confirms_the_name(reader: FlaskClient) -> None:

@@ -9,6 +9,7 @@ from models.errors import NoSuchAccount, Refused, ServiceError
 from models.money import BYTES_PER_GB, yuan_short
 from models.site import RechargeRules
 from payments import binding, orders
+from payments.amount import least_amount
 from payments.services import Services
 from payments.views import OrderView
 from web import then_package
@@ -95,18 +96,20 @@ def _then(services: Services, form: RechargeForm, bound: str | None) -> tuple[Th
 
 
 def _choices(rules: RechargeRules, offers: list[Offer], then: Then | None) -> list[Choice]:
-    """The presets, and the cheapest package for those who need just that; for a package what is enough."""
+    """The presets, and the cheapest package for those who need just that; for a package what is enough.
+
+    A package may cost what cannot be paid in one sum: the smallest recharge that is enough stands for it.
+    """
     if then is not None:
         more = [fen for fen in rules.presets_fen if then.least_fen < fen <= rules.max_fen]
         return [
             Choice(yuan_short(then.least_fen), "正好换购"),
             *(Choice(yuan_short(fen), "") for fen in more),
         ]
-    cheapest = [min(offer.price_fen for offer in offers)] if offers else []
-    amounts = sorted({*rules.presets_fen, *cheapest})
-    by_price = {offer.price_fen: offer for offer in reversed(offers)}
+    by_sum = {least_amount(offer.price_fen, rules): offer for offer in reversed(offers)}
+    amounts = sorted({*rules.presets_fen, *sorted(by_sum)[:1]})
     return [
-        Choice(yuan_short(fen), _buys(by_price.get(fen)))
+        Choice(yuan_short(fen), _buys(by_sum.get(fen)))
         for fen in amounts
         if rules.min_fen <= fen <= rules.max_fen
     ]
