@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from app.cli import main
 from app.config import Config
+from app.factory import BODY_LIMIT_BYTES
+from web.hooks import ACCOUNTING_LIMIT_BYTES
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,6 +88,42 @@ def test_the_deployment_files_run_commands_that_exist() -> None:
         started = re.search(r"-m app\.cli ([a-z]+)", unit.read_text(encoding="utf-8"))
         assert started is not None, unit.name
         assert started[1] in known, unit.name
+
+
+def test_the_services_make_the_folder_they_write_to() -> None:
+    for unit in (ROOT / "deploy" / "systemd").glob("*.service"):
+        text = unit.read_text(encoding="utf-8")
+        # A path of ReadWritePaths that is not there keeps the unit from starting.
+        assert "ReadWritePaths" not in text, unit.name
+        assert "StateDirectory=campusnet" in text, unit.name
+
+
+NGINX = (ROOT / "deploy" / "nginx" / "campusnet.conf").read_text(encoding="utf-8")
+
+
+def location(name: str) -> str:
+    found = re.search(rf"location {re.escape(name)} {{(.*?)\n    }}", NGINX, re.DOTALL)
+    assert found is not None, name
+    return found[1]
+
+
+def limit_in(block: str) -> int:
+    found = re.search(r"client_max_body_size (\d+)([km])", block)
+    assert found is not None
+    return int(found[1]) * {"k": 1024, "m": 1024**2}[found[2]]
+
+
+def test_the_proxy_lets_through_what_the_service_takes() -> None:
+    assert limit_in(NGINX.partition("location")[0]) >= BODY_LIMIT_BYTES
+    assert limit_in(location("= /billing/accounting")) >= ACCOUNTING_LIMIT_BYTES
+
+
+def test_the_proxy_keeps_only_files_that_are_asked_for_by_their_hash() -> None:
+    # The modules import ./ui.js without one: kept for a year, it would not fit the pages of the next version.
+    assert 'from "./ui.js"' in (ROOT / "web" / "static" / "js" / "pay.js").read_text(encoding="utf-8")
+    kept = re.search(r"map \$arg_v (\$\w+) {\s*\"\" epoch;\s*default 1y;\s*}", NGINX)
+    assert kept is not None
+    assert f"expires {kept[1]};" in location("/static/")
 
 
 GUARDS = ROOT / "docs" / "guarantees.md"
