@@ -12,7 +12,7 @@ from app import wiring
 from app.opening import config_option, open_config
 from bot.audience import read_openids
 from bot.broadcast import Broadcaster, Progress
-from models.errors import ServiceError
+from models.errors import Refused, ServiceError
 
 
 @click.group("broadcast")
@@ -104,6 +104,8 @@ def broadcasting(config_path: Path) -> Iterator[Broadcaster]:
     house = wiring.build(open_config(config_path))
     try:
         yield Broadcaster(house.database, house.wechat, house.web.clock)
+    except Refused as refused:
+        raise click.ClickException(f"{refused.code} {refused.text}") from None
     except ServiceError as error:
         raise click.ClickException(f"{type(error).__name__}: {error}") from None
     finally:

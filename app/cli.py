@@ -32,6 +32,7 @@ from app.server import Server
 from billing.embedded import seed
 from models import schema
 from models.db import Database
+from models.errors import ServiceError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -116,7 +117,13 @@ def menu() -> None:
 @config_option
 def push(config_path: Path) -> None:
     """Replace the menu by ours; phones show it within five minutes."""
-    wiring.build(open_config(config_path)).push_menu()
+    house = wiring.build(open_config(config_path))
+    try:
+        house.push_menu()
+    except ServiceError as error:
+        raise click.ClickException(f"{type(error).__name__}: {error}") from None
+    finally:
+        house.close()
     click.echo("menu pushed")
 
 

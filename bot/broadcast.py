@@ -16,6 +16,7 @@ from bot.broadcast_steps import (
     close_if_done,
     count_batches,
     find_broadcast,
+    find_notice,
     mark_attempt,
     mark_failed,
     mark_submitted,
@@ -40,6 +41,7 @@ CALLS_PER_MINUTE = 50
 # The list is at fault, not the call: the other batches may still go out.
 BAD_LIST_CODES = frozenset({40003, 40031, 40032})
 NO_SUCH_MESSAGE = 40059
+TITLE_MAX = 64
 
 __all__ = ["Broadcaster", "Progress", "Quota", "record_result"]
 
@@ -87,16 +89,20 @@ class Broadcaster:
         self._sleep = sleep
 
     def write_notice(self, title: str, body: str) -> int:
-        """Publish a notice under 公告. Returns: its id."""
+        """Publish a notice under 公告. Returns: its id. Raises: Refused - no title, or no text."""
+        if not (title.strip() and title.isprintable() and len(title) <= TITLE_MAX):
+            raise Refused(f"公告标题须为一行，1 到 {TITLE_MAX} 个字")
+        if not body.strip():
+            raise Refused("公告没有正文")
         notice = Notice(title=title, body=body, published_at=self._clock())
         with self._database.transaction() as session:
             session.add(notice)
         return notice.id
 
     def preview(self, notice_id: int, openid: str) -> None:
-        """Show one person what a broadcast would look like (100 a day)."""
+        """Show one person what a broadcast would look like (100 a day). Raises: NoSuchNotice."""
         with self._database.reading() as session:
-            text = _text(session.get_one(Notice, notice_id))
+            text = _text(find_notice(session, notice_id))
         body = {"touser": openid, "msgtype": "text", "text": {"content": text}}
         self._client.post("message/mass/preview", body)
 
@@ -125,12 +131,13 @@ class Broadcaster:
             audience: `all`, `tag` (with `tag_id`) or `list` (with `openids`, read once and never held).
 
         Raises:
-            Refused: a list of fewer than two people, or an unknown audience.
+            Refused: no such notice, a list of fewer than two people, or an unknown audience.
         """
         if audience not in {"all", "tag", "list"} or (audience == "tag") != (tag_id is not None):
             raise Refused("群发对象应为全部、一个标签或一份名单")
         with self._database.transaction() as session:
             if session.scalar(select(Broadcast.id).where(Broadcast.key == key)) is None:
+                find_notice(session, notice_id)
                 broadcast = Broadcast(
                     key=key,
                     notice_id=notice_id,

@@ -15,6 +15,7 @@ from models.notice import BatchStatus, Broadcast, BroadcastBatch, BroadcastStatu
 
 OPEN = (BatchStatus.PLANNED, BatchStatus.SUBMITTED)
 SENT_WORDS = frozenset({"send success", "sendsuccess", "SEND_SUCCESS"})
+LARGEST_ID = 2**63 - 1
 _COUNTS = ("TotalCount", "FilterCount", "SentCount", "ErrorCount")
 
 
@@ -23,6 +24,24 @@ class NoSuchBroadcast(Refused):
 
     status = 404
     code = "E-CAST"
+
+
+class NoSuchNotice(Refused):
+    """No notice has this number."""
+
+    status = 404
+    code = "E-NOTICE"
+
+    def __init__(self, text: str = "没有这条公告") -> None:
+        super().__init__(text)
+
+
+def find_notice(session: Session, notice_id: int) -> Notice:
+    """The notice with this number. Raises: NoSuchNotice."""
+    found = session.get(Notice, notice_id) if 0 < notice_id <= LARGEST_ID else None
+    if found is None:
+        raise NoSuchNotice
+    return found
 
 
 def find_broadcast(session: Session, key: str) -> Broadcast:
