@@ -60,7 +60,7 @@ def batches(openids: Iterable[str], size: int = MAX_BATCH) -> Iterator[list[str]
     if before and len(current) < MIN_BATCH:
         current.insert(0, before.pop())
     if len(current) < MIN_BATCH:
-        raise Refused("群发名单至少要有两个人;只发给一个人请用预览")
+        raise Refused("群发名单至少要有两个人；只发给一个人请用预览")
     if before:
         yield before
     yield current

@@ -52,7 +52,7 @@ def find_broadcast(session: Session, key: str) -> Broadcast:
     """
     found = session.scalar(select(Broadcast).where(Broadcast.key == key))
     if found is None:
-        raise NoSuchBroadcast(f"没有这次群发:{key}")
+        raise NoSuchBroadcast(f"没有这次群发：{key}")
     return found
 
 

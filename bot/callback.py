@@ -23,7 +23,7 @@ XML = "application/xml; charset=utf-8"
 PLAIN = "text/plain; charset=utf-8"
 # What the platform takes for "nothing to say, do not send it again"; never encrypted.
 SUCCESS = "success"
-LATE = "正在处理,请稍候,结果会发到这里。"
+LATE = "正在处理，请稍候，结果会发到这里。"
 # Kept of the deadline for storing the reply.
 RESERVE_S = 0.3
 WORKERS = 32

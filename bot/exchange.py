@@ -20,7 +20,7 @@ from bot.werobot_replies import ForeignReply
 from models.clock import Clock
 
 MAX_ATTEMPTS = 3
-CROSSED = "您的几条消息同时到了,请把刚才那条再发一次。"
+CROSSED = "您的几条消息同时到了，请把刚才那条再发一次。"
 
 _log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from bot.redis_gate import RedisDown, RedisGate, Script
 from models.errors import LimitReached
 
 MAX_LOCAL_KEYS = 10_000
-TOO_OFTEN = "操作太频繁了,请稍后再试"
+TOO_OFTEN = "操作太频繁了，请稍后再试"
 
 # The window starts with the first hit; its length is set then and never prolonged.
 _HIT = Script("""

@@ -22,7 +22,7 @@ class SnapshotUser(Refused):
     status = 403
     code = "E-SNAP"
 
-    def __init__(self, text: str = "请先点击页面下方的“使用完整服务”,再继续操作") -> None:
+    def __init__(self, text: str = "请先点击页面下方的“使用完整服务”，再继续操作") -> None:
         super().__init__(text)
 
 

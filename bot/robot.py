@@ -111,4 +111,4 @@ def apology(error: Exception, push: Push, draw: Callable[[str], str] = secrets.c
     """Words for the person with a code under which the log has the error."""
     code = "E-" + "".join(draw(_CODE_LETTERS) for _ in range(4))
     _log.error("handler failed", code=code, kind=push.kind, who=pseudonym(push.openid), exc_info=error)
-    return f"抱歉,系统出了点问题,请稍后再试。如果一直这样,请把编号 {code} 告诉我们。"
+    return f"抱歉，系统出了点问题，请稍后再试。如果一直这样，请把编号 {code} 告诉我们。"

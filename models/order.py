@@ -214,7 +214,7 @@ def advance(session: Session, order: Order, action: OrderAction, *, cause: str, 
     old = OrderStatus(order.status)
     new = TRANSITIONS.get((old, action))
     if new is None:
-        raise IllegalTransition(f"订单状态为 {old},不能执行此操作")
+        raise IllegalTransition(f"订单状态为 {old}，不能执行此操作")
     values: dict[str, Any] = {"status": new}
     if new is not OrderStatus.PREPAID:
         values["open_key"] = None
@@ -236,7 +236,7 @@ def move_credit(
     """
     old = CreditStatus(credit.status)
     if new not in CREDIT_TRANSITIONS[old]:
-        raise IllegalTransition(f"入账状态为 {old},不能变为 {new}")
+        raise IllegalTransition(f"入账状态为 {old}，不能变为 {new}")
     statement = (
         update(Credit)
         .where(Credit.id == credit.id, Credit.status == old)

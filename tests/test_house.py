@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
 from pathlib import Path
 
@@ -184,3 +185,27 @@ def test_tracked_files_name_no_registry_and_no_machine() -> None:
             assert "index-url" not in text, name
             assert "--find-links" not in text, name
             assert " @ http" not in text, name
+
+
+def test_what_people_read_has_chinese_punctuation_and_one_way_to_address_them() -> None:
+    half_width = re.compile(r"[\u4e00-\u9fff\u201d][,;:?!]|[,;:?!][\u4e00-\u9fff]")
+    wrong = []
+    for path in modules("models", "billing", "payments", "bot", "handlers", "web"):
+        tree = parsed(path)
+        documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            # Brackets and backslashes belong to a pattern, which nobody reads.
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
+                said = node.value
+                if "你好" not in said and (
+                    "你" in said
+                    or (not set("[\\\\") & set(said) and "(?" not in said and half_width.search(said))
+                ):
+                    wrong.append(f"{where(path, node.lineno)}: {said}")
+    for path in sorted((ROOT / "web" / "templates").rglob("*.html")):
+        said = path.read_text(encoding="utf-8")
+        wrong += [
+            f"{path.relative_to(ROOT)}: {found}"
+            for found in (*half_width.findall(said), *re.findall("你", said))
+        ]
+    assert wrong == []

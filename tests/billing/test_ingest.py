@@ -298,28 +298,6 @@ def test_what_is_taken_back_was_throttled_first(books: Books) -> None:
     assert (books.lots(), books.speeds()) == ({"grant 02-28": 1000, "grant 03-31": 1000}, (2000, 1000))
 
 
-def test_what_is_taken_back_leaves_the_lot_of_its_day_however_late_that_lot_began(books: Books) -> None:
-    """Two sessions over midnight, both moved to the day before; the package was bought between their ends."""
-    midnight = datetime(2026, 3, 11, 0, 0, tzinfo=CAMPUS_ZONE)
-    morning = Nas(midnight - timedelta(hours=1), session="morning")
-    day = Nas(midnight - timedelta(hours=1), session="day")
-    with books.database.transaction() as session:
-        session.add(
-            TrafficLot(
-                account_no="A1", kind=LotKind.PACKAGE, total_bytes=5000, used_bytes=0,
-                starts_at=midnight + timedelta(hours=12), ends_at=midnight + timedelta(days=30),
-            )
-        )  # fmt: skip
-    books.take(morning.stop(10 * 3600, 0, 600), day.stop(16 * 3600, 0, 1600))
-    assert (books.lots(), books.speeds()) == ({"package 03-11": 1500}, (1500, 700))
-    # What goes back was throttled first: now the package holds what was used in the morning.
-    books.take(day.interim(1800, 0, 1600))
-    assert (books.lots(), books.speeds()) == ({"package 03-11": 540}, (540, 1660))
-    books.take(morning.interim(1800, 0, 600))
-    assert books.days() == {"2026-03-10": (0, 2200, 2200)}
-    assert (books.lots(), books.speeds()) == ({"package 03-11": 0}, (0, 2200))
-
-
 def test_copies_of_a_first_record_that_arrive_at_once_count_once(books: Books, nas: Nas) -> None:
     """Without the lock on the account two of them open the session: the database refuses the second."""
     grant(books.database, GB)

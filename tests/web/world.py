@@ -122,7 +122,7 @@ class CountingLimiter:
         del window_s
         self.counts[key] = self.counts.get(key, 0) + 1
         if self.counts[key] > limit:
-            raise LimitReached("操作太频繁,请稍后再试")
+            raise LimitReached("操作太频繁了，请稍后再试")
 
 
 class Clock:
