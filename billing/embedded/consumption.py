@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from billing.embedded import grants
 from billing.embedded.counters import Piece
-from billing.embedded.quota import in_order_of_use
+from billing.embedded.quota import in_order_of_use, spread
 from billing.interface import Lot
 from models.clock import month_start
 from models.many import adding, inserting, moving, one_of
@@ -120,18 +120,14 @@ def counted_of(piece: Piece, counted: Counted) -> int:
 
 
 def _take(taken: Taken, account_no: str, piece: Piece, count: int) -> None:
-    rest = count
-    for lot in taken.lots.get(account_no, ()):
-        if not rest:
-            break
-        if lot.runs_at(piece.at):
-            part = min(lot.left_bytes, rest)
-            lot.used_bytes += part
-            taken.uses[lot.id, piece.on] += part
-            rest -= part
+    running = [lot for lot in taken.lots.get(account_no, ()) if lot.runs_at(piece.at)]
+    parts = spread([lot.left_bytes for lot in running], count)
+    for lot, part in zip(running, parts.taken, strict=True):
+        lot.used_bytes += part
+        taken.uses[lot.id, piece.on] += part
     day = taken.days[account_no, piece.on]
-    day.fast_bytes += count - rest
-    day.throttled_bytes += rest
+    day.fast_bytes += count - parts.throttled_bytes
+    day.throttled_bytes += parts.throttled_bytes
 
 
 def _give_back_all(
