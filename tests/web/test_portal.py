@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask.testing import FlaskClient
 
+from billing.embedded import accounts
 from billing.embedded.usage import record_usage
 from tests.web.conftest import csrf_in
 from tests.web.portal_visitor import CAMPUS, ELSEWHERE, log_in
@@ -155,6 +156,16 @@ def test_a_foreign_target_is_dropped(world: World, browser: FlaskClient) -> None
 def test_an_identity_without_a_network_account_is_told_so(world: World, browser: FlaskClient) -> None:
     assert "E-ACCT" in log_in(world, browser, account_no="1999000000")
     assert browser.get("/self/").status_code == 302
+
+
+def test_the_owner_of_a_closed_account_still_sees_what_is_there(world: World, browser: FlaskClient) -> None:
+    # docs/policy.md: a closed account takes no money; what was paid stays visible.
+    with world.services.transaction() as session:
+        accounts.close_account(session, OWN)
+    assert log_in(world, browser) == "/self/"
+    assert "12.34" in browser.get("/self/").text
+    for path in ("/self/packages", "/self/log", "/self/usage", "/self/traffic", "/self/statement"):
+        assert browser.get(path).status_code == 200, path
 
 
 def test_the_login_ends_after_half_an_hour_without_use(world: World, browser: FlaskClient) -> None:

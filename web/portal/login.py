@@ -30,8 +30,9 @@ def callback() -> ResponseReturnValue:
     target = signin.finish("portal", state)
     identity = services().identity
     account_no = identity.account_of(_service(state), request.args.get(identity.ticket_field, ""))
-    # Known to the university, unknown to billing: say so instead of showing an empty portal.
-    services().billing.find_account(account_no)
+    # Known to the university, unknown to billing: say so instead of showing an empty portal. A closed
+    # account is known: its owner sees what is there.
+    services().billing.balance(account_no)
     signin.remember_portal(account_no)
     return redirect(target)
 
