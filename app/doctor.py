@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import config as configuration
 from app import wiring
 from app.config import Config
+from billing.embedded import ledger
 from models import schema
 from models.errors import ServiceError
 from payments import conservation, sealing
@@ -75,9 +76,13 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
     def books() -> str:
         with house.database.reading() as session:
             wrong = [*sealing.verify(session, house.web.clock()), *conservation.check(session)]
+            wrong += [
+                f"the balance of {account_no} is not the sum of its entries"
+                for account_no in ledger.wrong_balances(session)
+            ]
         if wrong:
             raise ValueError("; ".join(wrong[:3]))
-        return "every paid fen is accounted for, the journal is as it was sealed"
+        return "every paid fen is accounted for, balances are sums of entries, the journal is as sealed"
 
     def store() -> str:
         return f"Redis {house.redis.info('server')['redis_version']}"

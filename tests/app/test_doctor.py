@@ -1,0 +1,61 @@
+"""`campusnet doctor`: what is wrong is named, and nothing else stops it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from app.doctor import Finding, examine
+from models.db import Database
+from sandbox.credentials import Credentials
+from tests.rig import make_config, prepare, toml
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'doctor.db'}"
+
+
+@pytest.fixture
+def path(tmp_path: Path, credentials: Credentials, database_url: str) -> Path:
+    """A database, and nobody who answers outside."""
+    prepare(database_url, [])
+    config = make_config(
+        tmp_path,
+        credentials,
+        site="http://127.0.0.1:8000",
+        platform="http://127.0.0.1:9",
+        database_url=database_url,
+        redis_url="redis://127.0.0.1:9/0",
+    )
+    return toml(config, tmp_path)
+
+
+def found(path: Path) -> dict[str, Finding]:
+    return {finding.name: finding for finding in examine(path)}
+
+
+def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(path: Path) -> None:
+    well = {name: finding.well for name, finding in found(path).items()}
+    assert well == {
+        "configuration": True, "keys": True, "database": True, "books": True, "redis": False, "wechat": False,
+        "wechatpay": False, "identity": True,
+    }  # fmt: skip
+    assert all(finding.well or finding.mend for finding in found(path).values())
+
+
+def test_a_balance_that_is_not_the_sum_of_its_entries_is_found(path: Path, database_url: str) -> None:
+    database = Database(database_url)
+    with database.transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO account (account_no, name, kind, department, active, balance_fen, created_at) "
+                "VALUES ('2400101009', '李小明', 'undergraduate', '', 1, 500, '2026-03-10 00:00:00.000000')"
+            )
+        )
+    database.dispose()
+    books = found(path)["books"]
+    assert not books.well
+    assert "2400101009" in books.detail
