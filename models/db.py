@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from models.prepared import Prepared
@@ -16,6 +18,8 @@ from models.prepared import Prepared
 SQLITE_BUSY_TIMEOUT_MS = 10_000
 SQLITE_RETRY_S = 0.01
 POSTGRES_STATEMENT_TIMEOUT_MS = 15_000
+# What is raised when the database does not answer, or has no connection to spare.
+NO_ANSWER = (OperationalError, InterfaceError, PoolTimeout)
 
 
 class Database:

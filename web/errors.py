@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
+from models.db import NO_ANSWER
 from models.errors import (
     Conflict,
     Forged,
@@ -59,6 +60,8 @@ def register(app: Flask) -> None:
     """Translate every error that leaves a view."""
     app.register_error_handler(ServiceError, _service_error)
     app.register_error_handler(HTTPException, _http_error)
+    for kind in NO_ANSWER:
+        app.register_error_handler(kind, _no_database)
     app.register_error_handler(Exception, _bug)
 
 
@@ -88,6 +91,12 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     if error.response is not None or status < 400:  # noqa: PLR2004 - redirects made by routing are answers
         return error
     return _show(Failure(status, f"E-{status}", HTTP_TEXTS.get(status, "请求无法完成")))
+
+
+def _no_database(error: Exception) -> ResponseReturnValue:
+    # Loud all the same: a statement that is wrong may look like this, too.
+    log.error("page_without_database", endpoint=request.endpoint, exc_info=error)
+    return _show(failure_of(Unavailable()))
 
 
 def _bug(error: Exception) -> ResponseReturnValue:

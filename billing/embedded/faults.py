@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-
+from models.db import NO_ANSWER
 from models.errors import Unavailable, Unknown
-
-_NO_ANSWER = (OperationalError, InterfaceError, PoolTimeout)
 
 
 @contextmanager
@@ -18,7 +14,7 @@ def looking() -> Iterator[None]:
     """Nothing was to be changed: a database that does not answer is Unavailable."""
     try:
         yield
-    except _NO_ANSWER as error:
+    except NO_ANSWER as error:
         raise Unavailable("the billing database does not answer") from error
 
 
@@ -27,5 +23,5 @@ def changing() -> Iterator[None]:
     """The commit may have arrived before the line broke: Unknown, to be asked about."""
     try:
         yield
-    except _NO_ANSWER as error:
+    except NO_ANSWER as error:
         raise Unknown("the billing database stopped answering") from error

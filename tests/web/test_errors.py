@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import inspect
+from typing import NoReturn
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.exc import OperationalError
 
 from models import errors
+from models.db import Database
 from payments.wechatpay.errors import PayRefused
+from tests.web.portal_visitor import visitor
 from tests.web.world import World
 from web.errors import failure_of
 
@@ -74,6 +78,22 @@ def test_a_bug_is_a_plain_apology_with_a_code(world: World) -> None:
     assert "抱歉" in answer.text
     assert "secret detail" not in answer.text
     assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/h5/orders", "/h5/recharge", "/h5/notices", "/self/notices"])
+def test_without_a_database_a_page_asks_for_patience_and_the_log_has_the_cause(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    visit = visitor(world) if path.startswith("/self/") else world.reader()
+
+    def gone(*_: object, **__: object) -> NoReturn:
+        raise OperationalError("SELECT 1", {}, ConnectionRefusedError("nobody listens"))
+
+    for way in ("transaction", "reading", "look"):
+        monkeypatch.setattr(Database, way, gone)
+    answer = visit.get(path)
+    assert (answer.status_code, "E-BUSY" in answer.text) == (503, True)
+    assert "nobody listens" in capsys.readouterr().out
 
 
 def test_an_unknown_address_is_a_friendly_page(reader: FlaskClient) -> None:
