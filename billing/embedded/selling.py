@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from billing.embedded.accounts import plausible
 from models import journal
 from models.errors import PackageNotOffered, Refused
 from models.package import Package
 
+# A code stands in the address of a page.
+CODE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}", re.ASCII)
+NAME_MAX = 64
+# A million yuan, a petabyte, ten years: far beyond any package, and what the books can hold.
+PRICE_MAX_FEN, QUOTA_MAX_BYTES, MONTHS_MAX = 10**8, 10**15, 120
+
 
 class CodeTaken(Refused):
-    """There is, or was, a package with this code; what was bought refers to it."""
+    """No code for an address, or there is, or was, a package with it; what was bought refers to it."""
 
     status = 409
     code = "E-PKG-CODE"
@@ -52,7 +58,10 @@ class NewPackage:
 
 
 def put_on_sale(session: Session, new: NewPackage, *, actor: str, now: datetime) -> None:
-    """Put a package into the catalogue. Raises: CodeTaken; PackageWrong - no window, a figure below one."""
+    """Put a package into the catalogue.
+
+    Raises: CodeTaken; PackageWrong - no window, no name of one line, a figure below one or beyond all sense.
+    """
     if new.special and new.sale_until is None:
         raise PackageWrong("特惠套餐必须有停售时间")
     if new.sale_until is not None and new.sale_until <= max(new.sale_from, now):
@@ -60,7 +69,11 @@ def put_on_sale(session: Session, new: NewPackage, *, actor: str, now: datetime)
     figures = (new.price_fen, new.quota_bytes, new.validity_months, new.stock, new.limit_each)
     if min(figure for figure in figures if figure is not None) <= 0:
         raise PackageWrong("价格、流量、有效期、库存和限购数都必须大于 0")
-    if not plausible(new.code) or session.get(Package, new.code) is not None:
+    if not 0 < len(new.name) <= NAME_MAX or not new.name.isprintable():
+        raise PackageWrong(f"套餐名称须为一行，1 到 {NAME_MAX} 个字")
+    if new.price_fen > PRICE_MAX_FEN or new.quota_bytes > QUOTA_MAX_BYTES or new.validity_months > MONTHS_MAX:
+        raise PackageWrong("价格、流量或有效期过大，请核对")
+    if not CODE.fullmatch(new.code) or session.get(Package, new.code) is not None:
         raise CodeTaken
     session.add(
         Package(

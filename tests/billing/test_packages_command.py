@@ -164,3 +164,25 @@ def test_a_package_that_runs_or_blocks_nothing_is_not_closed(
     done = campusnet(config, "close", ACCOUNT, *BY)
     assert (done.exit_code, words in done.output) == (1, True), done.output
     assert campusnet(config, "close", "9999999999", *BY).exit_code == 1
+
+
+@pytest.mark.parametrize("code", ["A/B", "..", "S 1", "S?1", "S#1", "特惠"])
+def test_a_code_that_no_address_can_hold_is_refused(config: Path, code: str) -> None:
+    done = campusnet(config, "special", code, *SPECIAL[2:], *WINDOW)
+    assert (done.exit_code, "E-PKG-CODE" in done.output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--name", ""),
+        ("--name", "长" * 65),
+        ("--name", "两\n行"),
+        ("--price", "99999999999999999999"),
+        ("--gb", "99999999999999999999"),
+        ("--months", "1201"),
+    ],
+)
+def test_what_does_not_fit_into_the_catalogue_is_refused(config: Path, wrong: tuple[str, str]) -> None:
+    done = campusnet(config, *SPECIAL, *WINDOW, *wrong)
+    assert (done.exit_code, "E-PKG-WRONG" in done.output) == (1, True), done.output
