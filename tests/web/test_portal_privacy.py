@@ -75,8 +75,9 @@ def paths_of(owner: Owner) -> list[str]:
         for rule in owner.world.app.url_map.iter_rules()
         if rule.rule.startswith("/self/") and "GET" in (rule.methods or ())
     ]
-    paths = [re.sub(r"<(?:int:)?(\w+)>", lambda name: values[name[1]], rule.rule) for rule in rules]
+    paths = [re.sub(r"<(?:int[^>]*:)?(\w+)>", lambda name: values[name[1]], rule.rule) for rule in rules]
     assert len(paths) > 12
+    assert "<" not in "".join(paths)
     return paths
 
 
