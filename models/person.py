@@ -6,6 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, Index, String, bindparam, select, text, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
@@ -63,10 +64,18 @@ def find_person(session: Session, openid: str) -> Person | None:
 def ensure_person(session: Session, openid: str, now: datetime) -> Person:
     """The person with this openid, created when new."""
     person = find_person(session, openid)
-    if person is None:
-        person = Person(openid=openid, created_at=now)
-        session.add(person)
-        session.flush()  # the id is needed by whoever refers to the new person
+    if person is not None:
+        return person
+    try:
+        # Flushed at its end: the id is needed by whoever refers to the new person.
+        with session.begin_nested():
+            person = Person(openid=openid, created_at=now)
+            session.add(person)
+    except IntegrityError:
+        # Somebody new does two things at once, and the other transaction was faster.
+        person = find_person(session, openid)
+        if person is None:
+            raise
     return person
 
 
