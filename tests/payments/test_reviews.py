@@ -10,7 +10,8 @@ from models.errors import IllegalTransition, Unknown
 from models.journal import JournalRow
 from models.order import CreditStatus
 from models.review import ReviewItem, ReviewStatus
-from payments import credit, reviews
+from models.swap import SwapIntent, SwapStatus
+from payments import credit, reviews, swap
 from payments.views import OrderView
 from tests.builders import World, refusal
 
@@ -131,3 +132,25 @@ def test_the_journal_tells_who_decided_what(world: World) -> None:
         ("review-proposed", "anna"),
         ("review-closed", "bert"),
     ]
+
+
+def decide(world: World, item_id: int, action: str) -> None:
+    reviews.propose(world.services, item_id, action=action, actor="anna", evidence=EVIDENCE)
+    reviews.approve(world.services, item_id, actor="bert")
+
+
+def test_a_credit_that_a_person_saw_is_told_and_its_swap_is_due(world: World) -> None:
+    view, item_id = doubtful_order(world)
+    wished = SwapIntent(
+        order_id=view.id,
+        package_code="P05",
+        package_name="5元套餐",
+        price_fen=500,
+        status=SwapStatus.WAITING,
+        changed_at=world.clock(),
+    )
+    with world.database.transaction() as session:
+        session.add(wished)
+    decide(world, item_id, "credit-arrived")
+    assert world.item("message", f"credited:{view.order_no}") is not None
+    assert world.item(swap.KIND, view.order_no) is not None
