@@ -12,7 +12,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
-from models.errors import Conflict, IllegalTransition
+from models.errors import Conflict, IllegalTransition, NoSuchOrder
 
 
 class OrderStatus(StrEnum):
@@ -256,6 +256,15 @@ def rows_changed(session: Session, statement: Any) -> int:
 def find_order(session: Session, order_no: str) -> Order | None:
     """The order with this number, or None."""
     return session.scalar(select(Order).where(Order.order_no == order_no))
+
+
+def lock_order(session: Session, order_no: str) -> Order:
+    """The order with this number, locked until the transaction ends. Raises: NoSuchOrder."""
+    query = select(Order).where(Order.order_no == order_no).with_for_update(of=Order, key_share=True)
+    order = session.scalar(query.execution_options(populate_existing=True))
+    if order is None:
+        raise NoSuchOrder
+    return order
 
 
 def orders_numbered(session: Session, account_no: str, order_nos: Sequence[str]) -> list[Order]:
