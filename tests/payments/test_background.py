@@ -75,6 +75,28 @@ def test_the_sealed_journal_verifies(either: World) -> None:
         ]
 
 
+def test_a_turn_looks_at_the_newest_rows_and_the_night_at_all(
+    either: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "LATE", 2)
+    with either.database.transaction() as session:
+        # Rows 2 and 5 are those of transactions that are still open while the others are sealed.
+        for number in (1, 3, 4, 6):
+            session.add(JournalRow(id=number, at=either.clock(), what="x", actor="a", facts={}))
+    sealing.seal(either.services)
+    with either.database.transaction() as session:
+        for number in (2, 5):
+            session.add(JournalRow(id=number, at=either.clock(), what="x", actor="a", facts={}))
+    sealing.seal(either.services)
+    either.clock.forward(hours=1)
+    assert findings(either) == ["1 rows are unsealed"]
+    sealing.seal_late(either.services)
+    assert findings(either) == []
+    with either.database.reading() as session:
+        order = select(JournalSeal.journal_id).order_by(JournalSeal.position)
+        assert session.scalars(order).all() == [1, 3, 4, 6, 5, 2]
+
+
 def test_the_database_refuses_to_change_the_journal(either: World) -> None:
     noted(either, 1)
     for statement in (update(JournalRow).values(actor="x"), delete(JournalRow)):
