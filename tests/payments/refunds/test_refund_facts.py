@@ -15,7 +15,7 @@ from models.errors import Mismatch
 from models.journal import JournalRow
 from models.order import CreditStatus, NotifyInbox
 from models.refund import Refund, RefundStatus, ReversalStatus
-from payments import settle
+from payments import settle, sweep
 from payments.refunds.external import note_external_refund
 from payments.refunds.facts import record_refund
 from payments.wechatpay.client import RefundTrade
@@ -332,4 +332,20 @@ def test_a_refund_that_was_closed_says_nothing_about_the_one_that_was_seen(world
     assert ("EXTERNAL_REFUND", "console9") in world.questions()
     assert record(world, fact_of(world, number)) is not None
     assert world.refund(number).status == RefundStatus.SUCCESS
+    world.check_books()
+
+
+@pytest.mark.parametrize("number", ["7", "BKG_2026-11", "a|b*c@d"])
+def test_a_refund_made_elsewhere_is_followed_to_its_end_whatever_its_number(
+    world: RefundWorld, number: str
+) -> None:
+    order_no = world.paid()
+    world.console(order_no, number=number, ended=False)
+    assert record(world, fact_of(world, number)) is not None
+    assert world.state(number) == RefundStatus.PROCESSING
+    world.ends(number, tell=False)
+    world.clock.advance(600)
+    sweep.sweep(world.services)
+    world.work()
+    assert world.state(number) == RefundStatus.SUCCESS
     world.check_books()
