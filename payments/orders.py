@@ -6,6 +6,8 @@ reaches billing `payments.credit`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from billing.interface import AccountName, Offer
 from models.clock import CAMPUS_ZONE
-from models.errors import Conflict, IllegalTransition, LimitReached, NoSuchOrder
+from models.errors import Conflict, IllegalTransition, LimitReached, NoSuchOrder, Unknown
 from models.money import yuan_short
 from models.order import (
     Order,
@@ -38,7 +40,7 @@ from payments import numbers, outbox, settle, swap
 from payments.amount import check_amount
 from payments.services import Services
 from payments.views import OrderView, view_of
-from payments.wechatpay.errors import AlreadyPaid, OrderClosed
+from payments.wechatpay.errors import AlreadyPaid, OrderClosed, PayRefused
 
 # An open order with less time left than this is not offered again: nobody pays that fast.
 REUSE_MARGIN = timedelta(minutes=2)
@@ -105,7 +107,8 @@ def pay_params(services: Services, *, order_no: str, openid: str) -> dict[str, s
     try:
         prepay_id = _prepay(services, order, attempt)
     except AlreadyPaid:
-        settle.ask(services, order_no)
+        with _nothing_said():
+            settle.ask(services, order_no)
         raise IllegalTransition("这笔订单已经支付，请勿重复支付") from None
     except OrderClosed:
         attempt = _next_attempt(services, order_no, attempt)
@@ -145,7 +148,8 @@ def check_now(services: Services, *, order_no: str, openid: str) -> OrderView:
     """
     view = look(services, order_no=order_no, openid=openid)
     if view.paid_at is None:
-        settle.ask(services, order_no)
+        with _nothing_said():
+            settle.ask(services, order_no)
     now = services.clock()
     with services.transaction() as session:
         outbox.hasten(session, "credit", order_no, due_at=now)
@@ -166,8 +170,18 @@ def check_latest(services: Services, *, openid: str) -> OrderView | None:
 def cancel(services: Services, *, order_no: str, openid: str) -> OrderView:
     """Give an unpaid order up, by query-close-query; a payment that was faster wins."""
     look(services, order_no=order_no, openid=openid)
-    settle.end(services, order_no, OrderAction.CLOSE, cause="payer")
+    with _nothing_said():
+        settle.end(services, order_no, OrderAction.CLOSE, cause="payer")
     return look(services, order_no=order_no, openid=openid)
+
+
+@contextmanager
+def _nothing_said() -> Iterator[None]:
+    """A question that WeChat refuses says nothing about the money: nobody shall read that none was taken."""
+    try:
+        yield
+    except PayRefused as refused:
+        raise Unknown(f"WeChat refused the question: {refused.code}") from None
 
 
 def _own(session: Session, order_no: str, openid: str) -> Order:

@@ -27,7 +27,7 @@ from payments import orders, settle
 from payments.outcome import Done, Later
 from payments.views import OrderView, Step, steps
 from payments.wechatpay.client import Trade
-from payments.wechatpay.errors import OrderClosed, TradeNotFound
+from payments.wechatpay.errors import OrderClosed, PayRefused, TradeNotFound
 from tests.builders import ACCOUNT, NOON, PAYER, World
 
 
@@ -315,3 +315,16 @@ def test_two_tabs_get_the_same_new_number_of_an_order_closed_at_wechat(world: Wo
     while_wechat_prepares(world, second_tab, closed)
     params = orders.pay_params(world.services, order_no=view.order_no, openid=PAYER)
     assert params == {"package": f"prepay_id=wx{view.order_no}02"}
+
+
+@pytest.mark.parametrize("act", [orders.check_now, orders.cancel])
+def test_nobody_is_told_that_nothing_was_paid_because_wechat_refused_the_question(
+    world: World, act: Callable[..., OrderView]
+) -> None:
+    # A refusal to prepay is one: nothing was paid. Of a question it says nothing about the money.
+    view = world.prepaid()
+    world.pay.trades[f"{view.order_no}01"] = "SUCCESS"
+    world.pay.troubles = [PayRefused("SIGNERROR", "", "")]
+    with pytest.raises(Unknown):
+        act(world.services, order_no=view.order_no, openid=PAYER)
+    assert act(world.services, order_no=view.order_no, openid=PAYER).paid_at == NOON

@@ -5,7 +5,6 @@ from __future__ import annotations
 from models.errors import LimitReached, Mismatch, Unavailable, Unknown
 from payments import orders
 from payments.views import OrderView
-from payments.wechatpay.errors import PayRefused
 from web.guards import slow_down
 from web.services import WebServices
 
@@ -24,7 +23,7 @@ def watch(services: WebServices, openid: str, order_no: str, waited_s: int | Non
         return order
     try:
         return orders.check_now(services, order_no=order_no, openid=openid)
-    except (Unknown, Unavailable, PayRefused, Mismatch):
+    except (Unknown, Unavailable, Mismatch):
         # No word about the payment, or one that a person has to look at: the order's own job sees to both.
         return order
 
