@@ -55,8 +55,9 @@ from web.services import WebServices
 WAKE_KEY = "campusnet:wake"
 # More tokens than workers could ever need; the list is trimmed so that it cannot grow.
 WAKE_KEEP = 16
-# How often the journal is sealed, and stuck work looked for.
+# How often the journal is sealed, when all of it is gone through, and how often stuck work is looked for.
 SEAL_S = 5
+SEAL_LATE_AT = (4, 10)
 SWEEP_S = 60
 # How often sessions that went silent are looked for.
 STALE_S = 300
@@ -160,6 +161,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
     }
     periodic = {
         "seal": Job(sealing.seal, every(SEAL_S)),
+        "seal-late": Job(sealing.seal_late, daily(*SEAL_LATE_AT)),
         "sweep": Job(sweep.sweep, every(SWEEP_S)),
         "alerts_restored": Job(alerts.watch_restored, every(RESTORED_S)),
         "alerts_balances": Job(alerts.watch_balances, daily(ALERTS_HOUR, 0)),

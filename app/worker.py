@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 Deliver = Callable[[Services, outbox.Claim], Outcome]
 
-# Small enough that a batch ends well within its lease, even when each item waits for a time-out.
+# A few: an item whose turn comes late, because others waited for time-outs, needs its lease renewed first.
 BATCH = 4
 POLL_S = 1.0
 

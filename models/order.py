@@ -7,12 +7,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, select, text, update
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
-from models.errors import Conflict, IllegalTransition
+from models.errors import Conflict, IllegalTransition, NoSuchOrder
 
 
 class OrderStatus(StrEnum):
@@ -149,7 +149,7 @@ class PaymentFact(Base):
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
     provider: Mapped[str] = mapped_column(String(16))
     transaction_id: Mapped[str] = mapped_column(String(64))
     out_trade_no: Mapped[str] = mapped_column(String(32))
@@ -183,25 +183,17 @@ class Credit(Base):
 class NotifyInbox(Base):
     """A verified callback as it came, kept even when handling it fails.
 
-    `body` is the raw JSON (still encrypted); `verdict` is `what:details:number`, NULL until handled.
+    `body` is the raw JSON (still encrypted); `verdict` is `what:details:number`, of the same commit.
     """
 
     __tablename__ = "notify_inbox"
-    __table_args__ = (
-        Index(
-            "ix_notify_inbox_open",
-            "id",
-            sqlite_where=text("verdict IS NULL"),
-            postgresql_where=text("verdict IS NULL"),
-        ),
-    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     event_id: Mapped[str] = mapped_column(String(64), index=True)
     event_type: Mapped[str] = mapped_column(String(32))
     serial: Mapped[str] = mapped_column(String(64))
     body: Mapped[bytes]
-    received_at: Mapped[datetime]
+    received_at: Mapped[datetime] = mapped_column(index=True)
     verdict: Mapped[str | None] = mapped_column(String(200))
     handled_at: Mapped[datetime | None]
 
@@ -256,6 +248,15 @@ def rows_changed(session: Session, statement: Any) -> int:
 def find_order(session: Session, order_no: str) -> Order | None:
     """The order with this number, or None."""
     return session.scalar(select(Order).where(Order.order_no == order_no))
+
+
+def lock_order(session: Session, order_no: str) -> Order:
+    """The order with this number, locked until the transaction ends. Raises: NoSuchOrder."""
+    query = select(Order).where(Order.order_no == order_no).with_for_update(of=Order, key_share=True)
+    order = session.scalar(query.execution_options(populate_existing=True))
+    if order is None:
+        raise NoSuchOrder
+    return order
 
 
 def orders_numbered(session: Session, account_no: str, order_nos: Sequence[str]) -> list[Order]:

@@ -6,12 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
+from models.order import rows_changed
 
 
 class ReviewKind(StrEnum):
@@ -36,6 +37,10 @@ class ReviewStatus(StrEnum):
     OPEN = "OPEN"
     PROPOSED = "PROPOSED"
     CLOSED = "CLOSED"
+
+
+# Decisions to try once more: should that fail too, the question is open again.
+TRY_AGAIN = ("credit-again", "run-again")
 
 
 class ReviewItem(Base):
@@ -78,18 +83,22 @@ def ask_person(
     now: datetime,
     **facts: Any,
 ) -> None:
-    """Open a review item, once per kind and key; a closed one stays closed."""
+    """Open a review item, once per kind and key; a closed one stays closed, unless it said to try again."""
     insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
-    session.execute(
+    asked = {"order_id": order_id, "amount_fen": amount_fen, "facts": facts, "opened_at": now}
+    opened = (
         insert(ReviewItem)
-        .values(
-            kind=kind,
-            key=key[:80],
-            order_id=order_id,
-            amount_fen=amount_fen,
-            facts=facts,
-            status=ReviewStatus.OPEN,
-            opened_at=now,
-        )
+        .values(kind=kind, key=key[:80], status=ReviewStatus.OPEN, **asked)
         .on_conflict_do_nothing(index_elements=["kind", "key"])
     )
+    if rows_changed(session, opened):
+        return
+    # Not in one statement with the insert: that would lock an item which a person is deciding just now.
+    again = update(ReviewItem).where(
+        ReviewItem.kind == kind,
+        ReviewItem.key == key[:80],
+        ReviewItem.status == ReviewStatus.CLOSED,
+        ReviewItem.outcome.in_(TRY_AGAIN),
+    )
+    undecided = dict.fromkeys(("proposal", "proposed_by", "approved_by", "evidence", "outcome", "closed_at"))
+    rows_changed(session, again.values(status=ReviewStatus.OPEN, **undecided, **asked))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, select, update
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
@@ -24,7 +24,15 @@ class SwapIntent(Base):
     """Fixed with the order: which package, at which price; `reason` is the code of a refusal."""
 
     __tablename__ = "swap_intent"
-    __table_args__ = (CheckConstraint("price_fen > 0", name="price_positive"),)
+    __table_args__ = (
+        CheckConstraint("price_fen > 0", name="price_positive"),
+        Index(
+            "ix_swap_intent_waiting",
+            "order_id",
+            sqlite_where=text("status = 'WAITING'"),
+            postgresql_where=text("status = 'WAITING'"),
+        ),
+    )
 
     order_id: Mapped[int] = mapped_column(
         BigId, ForeignKey("orders.id"), primary_key=True, autoincrement=False

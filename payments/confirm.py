@@ -73,8 +73,9 @@ def _locked_order(session: Session, out_trade_no: str) -> Order:
         select(Order)
         .join(PaymentAttempt, PaymentAttempt.order_id == Order.id)
         .where(PaymentAttempt.out_trade_no == out_trade_no)
-        # Serialises two notices of one order on PostgreSQL; SQLite has one writer anyway.
-        .with_for_update(of=Order)
+        # Serialises two notices of one order on PostgreSQL; SQLite has one writer anyway. `key_share`: a
+        # job that holds what we want next may be about to write a row that names the order.
+        .with_for_update(of=Order, key_share=True)
         .execution_options(populate_existing=True)
     )
     if order is None:

@@ -86,23 +86,41 @@ def _finish(services: Services, order_no: str, receipt: CreditReceipt) -> None:
         credit = _credit(session, order_no)
         if credit.status in SETTLED:
             return
-        move_credit(session, credit, CreditStatus.CREDITED, now=now)
-        credit.balance_after_fen = receipt.balance_fen
-        journal.note(
-            session,
-            "credited",
-            order_no=order_no,
-            actor="worker",
-            now=now,
-            credit_no=credit.credit_no,
-            amount_fen=credit.amount_fen,
-            outcome=receipt.outcome,
-        )
-        order = session.get_one(Order, credit.order_id)
-        if order.payer_openid:
-            _tell_payer(session, order, receipt.balance_fen, now)
-        swap.promise(services, session, order)
+        record_credited(session, credit, receipt, actor="worker", outcome=receipt.outcome, now=now)
     services.wake()
+
+
+def record_credited(
+    session: Session,
+    credit: Credit,
+    receipt: CreditReceipt | None,
+    *,
+    actor: str,
+    outcome: str,
+    now: datetime,
+) -> None:
+    """The money is in billing: write it down, tell the payer, promise the swap that waited for it.
+
+    Args:
+        receipt: billing's own; None where a person has seen the credit there.
+    Raises: IllegalTransition, Conflict.
+    """
+    order = session.get_one(Order, credit.order_id)
+    move_credit(session, credit, CreditStatus.CREDITED, now=now, reason=None if receipt else "review")
+    credit.balance_after_fen = receipt.balance_fen if receipt else None
+    journal.note(
+        session,
+        "credited",
+        order_no=order.order_no,
+        actor=actor,
+        now=now,
+        credit_no=credit.credit_no,
+        amount_fen=credit.amount_fen,
+        outcome=outcome,
+    )
+    if order.payer_openid:
+        _tell_payer(session, order, credit.balance_after_fen, now)
+    swap.promise(session, order, now=now)
 
 
 def _tell_payer(session: Session, order: Order, balance_fen: int | None, now: datetime) -> None:

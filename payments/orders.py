@@ -6,6 +6,8 @@ reaches billing `payments.credit`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from billing.interface import AccountName, Offer
 from models.clock import CAMPUS_ZONE
-from models.errors import Conflict, IllegalTransition, LimitReached, NoSuchOrder
+from models.errors import Conflict, IllegalTransition, LimitReached, NoSuchOrder, Unknown
 from models.money import yuan_short
 from models.order import (
     Order,
@@ -28,6 +30,7 @@ from models.order import (
     credit_of,
     credits_of,
     find_order,
+    lock_order,
     orders_of,
 )
 from models.refund import NOTHING_BACK, money_back_of
@@ -37,7 +40,7 @@ from payments import numbers, outbox, settle, swap
 from payments.amount import check_amount
 from payments.services import Services
 from payments.views import OrderView, view_of
-from payments.wechatpay.errors import AlreadyPaid, OrderClosed
+from payments.wechatpay.errors import AlreadyPaid, OrderClosed, PayRefused
 
 # An open order with less time left than this is not offered again: nobody pays that fast.
 REUSE_MARGIN = timedelta(minutes=2)
@@ -104,12 +107,14 @@ def pay_params(services: Services, *, order_no: str, openid: str) -> dict[str, s
     try:
         prepay_id = _prepay(services, order, attempt)
     except AlreadyPaid:
-        settle.ask(services, order_no)
+        with _nothing_said():
+            settle.ask(services, order_no)
         raise IllegalTransition("这笔订单已经支付，请勿重复支付") from None
     except OrderClosed:
-        attempt = _next_attempt(services, order, attempt)
+        attempt = _next_attempt(services, order_no, attempt)
         prepay_id = _prepay(services, order, attempt)
-    _record_prepay(services, order_no, attempt.id, prepay_id)
+    # Given up or paid while WeChat answered: then nobody shall be asked to pay it.
+    _check_payable(_record_prepay(services, order_no, attempt.id, prepay_id), services.clock())
     return services.pay.jsapi_params(prepay_id)
 
 
@@ -143,7 +148,8 @@ def check_now(services: Services, *, order_no: str, openid: str) -> OrderView:
     """
     view = look(services, order_no=order_no, openid=openid)
     if view.paid_at is None:
-        settle.ask(services, order_no)
+        with _nothing_said():
+            settle.ask(services, order_no)
     now = services.clock()
     with services.transaction() as session:
         outbox.hasten(session, "credit", order_no, due_at=now)
@@ -164,8 +170,18 @@ def check_latest(services: Services, *, openid: str) -> OrderView | None:
 def cancel(services: Services, *, order_no: str, openid: str) -> OrderView:
     """Give an unpaid order up, by query-close-query; a payment that was faster wins."""
     look(services, order_no=order_no, openid=openid)
-    settle.end(services, order_no, OrderAction.CLOSE, cause="payer")
+    with _nothing_said():
+        settle.end(services, order_no, OrderAction.CLOSE, cause="payer")
     return look(services, order_no=order_no, openid=openid)
+
+
+@contextmanager
+def _nothing_said() -> Iterator[None]:
+    """A question that WeChat refuses says nothing about the money: nobody shall read that none was taken."""
+    try:
+        yield
+    except PayRefused as refused:
+        raise Unknown(f"WeChat refused the question: {refused.code}") from None
 
 
 def _own(session: Session, order_no: str, openid: str) -> Order:
@@ -251,15 +267,17 @@ def _new_order(session: Session, rules: RechargeRules, wanted: Wanted, now: date
 def _payable(services: Services, order_no: str, openid: str) -> tuple[Order, PaymentAttempt]:
     with services.reading() as session:
         order = _own(session, order_no, openid)
-        if order.status not in (OrderStatus.CREATED, OrderStatus.PREPAID):
-            raise IllegalTransition(
-                "这笔订单已经支付，请勿重复支付"
-                if order.status == OrderStatus.PAID
-                else "这笔订单已关闭，请重新下单"
-            )
-        if order.expires_at <= services.clock():
-            raise IllegalTransition("这笔订单已过期，请重新下单")
+        _check_payable(order, services.clock())
         return order, attempts_of(session, order.id)[-1]
+
+
+def _check_payable(order: Order, now: datetime) -> None:
+    if order.status == OrderStatus.PAID:
+        raise IllegalTransition("这笔订单已经支付，请勿重复支付")
+    if order.status not in (OrderStatus.CREATED, OrderStatus.PREPAID):
+        raise IllegalTransition("这笔订单已关闭，请重新下单")
+    if order.expires_at <= now:
+        raise IllegalTransition("这笔订单已过期，请重新下单")
 
 
 def _prepay(services: Services, order: Order, attempt: PaymentAttempt) -> str:
@@ -272,26 +290,32 @@ def _prepay(services: Services, order: Order, attempt: PaymentAttempt) -> str:
     )
 
 
-def _next_attempt(services: Services, order: Order, last: PaymentAttempt) -> PaymentAttempt:
-    """A fresh number after WeChat closed the last one (somebody closed it in the merchant console)."""
-    seq = last.seq + 1
+def _next_attempt(services: Services, order_no: str, last: PaymentAttempt) -> PaymentAttempt:
+    """A fresh number after WeChat closed the last one (somebody closed it in the merchant console).
+
+    Two tabs get the same one. Raises: IllegalTransition - it was the payer who closed it, meanwhile.
+    """
+    now = services.clock()
     with services.transaction() as session:
-        attempt = PaymentAttempt(
-            order_id=order.id,
-            seq=seq,
-            out_trade_no=numbers.out_trade_no(order.order_no, seq),
-            created_at=services.clock(),
-        )
+        order = lock_order(session, order_no)
+        _check_payable(order, now)
+        newest = attempts_of(session, order.id)[-1]
+        if newest.seq > last.seq:
+            return newest
+        seq = last.seq + 1
+        number = numbers.out_trade_no(order.order_no, seq)
+        attempt = PaymentAttempt(order_id=order.id, seq=seq, out_trade_no=number, created_at=now)
         session.add(attempt)
     return attempt
 
 
-def _record_prepay(services: Services, order_no: str, attempt_id: int, prepay_id: str) -> None:
+def _record_prepay(services: Services, order_no: str, attempt_id: int, prepay_id: str) -> Order:
     now = services.clock()
     with services.transaction() as session:
+        order = lock_order(session, order_no)
         attempt = session.get_one(PaymentAttempt, attempt_id)
         attempt.prepay_id, attempt.prepaid_at = prepay_id, now
-        order = session.scalars(select(Order).where(Order.order_no == order_no)).one()
         if order.status == OrderStatus.CREATED:
             advance(session, order, OrderAction.PREPAY, cause="payer", now=now)
         outbox.hasten(session, "settle", order_no, due_at=now + settle.FIRST_ASK)
+        return order

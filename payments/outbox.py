@@ -1,7 +1,7 @@
 """The outbox: promises made in a commit, kept afterwards by whichever worker holds the lease.
 
-Claiming is `FOR UPDATE SKIP LOCKED` on PostgreSQL and a conditional UPDATE on SQLite, where the
-write lock is held from BEGIN. Finishing is fenced: only the holder of a running lease may do it.
+Claiming is `FOR UPDATE SKIP LOCKED` on PostgreSQL; on SQLite it needs nothing more, since the write
+lock is held from BEGIN. Finishing is fenced: only the holder of a running lease may do it.
 """
 
 from __future__ import annotations

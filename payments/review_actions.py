@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from models import allocation, journal
+from models import allocation
 from models.errors import IllegalTransition
 from models.order import Credit, CreditStatus, Order, credit_of, move_credit
 from models.review import ReviewItem, ReviewKind
 from payments import second_payments, sweep
+from payments.credit import record_credited
 from payments.services import Services
 
 
@@ -65,21 +66,16 @@ def _send_again(decision: Decision) -> None:
 
 def _arrived(decision: Decision) -> None:
     """Somebody has seen the credit in billing."""
-    order, credit = _credit(decision)
+    _, credit = _credit(decision)
     if credit.status == CreditStatus.CREDITED:
         return
-    move_credit(
-        decision.session, credit, CreditStatus.CREDITED, now=decision.services.clock(), reason="review"
-    )
-    journal.note(
+    record_credited(
         decision.session,
-        "credited",
-        order_no=order.order_no,
+        credit,
+        None,
         actor=decision.actor,
-        now=decision.services.clock(),
-        credit_no=credit.credit_no,
-        amount_fen=credit.amount_fen,
         outcome="seen by a person",
+        now=decision.services.clock(),
     )
 
 

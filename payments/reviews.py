@@ -16,7 +16,7 @@ from models import journal
 from models.errors import Conflict, IllegalTransition, Refused, ServiceError
 from models.order import rows_changed
 from models.review import ReviewItem, ReviewKind, ReviewStatus
-from payments.operators import same_person
+from payments.operators import named, same_person
 from payments.review_actions import ACTIONS, Action, Decision
 from payments.services import Services
 
@@ -65,6 +65,7 @@ def list_items(session: Session, *, after_id: int = 0, limit: int = 50) -> list[
 
 def take(services: Services, item_id: int, *, actor: str) -> None:
     """Become the item's owner; the owner before is told nothing, but the journal is."""
+    actor = named(actor)
     with services.transaction() as session:
         item = _item(session, item_id)
         if item.owner == actor:
@@ -79,6 +80,7 @@ def propose(services: Services, item_id: int, *, action: str, actor: str, eviden
     The decision that has closed an item changes nothing when it is made again.
     Raises: NoSuchItem, EvidenceNeeded; IllegalTransition - closed, or no such action for this kind.
     """
+    actor = named(actor)
     if len(evidence.strip()) < EVIDENCE_MIN:
         raise EvidenceNeeded
     with services.transaction() as session:
@@ -102,8 +104,10 @@ def approve(services: Services, item_id: int, *, actor: str) -> None:
 
     Raises: NoSuchItem, SecondPersonNeeded; IllegalTransition - nothing was proposed.
     """
+    actor = named(actor)
     with services.transaction() as session:
-        item = session.get(ReviewItem, item_id)
+        # Locked: what is approved is what was read, not what somebody proposes or takes back meanwhile.
+        item = session.get(ReviewItem, item_id, with_for_update=True)
         if item is None:
             raise NoSuchItem
         if item.status == ReviewStatus.CLOSED:
@@ -119,6 +123,7 @@ def approve(services: Services, item_id: int, *, actor: str) -> None:
 
 def reject(services: Services, item_id: int, *, actor: str) -> None:
     """Put a proposal back; the item stays open."""
+    actor = named(actor)
     with services.transaction() as session:
         item = _item(session, item_id)
         item.status, item.proposal, item.proposed_by = ReviewStatus.OPEN, None, None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from models import allocation, journal
@@ -16,7 +16,7 @@ from models.errors import IllegalTransition
 from models.order import Order, OrderAction, OrderEvent, OrderStatus, PaymentAttempt, PaymentFact, advance
 from models.refund import Refund, RefundStatus
 from payments import numbers
-from payments.confirm import promise_credit
+from payments.confirm import WECHAT, promise_credit
 from payments.refunds import approval as refunds
 
 CAUSE = "second-payment"
@@ -78,19 +78,26 @@ def _locked(session: Session, transaction_id: str) -> tuple[Order, PaymentFact]:
     query = (
         select(Order)
         .join(PaymentFact, PaymentFact.order_id == Order.id)
-        .where(PaymentFact.transaction_id == transaction_id)
+        .where(*_is(transaction_id))
         .with_for_update(of=Order, key_share=True)
     )
     order = session.scalar(query.execution_options(populate_existing=True))
     if order is None:
         raise IllegalTransition("找不到这笔付款")
-    found = select(PaymentFact).where(PaymentFact.transaction_id == transaction_id)
+    found = select(PaymentFact).where(*_is(transaction_id))
     return order, session.scalars(found.execution_options(populate_existing=True)).one()
+
+
+def _is(transaction_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    # The counter takes no money for an order that is there already.
+    return PaymentFact.provider == WECHAT, PaymentFact.transaction_id == transaction_id
 
 
 def _back_fen(session: Session, fact: PaymentFact) -> int:
     amounts = select(Refund.amount_fen).where(
-        Refund.out_trade_no == fact.out_trade_no, Refund.status != RefundStatus.CLOSED
+        Refund.order_id == fact.order_id,
+        Refund.out_trade_no == fact.out_trade_no,
+        Refund.status != RefundStatus.CLOSED,
     )
     return sum(session.scalars(amounts))
 

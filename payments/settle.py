@@ -5,10 +5,12 @@ The end is query, close, query: only WeChat's word that nothing was paid ends an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from models.errors import Conflict, IllegalTransition, Mismatch, NoSuchOrder
+from models.clock import campus_date
+from models.errors import Conflict, Mismatch, NoSuchOrder, ServiceError
 from models.order import (
     Order,
     OrderAction,
@@ -17,35 +19,46 @@ from models.order import (
     advance,
     attempts_of,
     find_order,
+    lock_order,
     paid_numbers,
 )
+from models.review import ReviewKind, ask_person
 from payments import outbox
 from payments.confirm import WECHAT, PaidFact, confirm_paid
 from payments.outcome import Done, Later, Outcome
 from payments.refunds.external import note_refunded_trade
 from payments.services import Services
 from payments.wechatpay.client import Trade
-from payments.wechatpay.errors import AlreadyPaid, OrderClosed, TradeNotFound
+from payments.wechatpay.errors import AlreadyPaid, OrderClosed, PayRefused, TradeNotFound
 
 # After prepay, ask at these ages until the order's time is over (payments.md G7).
 ASK_AGES = tuple(timedelta(seconds=s) for s in (10, 30, 60, 120, 300, 600, 1800))
 FIRST_ASK = ASK_AGES[0]
+REASON_MAX = 200
 REFUNDED = "REFUND"
+UNPAID = (OrderStatus.CREATED, OrderStatus.PREPAID)
 
 
 def deliver(services: Services, held: outbox.Claim) -> Outcome:
     """The outbox job `settle`: ask, or end the order; postponed until the order is settled.
 
-    Raises: Unknown, Unavailable - WeChat did not answer; the worker tries again.
+    Raises: Mismatch - a payment contradicts the order; Unknown, Unavailable - WeChat did not answer, or
+        the order was prepared for paying meanwhile (Conflict): the worker tries again.
     """
-    order_no = str(held.payload["order_no"])
+    try:
+        return _work(services, str(held.payload["order_no"]))
+    except PayRefused as refused:
+        return _not_answered(services, held, refused)
+
+
+def _work(services: Services, order_no: str) -> Outcome:
     now = services.clock()
     with services.reading() as session:
         order = find_order(session, order_no)
         if order is None:
             raise NoSuchOrder
         asked_from = min((a.prepaid_at for a in attempts_of(session, order.id) if a.prepaid_at), default=None)
-    if order.status not in (OrderStatus.CREATED, OrderStatus.PREPAID):
+    if order.status not in UNPAID:
         _close_others(services, order_no)
         return Done()
     if now >= order.expires_at:
@@ -55,6 +68,27 @@ def deliver(services: Services, held: outbox.Claim) -> Outcome:
         _close_others(services, order_no)
         return Done()
     return Later(next_ask(asked_from, order.expires_at, now))
+
+
+def _not_answered(services: Services, held: outbox.Claim, refused: PayRefused) -> Outcome:
+    """WeChat refuses the question (a wrong clock, a key that changed): that is no word about the order.
+
+    All open orders meet the same trouble, so a person is asked once a day; each job goes on by itself.
+    """
+    now = services.clock()
+    with services.transaction() as session:
+        ask_person(
+            session,
+            ReviewKind.JOB_FAILED,
+            f"{held.kind}:{campus_date(now)}:{refused.code}",
+            order_id=None,
+            amount_fen=None,
+            now=now,
+            job=held.kind,
+            number=held.key,
+            reason=str(refused)[:REASON_MAX],
+        )
+    return Later(now + timedelta(seconds=outbox.backoff_s(held.attempts)))
 
 
 def next_ask(prepaid_at: datetime | None, expires_at: datetime, now: datetime) -> datetime:
@@ -68,27 +102,32 @@ def next_ask(prepaid_at: datetime | None, expires_at: datetime, now: datetime) -
 def ask(services: Services, order_no: str) -> bool:
     """Ask WeChat about every attempt and record a payment found. Returns: whether the order is paid.
 
-    Raises: Unknown, Unavailable - no answer.
+    Raises: Mismatch - a payment contradicts the order; Unknown, Unavailable, PayRefused - no answer.
     """
-    # All of them, before looking at the answers: a second attempt may be paid as well.
-    paid = [_ask_attempt(services, attempt) for attempt in _attempts(services, order_no)]
-    return any(paid)
+    return _of_each(services, _attempts(services, order_no), _ask_attempt)
 
 
 def end(services: Services, order_no: str, action: OrderAction, *, cause: str) -> None:
-    """Close every attempt at WeChat and then the order, unless it turns out to be paid."""
-    paid = [_close_attempt(services, attempt) for attempt in _attempts(services, order_no)]
-    if any(paid):
+    """Close every attempt at WeChat and then the order, unless it turns out to be paid.
+
+    Raises: Conflict - it was prepared for paying meanwhile, so WeChat's word is not the last one;
+        Unknown, Unavailable - no answer.
+    """
+    attempts = _attempts(services, order_no)
+    if _of_each(services, attempts, _close_attempt):
         return
     with services.transaction() as session:
-        order = find_order(session, order_no)
-        if order is None:
-            raise NoSuchOrder
-        try:
-            advance(session, order, action, cause=cause, now=services.clock())
-        except (Conflict, IllegalTransition):
+        order = lock_order(session, order_no)
+        if order.status not in UNPAID:
             # Paid or ended by somebody else meanwhile: their state stands.
             return
+        if _prepared(attempts_of(session, order.id)) != _prepared(attempts):
+            raise Conflict(f"order {order_no} was prepared for paying meanwhile")
+        advance(session, order, action, cause=cause, now=services.clock())
+
+
+def _prepared(attempts: list[PaymentAttempt]) -> set[tuple[str, datetime | None]]:
+    return {(attempt.out_trade_no, attempt.prepaid_at) for attempt in attempts}
 
 
 def record_trade(services: Services, trade: Trade, *, cause: str) -> Order | None:
@@ -147,9 +186,27 @@ def _close_others(services: Services, order_no: str) -> None:
         return
     with services.reading() as session:
         recorded = paid_numbers(session, attempts[0].order_id)
+    others = [attempt for attempt in attempts if attempt.out_trade_no not in recorded]
+    _of_each(services, others, _close_attempt)
+
+
+def _of_each(
+    services: Services, attempts: list[PaymentAttempt], do: Callable[[Services, PaymentAttempt], bool]
+) -> bool:
+    """Whether any of the attempts is paid.
+
+    All of them are asked about, whatever is the matter with one: another may be paid as well. The
+    first trouble is raised at the end.
+    """
+    paid, trouble = False, None
     for attempt in attempts:
-        if attempt.out_trade_no not in recorded:
-            _close_attempt(services, attempt)
+        try:
+            paid |= do(services, attempt)
+        except ServiceError as error:
+            trouble = trouble or error
+    if trouble is not None:
+        raise trouble
+    return paid
 
 
 def _ask_attempt(services: Services, attempt: PaymentAttempt) -> bool:

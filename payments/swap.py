@@ -5,6 +5,8 @@ Whatever becomes of the swap, the money is in the balance already: a refusal cos
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -61,10 +63,10 @@ def wish(session: Session, order: Order, offer: Offer) -> None:
     )
 
 
-def promise(services: Services, session: Session, order: Order) -> None:
+def promise(session: Session, order: Order, *, now: datetime) -> None:
     """In the commit that says the money has arrived: the swap is due, if one is wished."""
     if session.get(SwapIntent, order.id) is not None:
-        outbox.put(session, KIND, order.order_no, {"order_no": order.order_no}, now=services.clock())
+        outbox.put(session, KIND, order.order_no, {"order_no": order.order_no}, now=now)
 
 
 def deliver(services: Services, held: outbox.Claim) -> Outcome:

@@ -1,7 +1,7 @@
 """The sweeper: whatever should have moved and did not is promised again.
 
-Every unfinished order, credit, refund and payout has an outbox row that drives it. Should that row be
-missing or done (a bug, a hand in the database), nothing would ever happen again; this finds it.
+Every unfinished order, credit, swap, refund and payout has an outbox row that drives it. Should that
+row be missing or done (a bug, a hand in the database), nothing would ever happen again; this finds it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from models.order import Credit, CreditStatus, Order, OrderStatus, rows_changed
 from models.outbox import OutboxItem, OutboxStatus
 from models.payout import PartStatus, PayoutPart
 from models.refund import Refund, RefundStatus
-from payments import outbox
+from models.swap import SwapIntent, SwapStatus
+from payments import outbox, swap
 from payments.confirm import COUNTER
 from payments.services import Services
 
@@ -31,6 +32,8 @@ MOVING_REFUND = (
     RefundStatus.UNKNOWN,
     RefundStatus.PROCESSING,
 )
+# What the work of a kind is known by in its payload, where that is not the order.
+NUMBERS = {"refund": "out_refund_no", "payout": "part_no"}
 MOVING_PART = (PartStatus.WAITING, PartStatus.SENDING, PartStatus.UNKNOWN)
 
 
@@ -39,6 +42,7 @@ def sweep(services: Services) -> None:
     with services.transaction() as session:
         stuck = [("settle", number) for number in _stuck_orders(session, services)]
         stuck += [("credit", number) for number in _stuck_credits(session, services)]
+        stuck += [(swap.KIND, number) for number in _stuck_swaps(session, services)]
         stuck += [("refund", number) for number in _stuck_refunds(session, services)]
         stuck += [("payout", number) for number in _stuck_payouts(session, services)]
         for kind, key in stuck:
@@ -51,14 +55,13 @@ def sweep(services: Services) -> None:
 def promise_again(session: Session, kind: str, key: str, services: Services) -> None:
     """Make the row ready now, whether it is missing, done or parked."""
     now = services.clock()
-    name = "out_refund_no" if kind == "refund" else "order_no"
     revived = (
         update(OutboxItem)
         .where(OutboxItem.kind == kind, OutboxItem.key == key)
         .values(status=OutboxStatus.READY, next_at=now, attempts=0, lease_owner=None, leased_until=None)
     )
     if rows_changed(session, revived) == 0:
-        outbox.put(session, kind, key, {name: key}, now=now)
+        outbox.put(session, kind, key, {NUMBERS.get(kind, "order_no"): key}, now=now)
 
 
 def _driven(kind: str, key: ColumnElement[str]) -> ColumnElement[bool]:
@@ -89,6 +92,22 @@ def _stuck_credits(session: Session, services: Services) -> list[str]:
             Credit.status.in_(MOVING_CREDIT),
             Credit.changed_at < services.clock() - GRACE,
             ~_driven("credit", Order.order_no.expression),
+        )
+    )
+    return list(session.scalars(query.limit(BATCH)))
+
+
+def _stuck_swaps(session: Session, services: Services) -> list[str]:
+    query = (
+        select(Order.order_no)
+        .join(SwapIntent, SwapIntent.order_id == Order.id)
+        .join(Credit, Credit.order_id == Order.id)
+        .where(
+            SwapIntent.status == SwapStatus.WAITING,
+            # Before that the money has not arrived: the credit drives it.
+            Credit.status == CreditStatus.CREDITED,
+            Credit.changed_at < services.clock() - GRACE,
+            ~_driven(swap.KIND, Order.order_no.expression),
         )
     )
     return list(session.scalars(query.limit(BATCH)))

@@ -27,6 +27,7 @@ from models.order import (
 )
 from models.outbox import OutboxItem
 from models.refund import Refund, refunds_of
+from payments.confirm import COUNTER, WECHAT
 from payments.numbers import credit_no
 
 SEAL_SHOWN = 12
@@ -44,7 +45,9 @@ class Line:
 def find(session: Session, number: str) -> Order | None:
     """The order with this order_no, out_trade_no, transaction_id or out_refund_no."""
     by_attempt = select(PaymentAttempt.order_id).where(PaymentAttempt.out_trade_no == number)
-    by_fact = select(PaymentFact.order_id).where(PaymentFact.transaction_id == number)
+    by_fact = select(PaymentFact.order_id).where(
+        PaymentFact.provider.in_((WECHAT, COUNTER)), PaymentFact.transaction_id == number
+    )
     by_refund = select(Refund.order_id).where(Refund.out_refund_no == number)
     wanted = or_(Order.order_no == number, *(Order.id.in_(ids) for ids in (by_attempt, by_fact, by_refund)))
     return session.scalar(select(Order).where(wanted))

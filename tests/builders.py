@@ -133,7 +133,7 @@ class ScriptedPay:
         return {"package": f"prepay_id={prepay_id}"}
 
     def trade(self, out_trade_no: str) -> Trade:
-        paid = self.trades[out_trade_no] == "SUCCESS"
+        paid = self.trades[out_trade_no] in ("SUCCESS", "REFUND")
         return Trade(
             out_trade_no=out_trade_no,
             trade_state=self.trades[out_trade_no],

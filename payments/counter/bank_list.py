@@ -22,7 +22,7 @@ from models import journal
 from models.counter import BankFile, BankLine, BankStatus, Channel, ReturnReason, Way, settle_line
 from models.csv_rows import READ_BYTES, Row, read_rows
 from models.errors import AmountOutOfRange, Refused
-from models.money import fen_from
+from models.money import fen_from, yuan
 from payments.counter.desk import REFERENCE, check_person
 from payments.counter.steps import (
     NAME_MAX,
@@ -84,6 +84,11 @@ class Report:
         self.credited += status == BankStatus.CREDITED
         self.queued += status == BankStatus.QUEUED
         self.returning += status == BankStatus.RETURNING
+
+    def fault(self, line_no: int, what: str) -> None:
+        """Nothing was done with a row."""
+        if len(self.faults) < FAULTS_MAX:
+            self.faults.append(f"第 {line_no} 行：{what}")
 
 
 @dataclass(frozen=True)
@@ -194,8 +199,7 @@ def _transfers(path: Path, report: Report) -> Iterator[Transfer]:
         amount_fen = fen_from(row["amount"])
         fault = _fault(row, amount_fen)
         if fault:
-            if len(report.faults) < FAULTS_MAX:
-                report.faults.append(f"第 {row.line_no} 行：{fault}")
+            report.fault(row.line_no, fault)
             continue
         yield Transfer(row.line_no, row["reference"], amount_fen or 0, row["account_no"], row["name"])
 
@@ -212,11 +216,14 @@ def _fault(row: Row, amount_fen: int | None) -> str:
 
 def _one(services: Services, transfer: Transfer, run: _Run) -> None:
     with services.reading() as session:
-        known = _known(session, transfer)
+        known_fen = _known_fen(session, transfer)
         booked = find_booking(
             session, receipt_no=receipt_no_of(transfer.reference), reference=transfer.reference
         )
-    if known or (booked is not None and booked.booking.amount_fen == transfer.amount_fen):
+    if known_fen not in (None, transfer.amount_fen):
+        run.report.fault(transfer.line_no, f"流水号已用于另一笔 {yuan(known_fen)} 元的转账")
+        return
+    if known_fen is not None or (booked is not None and booked.booking.amount_fen == transfer.amount_fen):
         run.report.known += 1
         return
     # A clerk booked this transfer with another amount: somebody has to look.
@@ -227,8 +234,9 @@ def _one(services: Services, transfer: Transfer, run: _Run) -> None:
     run.report.count(verdict.status)
 
 
-def _known(session: Session, transfer: Transfer) -> bool:
-    return session.scalar(select(BankLine.id).where(BankLine.reference == transfer.reference)) is not None
+def _known_fen(session: Session, transfer: Transfer) -> int | None:
+    """The amount of the transfer that has this number already."""
+    return session.scalar(select(BankLine.amount_fen).where(BankLine.reference == transfer.reference))
 
 
 def _judge(services: Services, transfer: Transfer, offers: Sequence[Offer]) -> _Verdict:

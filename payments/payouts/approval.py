@@ -230,6 +230,11 @@ def _check_bank(services: Services, plan: Plan, bank_name: str, bank_account: st
         return
     if not services.billing.capabilities().withdraw:
         raise Refused("计费系统不支持扣款，只能原路退回")
+    check_bank_details(bank_name, bank_account)
+
+
+def check_bank_details(bank_name: str, bank_account: str) -> None:
+    """Return when a bank may be told to pay there. Raises: Refused."""
     named_bank = 0 < len(bank_name) <= BANK_NAME_MAX and bank_name.isprintable()
     if not named_bank or BANK_ACCOUNT.fullmatch(bank_account) is None:
         raise Refused("须填写开户行和银行卡号")

@@ -15,7 +15,7 @@ from models.csv_rows import Row, read_rows
 from models.errors import IllegalTransition, Refused
 from models.payout import PartStatus, PartWay, Payout, PayoutPart, move_part
 from payments.operators import named
-from payments.payouts.approval import NoSuchPayout
+from payments.payouts.approval import NoSuchPayout, check_bank_details
 from payments.services import Services
 
 COLUMNS = {
@@ -125,14 +125,13 @@ def correct_bank(services: Services, *, part_no: str, bank_name: str, bank_accou
     """
     actor, now = named(actor), services.clock()
     bank_name, bank_account = bank_name.strip(), "".join(bank_account.split())
-    if not bank_name or not bank_account.isdigit():
-        raise Refused("须填写开户行和银行卡号")
+    check_bank_details(bank_name, bank_account)
     with services.transaction() as session:
         part = _locked(session, part_no)
         if part.status != PartStatus.WITHDRAWN:
             raise IllegalTransition("这笔退费已在名单上")
         payout = session.get_one(Payout, part.payout_id)
-        payout.bank_name, payout.bank_account = bank_name[:64], bank_account[:40]
+        payout.bank_name, payout.bank_account = bank_name, bank_account
         journal.note(session, "payout-bank", order_no=None, actor=actor, now=now, part_no=part_no)
 
 

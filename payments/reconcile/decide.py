@@ -14,15 +14,20 @@ from payments.reconcile.ours import BILL, Day, Known, batched, known
 from payments.reconcile.piles import Unequal
 from payments.reconcile.result import Action, Finding, Kind
 from payments.reconcile.runs import seen_next_door
+from payments.refunds.external import note_refunded_trade
 from payments.services import Services
 from payments.wechatpay.errors import TradeNotFound
 
 BATCH = 200
 # Bill rows that are looked up in one pass through the file.
 WANTED = 50_000
-# WeChat is asked about so many missing payments a run; more are a disaster, which no query mends.
+# WeChat is asked about so many payments a run; more are a disaster, which no query mends.
 QUERIES_MAX = 200
 NEAR_MIDNIGHT = timedelta(hours=1)
+# Trade states, and what stands for one where WeChat gives none.
+REFUNDED = "REFUND"
+PAID = ("SUCCESS", REFUNDED)
+NOT_ASKED, NO_ORDER = "not asked", "no such order"
 
 
 @dataclass
@@ -110,7 +115,8 @@ class Payments:
         if found is None or found.fact is None:
             return
         near = found.fact.paid_at >= self._day.until - NEAR_MIDNIGHT
-        state = self._state_at_wechat(number)
+        said = self._state_at_wechat(number)
+        state = "paid" if said in PAID else said if said in (NOT_ASKED, NO_ORDER) else f"not paid ({said})"
         yield Finding(
             kind=Kind.MISSING_IN_BILL,
             key=number,
@@ -122,14 +128,14 @@ class Payments:
         )
 
     def _state_at_wechat(self, number: str) -> str:
+        """The trade_state now, or why there is none. Raises: PayRefused; Unknown, Unavailable."""
         self._queries += 1
         if self._queries > QUERIES_MAX:
-            return "not asked"
+            return NOT_ASKED
         try:
-            trade = self._services.pay.query(number)
+            return self._services.pay.query(number).trade_state
         except TradeNotFound:
-            return "no such order"
-        return "paid" if trade.trade_state in ("SUCCESS", "REFUND") else f"not paid ({trade.trade_state})"
+            return NO_ORDER
 
     def _only_in_bill(self, wanted: Sequence[str]) -> Iterator[Finding]:
         if not wanted or self._bill is None:
@@ -154,15 +160,19 @@ class Payments:
         return self._told(Kind.OTHER_DAY, row, found, Action.NONE, ours_at=found.fact.paid_at.isoformat())
 
     def _repair(self, row: BillRow, found: Known) -> Finding:
-        """The notice was lost and no query found it: the bill's word is as good."""
+        """The notice was lost and no query found it: the bill's word is as good, for the day it was made.
+
+        The money may have gone back since; what went back is not credited beside it.
+        """
+        back = self._state_at_wechat(row.out_trade_no) == REFUNDED
         try:
-            self._believe(row, found.order_no)
+            self._believe(row, found.order_no, back=back)
         except Mismatch as error:
             return self._told(Kind.AMOUNT_DIFFERS, row, found, Action.ASKED, field=error.field)
-        return self._told(Kind.LOST_NOTIFY, row, found, Action.REPAIRED)
+        return self._told(Kind.LOST_NOTIFY, row, found, Action.REPAIRED, refunded=back)
 
-    def _believe(self, row: BillRow, order_no: str) -> None:
-        pay = self._services.pay
+    def _believe(self, row: BillRow, order_no: str, *, back: bool) -> None:
+        pay, now = self._services.pay, self._services.clock()
         if row.app_id != pay.app_id:
             raise Mismatch("appid", order_no)
         if row.mch_id != pay.mch_id:
@@ -177,7 +187,9 @@ class Payments:
             paid_at=row.at,
         )
         with self._services.transaction() as session:
-            confirm_paid(session, fact, cause=BILL, now=self._services.clock())
+            order = confirm_paid(session, fact, cause=BILL, now=now)
+            if back:
+                note_refunded_trade(session, order, row.out_trade_no, cause=BILL, now=now)
         self._services.wake()
 
     @staticmethod

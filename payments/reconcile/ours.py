@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 from sqlalchemy.orm import Session
 
 from models.bulk import in_steps, line_of, lines, taken_apart
@@ -57,7 +57,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Known:
-    """What we know under one out_trade_no; fact and credit None where there is none."""
+    """What we know under one out_trade_no; `fact` is None while it is unpaid."""
 
     order_id: int
     order_no: str
@@ -84,12 +84,15 @@ class Promises:
 
 
 def promises(database: Database, day: Day, paid: Tally, promised: Tally) -> Iterator[Promises]:
-    """All payments of the day; voided credits are left out, the tallies count along.
+    """All payments of the day; the tallies count along.
 
+    An order's credit is called for by the payment that paid it, not by a second one nor when it was voided.
     A payment's line is out_trade_no, transaction_id, fen; a credit's is credit_no, account, fen.
     """
     ours = PaymentFact.provider == WECHAT
-    called_for = Credit.status != CreditStatus.VOIDED
+    called_for = and_(
+        Credit.status != CreditStatus.VOIDED, Order.transaction_id == PaymentFact.transaction_id
+    )
     payment = line_of(PaymentFact.out_trade_no, PaymentFact.transaction_id, PaymentFact.amount_fen)
     credit = line_of(Credit.credit_no, Credit.account_no, Credit.amount_fen)
     query = (
@@ -101,6 +104,7 @@ def promises(database: Database, day: Day, paid: Tally, promised: Tally) -> Iter
             lines(case((PaymentFact.cause == BILL, PaymentFact.out_trade_no))),
         )
         .select_from(PaymentFact)
+        .join(Order, Order.id == PaymentFact.order_id)
         .outerjoin(Credit, Credit.order_id == PaymentFact.order_id)
     )
     for paid_fen, payment_lines, promised_fen, credit_lines, repaired in in_steps(

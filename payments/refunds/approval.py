@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models.errors import AmountInvalid, IllegalTransition, LimitReached, NoSuchOrder, Refused
+from models.errors import AmountInvalid, IllegalTransition, LimitReached, Refused
 from models.money import yuan
-from models.order import CreditStatus, Order, OrderStatus, PaymentFact
+from models.order import CreditStatus, Order, OrderStatus, PaymentFact, lock_order
 from models.refund import Refund, RefundStatus, ReversalStatus, refunds_of
 from payments import outbox
 from payments.confirm import COUNTER
@@ -145,11 +145,7 @@ def newest(services: Services, *, limit: int = 20, waiting: bool = False) -> lis
 
 
 def _locked_order(session: Session, order_no: str) -> Order:
-    order = session.scalar(
-        select(Order).where(Order.order_no == order_no).with_for_update(of=Order, key_share=True)
-    )
-    if order is None:
-        raise NoSuchOrder
+    order = lock_order(session, order_no)
     if order.status != OrderStatus.PAID:
         raise IllegalTransition("这笔订单没有支付，不能退款")
     return order

@@ -48,9 +48,6 @@ def note_external_refund(session: Session, fact: RefundTrade, *, cause: str, now
     known = next((r for r in refunds_of(session, order.id) if r.out_refund_no == fact.out_refund_no), None)
     if known is not None:
         return known
-    guessed = _guessed(session, fact.out_trade_no)
-    if guessed is not None:
-        return _make_sure(session, order, guessed, fact, cause=cause, now=now)
     told = Told(
         out_trade_no=fact.out_trade_no,
         out_refund_no=fact.out_refund_no,
@@ -60,8 +57,12 @@ def note_external_refund(session: Session, fact: RefundTrade, *, cause: str, now
         success_at=fact.success_at,
     )
     if told.status == RefundStatus.CLOSED:
+        # Also beside a guess: a refund that came to nothing is not the one that was seen.
         _ask(session, order, told, cause=cause, now=now, held=False)
         return None
+    guessed = _guessed(session, fact.out_trade_no)
+    if guessed is not None:
+        return _make_sure(session, order, guessed, fact, cause=cause, now=now)
     return _take(session, order, told, cause=cause, now=now)
 
 

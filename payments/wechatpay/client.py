@@ -180,12 +180,12 @@ class WechatPay:
         return _refund_of(self._call("POST", REFUNDS, body, done=200), out_refund_no)
 
     def query_refund(self, out_refund_no: str) -> RefundTrade:
-        """The refund as WeChat knows it now.
+        """The refund as WeChat knows it now, ours or one that was made elsewhere.
 
         Raises: RefundNotFound - never accepted; other PayRefused; Unavailable; Unknown.
         """
         try:
-            answer = self._look(f"{REFUNDS}/{messages.checked_refund_number(out_refund_no)}")
+            answer = self._look(f"{REFUNDS}/{messages.refund_path_part(out_refund_no)}")
         except PayRefused as refused:
             # By WeChat's word only: the 404 of some proxy on the way says nothing about the refund.
             if refused.code != "RESOURCENOTEXISTS":

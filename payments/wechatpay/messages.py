@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from models.errors import Forged, Malformed
 from payments.wechatpay import crypto
@@ -26,6 +27,8 @@ RESOURCE_TYPE = "encrypt-resource"
 # Ours are digits and letters only: `|` and `*` are legal but sign differently in different clients.
 _OUT_TRADE_NO = re.compile(r"[0-9A-Za-z]{6,32}")
 _OUT_REFUND_NO = re.compile(r"[0-9A-Za-z]{6,64}")
+# What WeChat allows: others refund in the merchant console under numbers of their own.
+_ANY_REFUND_NO = re.compile(r"[0-9A-Za-z_\-|*@]{1,64}")
 _LONGEST = 128
 _LONGEST_DESCRIPTION = 256
 
@@ -95,6 +98,16 @@ def checked_refund_number(out_refund_no: str) -> str:
     if not _OUT_REFUND_NO.fullmatch(out_refund_no):
         raise ValueError("out_refund_no is 6 to 64 digits and letters")
     return out_refund_no
+
+
+def refund_path_part(out_refund_no: str) -> str:
+    """The number of anybody's refund as part of an address, the same before and after it is sent.
+
+    Raises: ValueError - WeChat has no such numbers.
+    """
+    if not _ANY_REFUND_NO.fullmatch(out_refund_no):
+        raise ValueError("out_refund_no is 1 to 64 digits, letters and _-|*@")
+    return quote(out_refund_no, safe="")
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:

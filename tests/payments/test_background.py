@@ -11,7 +11,8 @@ from models.db import Database
 from models.journal import JournalRow, JournalSeal
 from models.outbox import OutboxItem, OutboxStatus
 from models.schedule import Periodic
-from payments import periodic, sealing, sweep
+from models.swap import SwapIntent, SwapStatus
+from payments import credit, periodic, sealing, sweep
 from payments.services import Services
 from tests.builders import NOON, World
 
@@ -33,6 +34,24 @@ def test_work_that_nobody_drives_is_promised_again(either: World, kind: str) -> 
     either.clock.forward(hours=1)
     sweep.sweep(either.services)
     assert [item.key for item in either.claim(kind)] == [view.order_no]
+
+
+def test_a_swap_that_nobody_drives_is_promised_again_once_the_money_is_there(either: World) -> None:
+    view = either.paid()
+    waits = SwapIntent(
+        order_id=view.id, package_code="P05", package_name="5元", price_fen=500, status=SwapStatus.WAITING,
+        changed_at=either.clock(),
+    )  # fmt: skip
+    with either.database.transaction() as session:
+        session.add(waits)
+    sweep.sweep(either.services)
+    assert either.item("swap", view.order_no) is None
+    (held,) = either.claim("credit")
+    credit.deliver(either.services, held)
+    forget(either, "swap")
+    either.clock.forward(hours=1)
+    sweep.sweep(either.services)
+    assert [item.payload for item in either.claim("swap")] == [{"order_no": view.order_no}]
 
 
 def test_work_marked_as_done_too_early_is_promised_again(world: World) -> None:
@@ -73,6 +92,28 @@ def test_the_sealed_journal_verifies(either: World) -> None:
         assert session.scalars(select(JournalSeal.position).order_by(JournalSeal.position)).all() == [
             *range(1, 9)
         ]
+
+
+def test_a_turn_looks_at_the_newest_rows_and_the_night_at_all(
+    either: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "LATE", 2)
+    with either.database.transaction() as session:
+        # Rows 2 and 5 are those of transactions that are still open while the others are sealed.
+        for number in (1, 3, 4, 6):
+            session.add(JournalRow(id=number, at=either.clock(), what="x", actor="a", facts={}))
+    sealing.seal(either.services)
+    with either.database.transaction() as session:
+        for number in (2, 5):
+            session.add(JournalRow(id=number, at=either.clock(), what="x", actor="a", facts={}))
+    sealing.seal(either.services)
+    either.clock.forward(hours=1)
+    assert findings(either) == ["1 rows are unsealed"]
+    sealing.seal_late(either.services)
+    assert findings(either) == []
+    with either.database.reading() as session:
+        order = select(JournalSeal.journal_id).order_by(JournalSeal.position)
+        assert session.scalars(order).all() == [1, 3, 4, 6, 5, 2]
 
 
 def test_the_database_refuses_to_change_the_journal(either: World) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 from models.errors import (
     AmountOutOfRange,
+    Conflict,
     IllegalTransition,
     LimitReached,
     Mismatch,
@@ -22,7 +26,8 @@ from models.review import ReviewItem, ReviewKind
 from payments import orders, settle
 from payments.outcome import Done, Later
 from payments.views import OrderView, Step, steps
-from payments.wechatpay.errors import OrderClosed
+from payments.wechatpay.client import Trade
+from payments.wechatpay.errors import OrderClosed, PayRefused, TradeNotFound
 from tests.builders import ACCOUNT, NOON, PAYER, World
 
 
@@ -250,3 +255,76 @@ def test_history_is_newest_first_and_goes_on_where_it_stopped(world: World) -> N
     first = orders.history(world.services, openid=PAYER, limit=3)
     rest = orders.history(world.services, openid=PAYER, limit=3, before_id=first[-1].id)
     assert [view.order_no for view in (*first, *rest)] == made[::-1]
+
+
+def while_wechat_prepares(world: World, act: Callable[[], object], error: Exception | None = None) -> None:
+    """The next answer to prepay comes after `act`; with an error it is that."""
+    prepay = world.pay.prepay
+
+    def prepared(**wanted: Any) -> str:
+        world.pay.prepay = prepay  # type: ignore[method-assign]
+        act()
+        if error is not None:
+            raise error
+        return prepay(**wanted)
+
+    world.pay.prepay = prepared  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("error", [None, OrderClosed("ORDERCLOSED", "", "")])
+def test_an_order_given_up_while_wechat_prepares_it_cannot_be_paid(
+    world: World, error: Exception | None
+) -> None:
+    view = world.start()
+    give_up = partial(orders.cancel, world.services, order_no=view.order_no, openid=PAYER)
+    while_wechat_prepares(world, give_up, error)
+    with pytest.raises(IllegalTransition):
+        orders.pay_params(world.services, order_no=view.order_no, openid=PAYER)
+    assert world.order(view).status == OrderStatus.CLOSED
+    assert f"{view.order_no}02" not in world.pay.trades
+
+
+def test_an_order_prepared_while_it_is_given_up_stays_open(world: World) -> None:
+    view = world.start()
+    query = world.pay.query
+
+    def asked(out_trade_no: str) -> Trade:
+        # WeChat does not know the number yet, and a second tab prepares it in the next moment.
+        world.pay.query = query  # type: ignore[method-assign]
+        with pytest.raises(TradeNotFound) as unknown:
+            query(out_trade_no)
+        orders.pay_params(world.services, order_no=view.order_no, openid=PAYER)
+        raise unknown.value
+
+    world.pay.query = asked  # type: ignore[method-assign]
+    with pytest.raises(Conflict):
+        orders.cancel(world.services, order_no=view.order_no, openid=PAYER)
+    assert world.order(view).status == OrderStatus.PREPAID
+    orders.cancel(world.services, order_no=view.order_no, openid=PAYER)
+    assert world.pay.trades[f"{view.order_no}01"] == "CLOSED"
+
+
+def test_two_tabs_get_the_same_new_number_of_an_order_closed_at_wechat(world: World) -> None:
+    view = world.start()
+    closed = OrderClosed("ORDERCLOSED", "", "")
+
+    def second_tab() -> None:
+        while_wechat_prepares(world, lambda: None, closed)
+        orders.pay_params(world.services, order_no=view.order_no, openid=PAYER)
+
+    while_wechat_prepares(world, second_tab, closed)
+    params = orders.pay_params(world.services, order_no=view.order_no, openid=PAYER)
+    assert params == {"package": f"prepay_id=wx{view.order_no}02"}
+
+
+@pytest.mark.parametrize("act", [orders.check_now, orders.cancel])
+def test_nobody_is_told_that_nothing_was_paid_because_wechat_refused_the_question(
+    world: World, act: Callable[..., OrderView]
+) -> None:
+    # A refusal to prepay is one: nothing was paid. Of a question it says nothing about the money.
+    view = world.prepaid()
+    world.pay.trades[f"{view.order_no}01"] = "SUCCESS"
+    world.pay.troubles = [PayRefused("SIGNERROR", "", "")]
+    with pytest.raises(Unknown):
+        act(world.services, order_no=view.order_no, openid=PAYER)
+    assert act(world.services, order_no=view.order_no, openid=PAYER).paid_at == NOON

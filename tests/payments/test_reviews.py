@@ -6,11 +6,12 @@ import pytest
 from sqlalchemy import select
 
 from models.allocation import Allocation
-from models.errors import IllegalTransition, Unknown
+from models.errors import IllegalTransition, Refused, Unknown
 from models.journal import JournalRow
 from models.order import CreditStatus
 from models.review import ReviewItem, ReviewStatus
-from payments import credit, reviews
+from models.swap import SwapIntent, SwapStatus
+from payments import credit, reviews, swap
 from payments.views import OrderView
 from tests.builders import World, refusal
 
@@ -131,3 +132,52 @@ def test_the_journal_tells_who_decided_what(world: World) -> None:
         ("review-proposed", "anna"),
         ("review-closed", "bert"),
     ]
+
+
+def decide(world: World, item_id: int, action: str) -> None:
+    reviews.propose(world.services, item_id, action=action, actor="anna", evidence=EVIDENCE)
+    reviews.approve(world.services, item_id, actor="bert")
+
+
+def test_a_credit_that_a_person_saw_is_told_and_its_swap_is_due(world: World) -> None:
+    view, item_id = doubtful_order(world)
+    wished = SwapIntent(
+        order_id=view.id,
+        package_code="P05",
+        package_name="5元套餐",
+        price_fen=500,
+        status=SwapStatus.WAITING,
+        changed_at=world.clock(),
+    )
+    with world.database.transaction() as session:
+        session.add(wished)
+    decide(world, item_id, "credit-arrived")
+    assert world.item("message", f"credited:{view.order_no}") is not None
+    assert world.item(swap.KIND, view.order_no) is not None
+
+
+def test_a_credit_that_is_refused_again_is_asked_about_again(world: World) -> None:
+    view, item_id = refused_order(world)
+    decide(world, item_id, "credit-again")
+    world.billing.troubles = [refusal("还是不行")]
+    deliver(world, view)
+    item = only_item(world)
+    assert (item.id, item.status, item.proposal, item.outcome) == (item_id, ReviewStatus.OPEN, None, None)
+    decide(world, item_id, "credit-again")
+    deliver(world, view)
+    assert world.credit(view).status == CreditStatus.CREDITED
+    assert only_item(world).status == ReviewStatus.CLOSED
+
+
+def test_nobody_decides_without_a_name(world: World) -> None:
+    _, item_id = refused_order(world)
+    with pytest.raises(Refused, match="姓名"):
+        reviews.take(world.services, item_id, actor=" ")
+    with pytest.raises(Refused, match="姓名"):
+        reviews.propose(world.services, item_id, action="credit-again", actor="", evidence=EVIDENCE)
+    reviews.propose(world.services, item_id, action="credit-again", actor="anna", evidence=EVIDENCE)
+    for nobody in ("", "  ", "x" * 65):
+        with pytest.raises(Refused, match="姓名"):
+            reviews.approve(world.services, item_id, actor=nobody)
+    with pytest.raises(Refused, match="姓名"):
+        reviews.reject(world.services, item_id, actor=" ")

@@ -1,4 +1,4 @@
-"""What WeChat says of a trade is compared with who we are."""
+"""What WeChat says of a trade is compared with who we are; what it refuses to say ends nothing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from models.errors import Mismatch
-from models.order import OrderStatus
+from app.worker import Worker
+from models.errors import Mismatch, ServiceError, Unknown
+from models.order import OrderStatus, PaymentAttempt
+from models.outbox import OutboxStatus
+from models.review import ReviewItem
 from payments import settle
+from payments.views import OrderView
+from payments.wechatpay.errors import PayRefused
 from tests.builders import World
 
 
@@ -39,3 +45,46 @@ def test_a_trade_that_differs_or_keeps_silent_is_a_contradiction(
     assert caught.value.field == what
     assert world.order(view).status == OrderStatus.PREPAID
     assert settle.record_trade(world.services, trade, cause="query") is not None
+
+
+def paid_by_its_second_number(world: World) -> OrderView:
+    view = world.prepaid()
+    number = f"{view.order_no}02"
+    with world.database.transaction() as session:
+        now = world.clock()
+        session.add(
+            PaymentAttempt(order_id=view.id, seq=2, out_trade_no=number, prepaid_at=now, created_at=now)
+        )
+    world.pay.trades[number], world.pay.amounts[number] = "SUCCESS", view.amount_fen
+    world.clock.forward(minutes=1)
+    return view
+
+
+@pytest.mark.parametrize(
+    "trouble", [Mismatch("amount", "r1"), Unknown("no trade"), PayRefused("PARAMERROR", "", "")]
+)
+def test_trouble_with_one_number_hides_no_payment_of_another(world: World, trouble: ServiceError) -> None:
+    view = paid_by_its_second_number(world)
+    world.pay.troubles = [trouble]
+    with pytest.raises(type(trouble)):
+        settle.ask(world.services, view.order_no)
+    assert world.order(view).status == OrderStatus.PAID
+
+
+def test_a_question_that_wechat_refuses_is_asked_again_and_one_person_is_told(world: World) -> None:
+    views = [world.prepaid(500), world.prepaid(600)]
+    world.clock.forward(minutes=1)
+    world.pay.troubles = [PayRefused("SIGNERROR", "", "")] * 2
+    worker = Worker(world.services, {"settle": settle.deliver}, wait=lambda _: None)
+    assert worker.run_once() == len(views)
+    for view in views:
+        item = world.item("settle", view.order_no)
+        assert item is not None
+        assert item.status == OutboxStatus.READY
+    with world.database.reading() as session:
+        asked = session.scalars(select(ReviewItem)).one()
+    assert asked.key == "settle:2026-03-10:SIGNERROR"
+    world.pay.trades[f"{views[0].order_no}01"] = "SUCCESS"
+    world.clock.forward(minutes=1)
+    worker.run_once()
+    assert world.order(views[0]).status == OrderStatus.PAID

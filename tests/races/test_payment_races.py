@@ -164,6 +164,8 @@ def test_a_payment_that_meets_the_expiry_wins(desk: Desk, monkeypatch: pytest.Mo
 def test_without_compare_and_set_the_expiry_overwrites_a_payment(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The lock on the order is the first wall, compare-and-set the second: both are taken out.
+    monkeypatch.setattr(settle, "lock_order", find_order)
     monkeypatch.setattr(settle, "advance", naive_advance)
     order_no = pay_while_it_expires(desk, monkeypatch)
     assert desk.status(order_no) == OrderStatus.EXPIRED

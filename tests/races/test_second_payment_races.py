@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Select, select
 
+from models import allocation
 from models.errors import IllegalTransition, Refused, Unknown
 from models.order import Order, PaymentFact
 from models.refund import Refund
-from payments import numbers, orders, second_payments
+from payments import credit, numbers, orders, second_payments, settle
+from payments.outcome import Park
 from payments.refunds import approval as refunds
 from tests.models_of_money.world import PEOPLE
 from tests.races.conftest import AMOUNT_FEN, Desk
@@ -17,8 +19,8 @@ from tests.races.meeting import Meeting, together
 pytestmark = pytest.mark.postgres
 
 
-def paid_twice(desk: Desk) -> tuple[str, str]:
-    """An order whose two numbers are both paid and known. Returns: the order, its second payment's number."""
+def paid_at_wechat_twice(desk: Desk) -> str:
+    """An order whose two numbers are both paid, of which nobody told us yet."""
     order_no = desk.order()
     desk.counterpart.fault("effect_then_timeout", "pay.prepay")
     with pytest.raises(Unknown):
@@ -28,6 +30,12 @@ def paid_twice(desk: Desk) -> tuple[str, str]:
     orders.pay_params(desk.services, order_no=order_no, openid=PEOPLE[0])
     for seq in (1, 2):
         platform.pay(numbers.out_trade_no(order_no, seq), force=True)
+    return order_no
+
+
+def paid_twice(desk: Desk) -> tuple[str, str]:
+    """An order whose two numbers are both paid and known. Returns: the order, its second payment's number."""
+    order_no = paid_at_wechat_twice(desk)
     desk.ask(order_no)
     with desk.services.reading() as session:
         order = session.scalars(select(Order).where(Order.order_no == order_no)).one()
@@ -92,3 +100,27 @@ def test_without_the_order_s_lock_a_credited_payment_is_asked_back_as_well(
     assert isinstance(asked, Refund), asked
     ((ours, paid),) = orders_of_refund_and_payment(desk)
     assert ours != paid
+
+
+def test_a_second_payment_and_a_refused_credit_do_not_wait_for_one_another(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The one has the order and wants its allocation; the other has that, and its question names the order.
+    order_no = paid_at_wechat_twice(desk)
+    trades = [desk.services.pay.query(numbers.out_trade_no(order_no, seq)) for seq in (1, 2)]
+    settle.record_trade(desk.services, trades[0], cause="query")
+    held = desk.claim("w1", desk.services)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Refused("不行")
+
+    monkeypatch.setattr(desk.services.billing, "credit", refuse)
+    meeting = Meeting(desk.database)
+    meeting.at(monkeypatch, allocation, "record_paid")
+    meeting.at(monkeypatch, credit, "_ask")
+    done = together(
+        lambda: settle.record_trade(desk.services, trades[1], cause="query"),
+        lambda: credit.deliver(desk.services, held),
+    )
+    assert [type(one) for one in done] == [Order, Park], done
+    assert desk.findings() == []

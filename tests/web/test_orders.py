@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from flask.testing import FlaskClient
 
-from models.errors import Unavailable
+from models.errors import Mismatch, ServiceError, Unavailable, Unknown
 from payments.views import OrderView
+from payments.wechatpay.errors import PayRefused
 from tests.web.conftest import csrf_in
 from tests.web.world import OTHER, OWN, STRANGER, World
 
@@ -121,17 +122,23 @@ def test_waiting_without_having_paid_asks_nobody(world: World, reader: FlaskClie
     assert world.pay.asked == []
 
 
-def test_waiting_goes_on_when_wechat_does_not_answer(
-    world: World, reader: FlaskClient, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [Unavailable("no answer"), Unknown("late"), PayRefused("SIGNERROR", "", ""), Mismatch("amount", "r1")],
+)
+def test_waiting_goes_on_whatever_is_the_matter_with_wechats_answer(
+    world: World, reader: FlaskClient, monkeypatch: pytest.MonkeyPatch, error: ServiceError
 ) -> None:
     order = world.order()
 
     def away(_: str) -> None:
-        raise Unavailable("no answer")
+        raise error
 
     monkeypatch.setattr(world.pay, "query", away)
     answer = reader.get(f"/h5/orders/{order.order_no}/state?paid=1&waited_s=3", headers=JSON)
     assert answer.status_code == 200
+    assert answer.json is not None
+    assert answer.json["step"] == "unpaid"
 
 
 def test_waiting_finds_a_payment_whose_notice_was_lost(world: World, reader: FlaskClient) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.errors import LimitReached, Unavailable, Unknown
+from models.errors import LimitReached, Mismatch, Unavailable, Unknown
 from payments import orders
 from payments.views import OrderView
 from web.guards import slow_down
@@ -23,7 +23,8 @@ def watch(services: WebServices, openid: str, order_no: str, waited_s: int | Non
         return order
     try:
         return orders.check_now(services, order_no=order_no, openid=openid)
-    except (Unknown, Unavailable):
+    except (Unknown, Unavailable, Mismatch):
+        # No word about the payment, or one that a person has to look at: the order's own job sees to both.
         return order
 
 

@@ -83,6 +83,20 @@ def test_the_same_list_and_the_same_row_in_another_list_book_nothing_more(till: 
     assert len(counter_returns.open_items(till.services)) == 2
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_number_that_stands_for_another_amount_as_well_is_reported(
+    till: Till, folder: Path, *, dry_run: bool
+) -> None:
+    # Some banks number a transfer within its day only: the second one must not vanish among the known.
+    read(till, write(folder, [MATCH]))
+    other = write(folder, [MATCH.replace("20.00", "10.00"), MATCH], name="other.csv")
+    report = read(till, other, dry_run=dry_run)
+    assert (report.credited, report.known) == (0, 1)
+    (fault,) = report.faults
+    assert fault.startswith("第 2 行：")
+    assert till.balance_fen() == 2000
+
+
 def test_a_dry_run_says_the_same_and_writes_nothing(till: Till, folder: Path) -> None:
     path = write(folder, LIST)
     assert read(till, path, dry_run=True) == Report(credited=1, queued=1, returning=2)

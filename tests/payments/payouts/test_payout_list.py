@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.clock import CAMPUS_ZONE
-from models.errors import IllegalTransition, Malformed
+from models.errors import IllegalTransition, Malformed, Refused
 from models.payout import PartStatus, move_part
 from payments.payouts import transfer_list as payout_list
 from payments.payouts.approval import NoSuchPayout
@@ -45,6 +45,17 @@ def test_a_payment_that_the_bank_could_not_make_stands_on_the_next_list(world: P
             world.services, part_no=part_no, bank_name="b", bank_account="12345678", actor=BERT
         )
     payout_list.mark_failed(world.services, part_no=part_no, actor=BERT, reason="户名不符")
+    for bank_name, bank_account in [
+        ("", "62220001"),
+        ("银" * 65, "62220001"),
+        ("另一银行", "6222"),
+        ("另一银行", "6" * 31),
+        ("另一银行", "６２２２０００１"),
+    ]:
+        with pytest.raises(Refused):
+            payout_list.correct_bank(
+                world.services, part_no=part_no, bank_name=bank_name, bank_account=bank_account, actor=BERT
+            )
     payout_list.correct_bank(
         world.services, part_no=part_no, bank_name="另一银行", bank_account="62220001", actor=BERT
     )

@@ -107,11 +107,11 @@ class RefundWorld(World):
         event = refunds_api.refund_event(self.at_wechat(number))
         return self.platform.notifier.send(event, spoil=spoil)
 
-    def console(self, order_no: str, amount_fen: int = 500) -> str:
+    def console(self, order_no: str, amount_fen: int = 500, *, number: str = "", ended: bool = True) -> str:
         """Refund in the merchant console; nobody tells us. Returns: its number."""
         trade = self.platform.book.get(f"{order_no}01")
         request = RefundRequest(
-            out_refund_no=f"console{len(self.platform.refunds.all()):04d}",
+            out_refund_no=number or f"console{len(self.platform.refunds.all()):04d}",
             out_trade_no=f"{order_no}01",
             amount_fen=amount_fen,
             total_fen=trade.request.amount_fen,
@@ -119,7 +119,8 @@ class RefundWorld(World):
             notify_url=REFUND_URL,
         )
         accepted, _ = self.platform.refunds.accept(trade, request, external=True)
-        refunds_api.end(self.platform, accepted, SUCCESS, tell=False)
+        if ended:
+            refunds_api.end(self.platform, accepted, SUCCESS, tell=False)
         return request.out_refund_no
 
     def refund(self, number: str) -> Refund:

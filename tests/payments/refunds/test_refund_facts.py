@@ -15,6 +15,7 @@ from models.errors import Mismatch
 from models.journal import JournalRow
 from models.order import CreditStatus, NotifyInbox
 from models.refund import Refund, RefundStatus, ReversalStatus
+from payments import settle, sweep
 from payments.refunds.external import note_external_refund
 from payments.refunds.facts import record_refund
 from payments.wechatpay.client import RefundTrade
@@ -309,3 +310,42 @@ def test_an_external_refund_that_was_closed_moves_nothing(world: RefundWorld) ->
     world.later()
     assert world.credit(order_no).status == CreditStatus.CREDITED
     assert world.questions() == [("EXTERNAL_REFUND", number)]
+
+
+def seen_as_refunded(world: RefundWorld, amount_fen: int = 500) -> tuple[str, str]:
+    """A payment of which we only know by a query, after it went back. Returns: order and refund number."""
+    order_no = world.start(0, 0, 500)
+    assert order_no is not None
+    world.prepare(order_no)
+    world.pay(order_no)
+    number = world.console(order_no, amount_fen)
+    assert settle.ask(world.services, order_no)
+    return order_no, number
+
+
+def test_a_refund_that_was_closed_says_nothing_about_the_one_that_was_seen(world: RefundWorld) -> None:
+    order_no, number = seen_as_refunded(world)
+    guess = world.refund(f"x{order_no}01")
+    closed = fact_of(world, number, out_refund_no="console9", refund_id="50300000000009", status="CLOSED")
+    assert record(world, closed) is None
+    assert world.refund(f"x{order_no}01").amount_fen == guess.amount_fen
+    assert ("EXTERNAL_REFUND", "console9") in world.questions()
+    assert record(world, fact_of(world, number)) is not None
+    assert world.refund(number).status == RefundStatus.SUCCESS
+    world.check_books()
+
+
+@pytest.mark.parametrize("number", ["7", "BKG_2026-11", "a|b*c@d"])
+def test_a_refund_made_elsewhere_is_followed_to_its_end_whatever_its_number(
+    world: RefundWorld, number: str
+) -> None:
+    order_no = world.paid()
+    world.console(order_no, number=number, ended=False)
+    assert record(world, fact_of(world, number)) is not None
+    assert world.state(number) == RefundStatus.PROCESSING
+    world.ends(number, tell=False)
+    world.clock.advance(600)
+    sweep.sweep(world.services)
+    world.work()
+    assert world.state(number) == RefundStatus.SUCCESS
+    world.check_books()
