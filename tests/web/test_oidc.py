@@ -80,6 +80,12 @@ def test_the_portal_opens_for_whoever_logs_in(browser: FlaskClient) -> None:
     assert OWN in browser.get("/self/").text
 
 
+@pytest.mark.parametrize("path", ["/self/recharge?package=P05&amount=5000", "/self/statement?before=7"])
+def test_the_login_leads_to_the_page_that_was_asked_for(browser: FlaskClient, path: str) -> None:
+    out = browser.get(browser.get(path).headers["Location"]).headers["Location"]
+    assert browser.get(log_in(out).removeprefix(BASE_URL)).headers["Location"] == path
+
+
 def test_a_wechat_user_binds_the_account_that_was_proved(site: World, browser: FlaskClient) -> None:
     back = log_in(browser.get("/h5/bind/login").headers["Location"])
     browser.get(back.removeprefix(BASE_URL))
