@@ -59,11 +59,19 @@ def ask_wechat() -> ResponseReturnValue:
 
 
 def account_first(view: OwnView[P]) -> View[P]:
-    """Hand the portal's account to the view as its first argument, after a CAS login where needed."""
+    """Hand the portal's account to the view as its first argument, after a login where needed."""
+    return _with_account(view, renew=True)
 
+
+def watching_account_first(view: OwnView[P]) -> View[P]:
+    """As `account_first`, for a script that asks by itself: that is no use that prolongs the login."""
+    return _with_account(view, renew=False)
+
+
+def _with_account(view: OwnView[P], *, renew: bool) -> View[P]:
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
-        account_no = signin.portal_account()
+        account_no = signin.portal_account(renew=renew)
         if account_no is not None:
             return view(account_no, *args, **kwargs)
         if request.method not in SAFE_METHODS or wants_json():

@@ -54,12 +54,13 @@ def remember_portal(account_no: str) -> None:
     session["portal"] = {"account_no": account_no, "login": secrets.token_hex(8), "at": _now_s()}
 
 
-def portal_account() -> str | None:
-    """The account logged in to the portal, or None; each use renews the half hour."""
+def portal_account(*, renew: bool = True) -> str | None:
+    """The account logged in to the portal, or None; what a person does there renews the half hour."""
     known = session.get("portal")
     if known is None or "login" not in known or _now_s() - int(known["at"]) > PORTAL_LIFE_S:
         return None
-    session["portal"] = {**known, "at": _now_s()}
+    if renew:
+        session["portal"] = {**known, "at": _now_s()}
     return str(known["account_no"])
 
 
