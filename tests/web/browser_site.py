@@ -60,7 +60,7 @@ class BrowserSite:
         assert signer is not None
         session = {
             "wechat": {"openid": openid, "at": at},
-            "portal": {"account_no": OWN, "login": LOGIN, "at": at},
+            "portal": {"account_no": OWN, "login": LOGIN, "at": at, "typed_at": at},
         }
         return [
             {"name": "campusnet", "value": str(signer.dumps(session)), "url": self.origin},

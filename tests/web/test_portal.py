@@ -36,7 +36,7 @@ def test_a_claimed_address_counts_for_nothing_without_a_trusted_proxy(world: Wor
 
 
 def test_on_the_campus_the_links_lead_into_the_portal(browser: FlaskClient) -> None:
-    for page in ("packages", "log", "usage", "traffic", "statement"):
+    for page in ("packages", "log", "usage", "traffic", "statement", "payout"):
         assert browser.get(f"/go/{page}").headers["Location"] == f"/self/{page}"
     assert browser.get("/go/self").headers["Location"] == "/self/"
     assert browser.get("/go/elsewhere").status_code == 404
