@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Hold
@@ -63,6 +64,8 @@ def test_the_page_with_the_code_says_that_the_money_has_arrived(
     page.context.close()
 
 
+# What a page says without a script is proved in tests/web as well; this is the whole way.
+@pytest.mark.long
 def test_a_friend_pays_for_a_package_and_the_desk_sees_the_swap(
     town: Town, browser: Browser, hold: Hold
 ) -> None:
