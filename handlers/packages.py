@@ -8,13 +8,22 @@ from handlers.services import Ctx
 from handlers.wording import people
 from handlers.wording import traffic as say
 from payments.binding import bound_account
+from payments.swap import missing_fen
 
 
 @patient
 def show(ctx: Ctx) -> Answer:
-    """The catalogue with the specials the reader may have, the rule, and the link to the intranet page."""
-    account_no = bound_account(ctx.services, ctx.openid)
-    return Text(say.packages(ctx.services.site, ctx.services.billing.catalogue(account_no)))
+    """The catalogue with the specials the reader may have, the rule, and the link to the intranet page.
+
+    An owner also sees what the balance lacks for each package, with a link to 充值并换购.
+    """
+    here = ctx.services
+    account_no = bound_account(here, ctx.openid)
+    offers = here.billing.catalogue(account_no)
+    if account_no is None:
+        return Text(say.packages(here.site, offers))
+    seen = here.billing.balance(account_no)
+    return Text(say.own_packages(here.site, offers, seen, missing_fen(here, seen, offers)))
 
 
 @patient

@@ -131,6 +131,16 @@ def bound_accounts(session: Session, openids: Collection[str]) -> dict[str, str]
     return {row.openid: row.account_no for row in session.execute(query)} if openids else {}
 
 
+def openids_of(session: Session, account_no: str) -> list[str]:
+    """Everybody who has this account bound now: they have proved to own it."""
+    query = (
+        select(Person.openid)
+        .join(Binding, Binding.person_id == Person.id)
+        .where(Binding.account_no == account_no, Binding.unbound_at.is_(None))
+    )
+    return list(session.scalars(query.order_by(Person.id)))
+
+
 def bind(session: Session, openid: str, account_no: str, now: datetime) -> list[str]:
     """Bind the account to the person, ending an earlier binding of that person.
 
@@ -139,15 +149,7 @@ def bind(session: Session, openid: str, account_no: str, now: datetime) -> list[
     person = ensure_person(session, openid, now)
     if bound_account(session, openid) == account_no:
         return []
-    others = list(
-        session.scalars(
-            select(Person.openid)
-            .join(Binding, Binding.person_id == Person.id)
-            .where(
-                Binding.account_no == account_no, Binding.unbound_at.is_(None), Binding.person_id != person.id
-            )
-        )
-    )
+    others = openids_of(session, account_no)
     unbind(session, openid, now)
     session.add(Binding(person_id=person.id, account_no=account_no, bound_at=now))
     return others

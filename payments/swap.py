@@ -5,12 +5,13 @@ Whatever becomes of the swap, the money is in the balance already: a refusal cos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from billing.interface import ExchangeReceipt, Offer
+from billing.interface import Balance, ExchangeReceipt, Offer
 from models import journal
 from models.errors import AmountOutOfRange, NoSuchOrder, PackageNotOffered, Refused, SoldOut
 from models.money import yuan_short
@@ -19,6 +20,7 @@ from models.person import bound_account
 from models.swap import SwapIntent, SwapStatus, end_swap
 from models.tidings import Tidings
 from payments import numbers, outbox
+from payments.amount import least_amount
 from payments.outcome import Done, Outcome
 from payments.services import Services
 from payments.wording import swap_refused, swapped
@@ -36,6 +38,23 @@ def find_wished(services: Services, account_no: str, code: str) -> Offer:
     if offer.stock_left == 0:
         raise SoldOut
     return offer
+
+
+def missing_fen(services: Services, seen: Balance, offers: Sequence[Offer]) -> dict[str, int]:
+    """For each package that only money stands in the way of: what the account lacks, by code.
+
+    A first look without asking billing about each; the page that takes the order looks again.
+    """
+    running = seen.package is not None and seen.package.left_bytes > 0
+    if running or not services.billing.capabilities().exchange:
+        return {}
+    lacking = {
+        offer.code: offer.price_fen - seen.balance_fen
+        for offer in offers
+        if offer.price_fen > seen.balance_fen and offer.stock_left != 0
+    }
+    most_fen = services.rules.max_fen
+    return {code: fen for code, fen in lacking.items() if least_amount(fen, services.rules) <= most_fen}
 
 
 def check_payer(session: Session, *, openid: str, account_no: str, amount_fen: int, offer: Offer) -> None:

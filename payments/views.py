@@ -34,6 +34,9 @@ TITLES = {
     Step.REFUNDED: "已退款",
 }
 
+# How a recharge with a swap ended.
+SWAP_TITLES = {SwapStatus.DONE: "已到账，换购成功", SwapStatus.REFUSED: "已到账，套餐未能换购"}
+
 STEP_LABELS = ("提交订单", "支付完成", "正在入账", "充值成功")
 # How many of STEP_LABELS are behind an order in each step.
 STEPS_DONE = {
@@ -79,6 +82,11 @@ class OrderView:
     def title(self) -> str:
         """The step in Chinese."""
         return TITLES[self.step]
+
+    @property
+    def outcome(self) -> str:
+        """The same, with how a swap ended: what a screen reader is told."""
+        return self.title if self.swap is None else SWAP_TITLES.get(self.swap, self.title)
 
     @property
     def payable(self) -> bool:

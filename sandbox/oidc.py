@@ -1,7 +1,7 @@
 """The campus's unified identity as an OpenID provider: code flow, PKCE required, RS256.
 
 One client is registered: the official account's app_id and app_secret. No session is kept: every
-login asks for the password.
+login asks for the password, so `prompt=login` changes nothing; who sends `max_age` is told `auth_time`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Grant:
     nonce: str
     challenge: str
     at: float
+    tell_when: bool
     used: bool = False
 
 
@@ -105,6 +106,8 @@ class Oidc:
             raise OidcRefused("invalid_request", "only response_type=code with scope openid")
         if asked.get("code_challenge_method") != "S256" or not asked.get("code_challenge"):
             raise OidcRefused("invalid_request", "PKCE with S256 is required")
+        if asked.get("prompt", "") not in ("", "login") or not (asked.get("max_age") or "0").isdecimal():
+            raise OidcRefused("invalid_request", "unknown prompt, or max_age is no number")
 
     def code_url(self, identity: Identity, asked: dict[str, str]) -> str:
         """The registered address with a fresh code and the state."""
@@ -116,6 +119,7 @@ class Oidc:
                 asked.get("nonce", ""),
                 asked["code_challenge"],
                 self._engine.clock.timestamp(),
+                tell_when=bool(asked.get("max_age")),
             )
         return with_parameters(asked["redirect_uri"], {"code": code, "state": asked.get("state", "")})
 
@@ -133,8 +137,10 @@ class Oidc:
             grant.used = True
         if grant.redirect_uri != form.get("redirect_uri") or grant.challenge != challenge:
             raise OidcRefused("invalid_grant", "redirect_uri or code_verifier does not fit")
+        told = {"auth_time": int(grant.at)} if grant.tell_when else {}
         return self.signed(
             {
+                **told,
                 "iss": issuer,
                 "aud": keys.app_id,
                 "sub": grant.identity.account_no,

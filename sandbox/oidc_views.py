@@ -17,7 +17,7 @@ from sandbox.students import Students
 
 ASKED = (
     "client_id", "redirect_uri", "response_type", "scope", "state", "nonce", "code_challenge",
-    "code_challenge_method",
+    "code_challenge_method", "prompt", "max_age",
 )  # fmt: skip
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
+from urllib.parse import quote
 
 from flask import redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from models.errors import LoginNeeded, OutsideCampus
-from web import qr, signin
+from web import qr, signin, targets
 from web.current import services
 
 P = ParamSpec("P")
@@ -53,21 +54,29 @@ def ask_wechat() -> ResponseReturnValue:
     if not in_wechat():
         return render_template("outside_wechat.html", code=qr.page_code(), url=qr.page_url())
     here = services()
-    state = signin.begin("wechat", request.full_path.rstrip("?"))
+    state = signin.begin("wechat", targets.asked())
     return redirect(here.oauth.authorize_url(here.site.link("/h5/oauth/callback"), state))
 
 
 def account_first(view: OwnView[P]) -> View[P]:
-    """Hand the portal's account to the view as its first argument, after a CAS login where needed."""
+    """Hand the portal's account to the view as its first argument, after a login where needed."""
+    return _with_account(view, renew=True)
 
+
+def watching_account_first(view: OwnView[P]) -> View[P]:
+    """As `account_first`, for a script that asks by itself: that is no use that prolongs the login."""
+    return _with_account(view, renew=False)
+
+
+def _with_account(view: OwnView[P], *, renew: bool) -> View[P]:
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
-        account_no = signin.portal_account()
+        account_no = signin.portal_account(renew=renew)
         if account_no is not None:
             return view(account_no, *args, **kwargs)
         if request.method not in SAFE_METHODS or wants_json():
             raise LoginNeeded("登录已过期，请重新登录")
-        return redirect(f"/self/login?next={request.path}")
+        return redirect(f"/self/login?next={quote(targets.asked(), safe='/')}")
 
     return guarded
 

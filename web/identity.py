@@ -7,6 +7,7 @@ A campus password is never typed on a page of ours. Protocol: CAS 3.0, `/p3/serv
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
@@ -50,17 +51,22 @@ class UnifiedIdentity(Protocol):
         """Scheme and host of the server: forms may lead there (content security policy)."""
         ...
 
-    def login_url(self, service: str) -> str:
-        """Where the browser logs in. Raises: Unavailable, Malformed."""
+    def login_url(self, service: str, *, fresh: bool = False) -> str:
+        """Where the browser logs in; `fresh`: with the password, whatever is open there already.
+
+        Raises: Unavailable, Malformed.
+        """
         ...
 
     def logout_url(self, service: str) -> str:
         """Where the browser ends the single sign-on as well. Raises: Unavailable, Malformed."""
         ...
 
-    def account_of(self, service: str, ticket: str) -> str:
+    def account_of(self, service: str, ticket: str, *, fresh: bool = False) -> str:
         """The network account that a ticket proves, once. `service` is byte for byte that of `login_url`.
 
+        `fresh`: the server vouches that the password was typed for it; what the browser was asked
+        to do counts for nothing.
         Raises: TicketRefused; Unavailable - no usable answer in time; Malformed - no honest answer.
         """
         ...
@@ -92,27 +98,28 @@ class Identity:
         parts = urlsplit(self._config.base_url)
         return f"{parts.scheme}://{parts.netloc}"
 
-    def login_url(self, service: str) -> str:
+    def login_url(self, service: str, *, fresh: bool = False) -> str:
         """Where the browser logs in; it comes back to `service` with a `ticket`."""
-        return f"{self._config.base_url}/login?{urlencode({'service': service})}"
+        return f"{self._config.base_url}/login?{urlencode({'service': service} | _renew(fresh=fresh))}"
 
     def logout_url(self, service: str) -> str:
         """Where the browser ends the single sign-on as well."""
         return f"{self._config.base_url}/logout?{urlencode({'service': service})}"
 
-    def account_of(self, service: str, ticket: str) -> str:
+    def account_of(self, service: str, ticket: str, *, fresh: bool = False) -> str:
         """The network account that a ticket proves, once. `service` is byte for byte that of `login_url`.
 
+        `fresh`: a ticket that came from an open session, without a password, is refused by the server.
         Raises: TicketRefused; Unavailable - no usable answer in time; Malformed - this is no CAS answer.
         """
         if not TICKET.fullmatch(ticket):
             raise TicketRefused
-        return self._account_in(self._ask(service, ticket))
+        return self._account_in(self._ask(service, ticket, _renew(fresh=fresh)))
 
-    def _ask(self, service: str, ticket: str) -> bytes:
+    def _ask(self, service: str, ticket: str, more: Mapping[str, str]) -> bytes:
         status, body = ask(
             f"{self._config.base_url}/p3/serviceValidate",
-            query={"service": service, "ticket": ticket},
+            query={"service": service, "ticket": ticket, **more},
             timeout_s=self._config.timeout_s,
         )
         if status != HTTPStatus.OK:
@@ -143,3 +150,8 @@ class Identity:
         if not ACCOUNT.fullmatch(account):
             raise Malformed("identity answer names no account")
         return account
+
+
+def _renew(*, fresh: bool) -> dict[str, str]:
+    # CAS 3.0 §2.1.1 and §2.5.1: in the login it asks for the password, in the validation it proves it.
+    return {"renew": "true"} if fresh else {}

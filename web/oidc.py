@@ -30,6 +30,8 @@ from web.identity_http import ask
 ALGORITHMS = ("RS256", "PS256", "ES256")
 CODE = re.compile(r"[\x21-\x7e]{1,2048}")
 LEEWAY_S = 60
+# How old the password may be where a fresh login is asked for.
+FRESH_S = 300
 # How long the server's addresses and keys are believed; an unknown key is looked up at once.
 METADATA_LIFE_S = 3600
 
@@ -77,7 +79,7 @@ class OidcIdentity:
         """Scheme and host of the issuer: forms may lead there (content security policy)."""
         return _origin(self._config.issuer)
 
-    def login_url(self, service: str) -> str:
+    def login_url(self, service: str, *, fresh: bool = False) -> str:
         """Where the browser logs in; it comes back to `service` with a `code`.
 
         Raises: Unavailable - the server does not tell where; Malformed - this is no OpenID provider.
@@ -94,6 +96,9 @@ class OidcIdentity:
             "code_challenge": _base64url(challenge),
             "code_challenge_method": "S256",
         }
+        if fresh:
+            # `prompt` asks for the password; `max_age` makes the server tell when it was typed (§3.1.2.1).
+            query |= {"prompt": "login", "max_age": str(FRESH_S)}
         return _with_query(self._provider().authorization_endpoint, query)
 
     def logout_url(self, service: str) -> str:
@@ -105,8 +110,8 @@ class OidcIdentity:
         query = {"client_id": self._config.client_id, "post_logout_redirect_uri": service}
         return _with_query(endpoint, query) if endpoint else service
 
-    def account_of(self, service: str, ticket: str) -> str:
-        """The network account that a code proves, once.
+    def account_of(self, service: str, ticket: str, *, fresh: bool = False) -> str:
+        """The network account that a code proves, once; `fresh`: by a password of the last five minutes.
 
         Raises: TicketRefused; Unavailable - no usable answer; Malformed - unsigned, not for us, no account.
         """
@@ -115,6 +120,8 @@ class OidcIdentity:
         redirect_uri, state = _parted(service)
         token = self._id_token(redirect_uri, state, ticket)
         claims = self._claims(token, self._derived("nonce", state))
+        if fresh:
+            self._check_fresh(claims)
         account = claims.get(self._config.account_claim)
         if not isinstance(account, str) or not ACCOUNT.fullmatch(account):
             raise Malformed("identity answer names no account")
@@ -167,6 +174,15 @@ class OidcIdentity:
         if claims.get("azp", self._config.client_id if single else None) != self._config.client_id:
             raise Malformed("id_token refused: made for another site")
         return claims
+
+    def _check_fresh(self, claims: dict[str, Any]) -> None:
+        """Raises: TicketRefused - the password is older; Malformed - the server does not say how old."""
+        typed_s = claims.get("auth_time")
+        if not isinstance(typed_s, int | float) or isinstance(typed_s, bool):
+            raise Malformed("id_token refused: no auth_time though max_age was asked for")
+        age_s = self._clock().timestamp() - typed_s
+        if not -LEEWAY_S <= age_s <= FRESH_S + LEEWAY_S:
+            raise TicketRefused
 
     def _decoded(self, id_token: str) -> jwt.Token:
         try:

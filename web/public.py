@@ -24,6 +24,7 @@ PORTAL_PAGES = {
     "usage": "/self/usage",
     "traffic": "/self/traffic",
     "statement": "/self/statement",
+    "payout": "/self/payout",
 }
 
 

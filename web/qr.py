@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import segno
-from flask import request
 from markupsafe import Markup
 
+from web import targets
 from web.current import services
 
 
@@ -20,7 +20,7 @@ def code(url: str, title: str) -> Markup:
 
 def page_url() -> str:
     """The public address of the page that is asked for now."""
-    return services().site.link(request.full_path.rstrip("?"))
+    return services().site.link(targets.asked())
 
 
 def page_code() -> Markup:

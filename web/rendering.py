@@ -15,6 +15,7 @@ from flask.sansio.app import App
 from models.clock import CAMPUS_ZONE
 from models.money import gigabytes, traffic, yuan, yuan_short
 from payments.speed_wording import why_slow
+from web import targets
 from web.current import services
 
 LOOK_COOKIE = "look"
@@ -76,4 +77,11 @@ def look() -> str:
 
 def _common(asset: Callable[[str], str]) -> dict[str, Any]:
     theme, mode = LOOKS[look()]
-    return {"site": services().site, "asset": asset, "look": look(), "theme": theme, "mode": mode}
+    return {
+        "site": services().site,
+        "asset": asset,
+        "asked": targets.asked(),
+        "look": look(),
+        "theme": theme,
+        "mode": mode,
+    }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from billing.interface import Balance, ExchangeRecord, Lot, Offer
 from bot.context import link, tap
+from bot.render import MAX_TEXT_BYTES
 from handlers.wording.common import ONE_AT_A_TIME, hhmm, last_day, lines, moment, short
 from models.money import gigabytes, yuan, yuan_short
 from models.site import Site
@@ -14,6 +16,8 @@ from payments.speed_wording import why_slow
 OFFERS_SHOWN = 12
 SWAPS_SHOWN = 5
 LOTS_SHOWN = 6
+NOTHING_ON_SALE = "目前没有在售套餐。"
+PACKAGES_HEAD = "在售流量套餐（有效期一个月，超出后限速但不断网）："
 
 
 def _lot(lot: Lot) -> str:
@@ -68,16 +72,43 @@ def _offer(offer: Offer) -> str:
 
 
 def _offers(offers: Sequence[Offer]) -> list[str]:
-    return [_offer(offer) for offer in offers[:OFFERS_SHOWN]] or ["目前没有在售套餐。"]
+    return [_offer(offer) for offer in offers[:OFFERS_SHOWN]] or [NOTHING_ON_SALE]
 
 
 def packages(site: Site, offers: Sequence[Offer]) -> str:
     """The catalogue, the rule, and the link to the intranet page."""
-    return lines(
-        "在售流量套餐（有效期一个月，超出后限速但不断网）：",
-        *_offers(offers),
+    return lines(PACKAGES_HEAD, *_offers(offers), "", ONE_AT_A_TIME, *_ways(site))
+
+
+def own_packages(site: Site, offers: Sequence[Offer], seen: Balance, missing_fen: Mapping[str, int]) -> str:
+    """The same for the owner of an account: what runs, the balance, and what each package still lacks."""
+    running = seen.package if seen.package and seen.package.left_bytes > 0 else None
+    tail = lines(
         "",
+        f"账户余额：{yuan(seen.balance_fen)} 元",
+        f"当前{_lot(running)}" if running else "当前没有未用完的流量包",
         ONE_AT_A_TIME,
+        *_ways(site),
+    )
+    shown = [PACKAGES_HEAD]
+    for offer, line in zip(offers, _offers(offers), strict=False):
+        lack = missing_fen.get(offer.code)
+        more = [line] if lack is None else [line, _recharge_and_swap(site, offer, lack)]
+        # A package whose link has no room is left to the page, with all that follow.
+        if len(lines(*shown, *more, tail).encode()) > MAX_TEXT_BYTES:
+            break
+        shown += more
+    return lines(*shown, *([] if offers else [NOTHING_ON_SALE]), tail)
+
+
+def _recharge_and_swap(site: Site, offer: Offer, missing_fen: int) -> str:
+    # Paying needs no campus network, and the swap that follows needs nobody.
+    page = site.link(f"/h5/recharge?package={quote(offer.code, safe='')}")
+    return f"　还差 {yuan(missing_fen)} 元：{link(page, '充值并换购')}"
+
+
+def _ways(site: Site) -> tuple[str, str]:
+    return (
         f"{link(site.link('/go/packages'), '去换购（需连接校园网）')}　{tap('换购日志')}",
         link(site.link("/go/self"), "自助服务系统（需连接校园网）"),
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import select
@@ -14,8 +16,11 @@ from models.clock import campus_date
 from models.csv_rows import Row, read_rows
 from models.errors import IllegalTransition, Refused
 from models.payout import PartStatus, PartWay, Payout, PayoutPart, move_part
+from models.person import openids_of
+from payments import outbox
 from payments.operators import named
 from payments.payouts.approval import NoSuchPayout, check_bank_details
+from payments.payouts.wording import moved
 from payments.services import Services
 
 COLUMNS = {
@@ -63,6 +68,7 @@ def make_list(services: Services, *, actor: str) -> str | None:
         for part in owed:
             part.list_no = list_no
             move_part(session, part, PartStatus.LISTED, now=now)
+            _tell(session, part, now=now)
         total_fen = sum(part.amount_fen for part in owed)
         journal.note(
             session,
@@ -74,6 +80,7 @@ def make_list(services: Services, *, actor: str) -> str | None:
             rows=len(owed),
             amount_fen=total_fen,
         )
+    services.wake()
     return list_no
 
 
@@ -175,6 +182,7 @@ def _mark(
             raise IllegalTransition(f"退费状态为 {part.status}，不能变为 {new}")
         error = said[:200] if new == PartStatus.WITHDRAWN else None
         move_part(session, part, new, now=now, error=error)
+        _tell(session, part, now=now)
         journal.note(
             session,
             "payout-paid" if new == PartStatus.PAID else "payout-failed",
@@ -185,7 +193,19 @@ def _mark(
             list_no=part.list_no,
             amount_fen=part.amount_fen,
         )
+    services.wake()
     return True
+
+
+def _tell(session: Session, part: PayoutPart, *, now: datetime) -> None:
+    """Promise the owner a message about where the part is now; who has bound nothing is told nothing."""
+    payout = session.get_one(Payout, part.payout_id)
+    tidings = moved(payout, part, at=now)
+    # A part may stand on several lists, one after the other.
+    what = f"payout-{part.status.lower()}:{part.part_no}:{(part.list_no or '')[-8:]}"
+    for openid in openids_of(session, payout.account_no):
+        whose = hashlib.sha256(openid.encode()).hexdigest()[:16]
+        outbox.put(session, "message", f"{what}:{whose}", tidings.payload(openid), now=now)
 
 
 def _locked(session: Session, part_no: str) -> PayoutPart:

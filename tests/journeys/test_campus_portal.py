@@ -26,6 +26,13 @@ def test_on_campus_the_portal_shows_money_traffic_and_the_catalogue(town: Town) 
         assert part in packages
 
 
+def test_the_login_leads_to_the_page_that_was_asked_for(town: Town) -> None:
+    student = town.newcomer()
+    page = log_in(student, student.open("/self/recharge?package=P20"))
+    assert page.url.endswith("/self/recharge?package=P20")
+    assert "充值并换购" in page.text
+
+
 def test_a_wrong_password_leads_nowhere(town: Town) -> None:
     student = town.newcomer()
     login = student.open("/self/")

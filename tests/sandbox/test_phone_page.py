@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.looks import shots_folder
 from tests.browser_rig import NEEDS_BROWSER, chromium
 from tests.sandbox.phone_rig import (
     World,
@@ -137,6 +139,43 @@ def test_somebody_else_s_order_fails_with_the_reason(page: Page) -> None:
     frame.get_by_role("button", name="微信支付").click()
     expect(frame.get_by_test_id("result")).to_have_text("get_brand_wcpay_request:fail")
     expect(page.locator("#toast")).to_contain_text("openid")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_toast_stands_out_from_the_phone_and_can_be_read(
+    world: World, browser: Browser, scheme: str
+) -> None:
+    with opened(world, browser, color_scheme=scheme) as (_, page):
+        # Paying somebody else's order is refused with a toast.
+        page.get_by_test_id("student-xiaohong").click()
+        follow(page)
+        open_pay_page(page).get_by_role("button", name="微信支付").click()
+        toast = page.locator("#toast")
+        expect(toast).to_contain_text("openid")
+        page.locator("#phone").screenshot(path=shots_folder() / f"toast-{scheme}.png")
+        text, box = toast.evaluate(
+            "node => [getComputedStyle(node).color, getComputedStyle(node).backgroundColor]"
+        )
+        behind = page.locator("#phone").evaluate("node => getComputedStyle(node).backgroundColor")
+        assert contrast(text, box) >= 4.5
+        # WCAG 1.4.11: what has to be noticed.
+        assert contrast(box, behind) >= 3
+        # The page in the frame may keep to light.
+        assert contrast(box, "rgb(255, 255, 255)") >= 3
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG's ratio of two opaque colours as the browser computes them."""
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    found = re.fullmatch(r"rgb\((\d+), (\d+), (\d+)\)", colour)
+    assert found is not None, f"{colour} is not opaque"
+    parts = [int(part) / 255 for part in found.groups()]
+    red, green, blue = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def test_close_window_closes_the_page(page: Page) -> None:

@@ -16,7 +16,7 @@ from payments import orders
 from payments.views import OrderView
 from tests.browser_rig import errors_of
 from tests.money_back import hear, send_back
-from tests.web.world import OPENID, OTHER, OWN, STRANGER, WECHAT_UA, World
+from tests.web.world import NOW, OPENID, OTHER, OWN, STRANGER, WECHAT_UA, World
 
 CAMPUS = "10.70.1.23"
 LOGIN = "0123456789abcdef"
@@ -60,7 +60,7 @@ class BrowserSite:
         assert signer is not None
         session = {
             "wechat": {"openid": openid, "at": at},
-            "portal": {"account_no": OWN, "login": LOGIN, "at": at},
+            "portal": {"account_no": OWN, "login": LOGIN, "at": at, "typed_at": at},
         }
         return [
             {"name": "campusnet", "value": str(signer.dumps(session)), "url": self.origin},
@@ -124,6 +124,7 @@ def portal_pages(notice: int) -> dict[str, str]:
     return {
         "overview": "/self/",
         "recharge": "/self/recharge?amount=5000",
+        "recharge_arrived": f"/self/recharge?since={int(NOW.timestamp())}",
         "services": "/self/services",
         "packages": "/self/packages",
         "swap": "/self/packages/P05",

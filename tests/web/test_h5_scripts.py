@@ -15,7 +15,7 @@ from models.db import Database
 from models.order import orders_of
 from tests.browser_rig import NEEDS_BROWSER, chromium
 from tests.web.browser_site import BrowserSite
-from tests.web.world import OPENID, OTHER, World
+from tests.web.world import OPENID, OTHER, OWN, World
 
 pytestmark = NEEDS_BROWSER
 
@@ -189,3 +189,71 @@ def test_the_form_works_without_any_script(site: BrowserSite, browser: Browser) 
         page.locator("main button.button-main").click()
         expect(page.locator("main")).to_contain_text("*小红")
         assert "/h5/pay/" in page.url
+
+
+def at_the_desk(site: BrowserSite, page: Page) -> list[str]:
+    """The recharge page, with the time of its script in our hands. Returns: a list of what it asks for."""
+    site.on_campus = True
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/state" in request.url else None)
+    page.clock.install()
+    page.goto(f"{site.origin}/self/recharge?amount=5000")
+    expect(page.get_by_role("img", name="手机充值二维码")).to_be_visible()
+    return asked
+
+
+def next_answer(page: Page, seconds: int) -> None:
+    """Let so much time pass that the page asks, and wait for what it hears."""
+    with page.expect_response("**/self/recharge/state?*") as heard:
+        page.clock.run_for(seconds * 1000)
+    heard.value.finished()
+
+
+def test_the_desk_shows_what_the_phone_pays(site: BrowserSite, browser: Browser) -> None:
+    with site.phone(browser, viewport={"width": 1280, "height": 900}, is_mobile=False) as (_, page):
+        asked = at_the_desk(site, page)
+        title = page.locator("#live-title")
+        order = site.world.order(5000, OWN)
+        site.world.pay_order(order)
+        next_answer(page, 3)
+        expect(title).to_have_text("支付成功，正在到账")
+        expect(page.get_by_role("status")).to_have_text("入账中")
+        expect(page.get_by_role("img", name="手机充值二维码")).to_have_count(0)
+        site.world.credit_order(order)
+        # Once the money moves the page asks as often as the phone does.
+        next_answer(page, 1)
+        expect(title).to_have_text("已到账")
+        expect(page.get_by_role("status")).to_have_text("已到账")
+        # It has ended: nothing is asked any more, and the page loaded again shows the same.
+        heard = len(asked)
+        page.clock.run_for(600_000)
+        page.reload()
+        expect(title).to_have_text("已到账")
+        page.clock.run_for(600_000)
+        assert len(asked) == heard
+
+
+def test_the_desk_stops_waiting_after_the_time_of_an_order(site: BrowserSite, browser: Browser) -> None:
+    with site.phone(browser) as (_, page):
+        asked = at_the_desk(site, page)
+        site.world.clock.pass_by(1801)
+        # Half an hour at the desk is also the end of the login: ours is fresh again.
+        page.context.add_cookies(site.cookies(OPENID, "auto"))  # type: ignore[arg-type]
+        next_answer(page, 3)
+        expect(page.get_by_role("heading", level=2, name="还没有收到付款")).to_be_visible()
+        heard = len(asked)
+        page.clock.run_for(600_000)
+        assert len(asked) == heard
+        page.get_by_role("link", name="重新显示二维码").click()
+        expect(page.get_by_role("img", name="手机充值二维码")).to_be_visible()
+
+
+def test_a_login_that_has_ended_ends_the_waiting(site: BrowserSite, browser: Browser) -> None:
+    with site.phone(browser) as (_, page):
+        asked = at_the_desk(site, page)
+        page.context.clear_cookies()
+        next_answer(page, 3)
+        expect(page.get_by_role("main")).to_contain_text("登录已过期，请重新登录（E-LOGIN）")
+        heard = len(asked)
+        page.clock.run_for(600_000)
+        assert len(asked) == heard

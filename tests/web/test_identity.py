@@ -93,6 +93,13 @@ def test_a_good_ticket_is_worth_an_account(server: Server) -> None:
     assert parse_qs(parts.query) == {"service": [SERVICE], "ticket": ["ST-1-abc"]}
 
 
+def test_a_fresh_login_is_asked_for_and_proved_by_the_server(server: Server) -> None:
+    url = identity(server).login_url(SERVICE, fresh=True)
+    assert parse_qs(urlsplit(url).query) == {"service": [SERVICE], "renew": ["true"]}
+    assert identity(server).account_of(SERVICE, "ST-1-abc", fresh=True) == "2400101001"
+    assert parse_qs(urlsplit(server.paths[0]).query)["renew"] == ["true"]
+
+
 def test_the_account_may_stand_in_a_named_attribute(server: Server) -> None:
     server.body = success(
         "<cas:user>u1</cas:user><cas:attributes><cas:studentNumber>2400101001</cas:studentNumber></cas:attributes>"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import re
 import socket
 import threading
 from base64 import urlsafe_b64encode
@@ -20,45 +19,21 @@ from models.errors import Malformed, Unavailable
 from payments import binding
 from sandbox.credentials import Credentials
 from sandbox.engine import Site
-from sandbox.oidc import Oidc
 from sandbox.server import Sandbox
-from tests.sandbox.oa_rig import Answer, Received, RecordingSite
+from tests.sandbox.oa_rig import Answer
 from tests.web.conftest import MakeWorld, csrf_in
+from tests.web.oidc_rig import CLIENT_ID, CLIENT_SECRET, NOW_S, SERVICE, Liar, against, code_in, log_in
+from tests.web.portal_visitor import CAMPUS
 from tests.web.world import BASE_URL, NOW, OPENID, OWN, PlayedIdentity, World
 from web.identity import TicketRefused
 from web.identity_http import ANSWER_LIMIT_BYTES, ask
 from web.oidc import METADATA_LIFE_S, OidcConfig, OidcIdentity
-
-SERVICE = f"{BASE_URL}/self/callback?state=abc123"
-CAMPUS = "10.70.1.23"
-CLIENT_ID, CLIENT_SECRET = "campusnet", "s3cret+/ of the client"
-NOW_S = int(NOW.timestamp())
 
 
 @pytest.fixture(scope="module")
 def sandbox(credentials: Credentials) -> Iterator[Sandbox]:
     with Sandbox(credentials, Site(BASE_URL, f"{BASE_URL}/wechat")) as started:
         yield started
-
-
-def against(sandbox: Sandbox, client_secret: str = "") -> OidcIdentity:
-    keys = sandbox.engine.credentials
-    config = OidcConfig(f"{sandbox.url}/oidc", keys.app_id, client_secret or keys.app_secret)
-    return OidcIdentity(config, sandbox.engine.clock.now)
-
-
-def log_in(login_url: str) -> str:
-    """The person types the password; where the browser is sent back to."""
-    form = requests.get(login_url, timeout=5)
-    assert form.status_code == 200, form.text
-    fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form.text))
-    fields |= {"username": OWN, "password": "demo"}
-    answer = requests.post(login_url.split("?", maxsplit=1)[0], data=fields, timeout=5, allow_redirects=False)
-    return answer.headers["Location"]
-
-
-def code_in(url: str) -> str:
-    return parse_qs(urlsplit(url).query)["code"][0]
 
 
 @pytest.fixture
@@ -78,6 +53,12 @@ def test_the_portal_opens_for_whoever_logs_in(browser: FlaskClient) -> None:
     assert parse_qs(urlsplit(back).query)["state"] == parse_qs(urlsplit(out).query)["state"]
     assert browser.get(back.removeprefix(BASE_URL)).headers["Location"] == "/self/"
     assert OWN in browser.get("/self/").text
+
+
+@pytest.mark.parametrize("path", ["/self/recharge?package=P05&amount=5000", "/self/statement?before=7"])
+def test_the_login_leads_to_the_page_that_was_asked_for(browser: FlaskClient, path: str) -> None:
+    out = browser.get(browser.get(path).headers["Location"]).headers["Location"]
+    assert browser.get(log_in(out).removeprefix(BASE_URL)).headers["Location"] == path
 
 
 def test_a_wechat_user_binds_the_account_that_was_proved(site: World, browser: FlaskClient) -> None:
@@ -133,7 +114,15 @@ def test_a_wrong_client_secret_is_the_operators_trouble(sandbox: Sandbox) -> Non
 
 
 @pytest.mark.parametrize(
-    "changed", ["client_id=x", "redirect_uri=http://evil.test/", "response_type=token", "code_challenge="]
+    "changed",
+    [
+        "prompt=select_account",
+        "max_age=soon",
+        "client_id=x",
+        "redirect_uri=http://evil.test/",
+        "response_type=token",
+        "code_challenge=",
+    ],
 )
 def test_the_provider_of_the_sandbox_is_strict(sandbox: Sandbox, changed: str) -> None:
     name, _, value = changed.partition("=")
@@ -141,45 +130,6 @@ def test_the_provider_of_the_sandbox_is_strict(sandbox: Sandbox, changed: str) -
     query = {key: values[0] for key, values in parse_qs(url.query).items()} | {name: value}
     answer = requests.get(url._replace(query="").geturl(), params=query, timeout=5)
     assert answer.status_code == 400
-
-
-class Liar:
-    """A provider that says what the test wants."""
-
-    def __init__(self, oidc: Oidc) -> None:
-        self.oidc = oidc
-        self.server = RecordingSite()
-        self.server.respond = self._respond
-        self.server.start()
-        self.issuer = f"{self.server.origin}/oidc"
-        self.metadata = oidc.metadata(self.issuer)
-        self.keys = oidc.jwks()
-        self.token: Answer = Answer(b"")
-        self.now = NOW
-        config = OidcConfig(self.issuer, CLIENT_ID, CLIENT_SECRET, timeout_s=2.0)
-        self.identity = OidcIdentity(config, lambda: self.now)
-
-    def asked(self, path: str) -> list[Received]:
-        return [received for received in self.server.received if received.path == path]
-
-    def honest_claims(self) -> dict[str, Any]:
-        nonce = parse_qs(urlsplit(self.identity.login_url(SERVICE)).query)["nonce"][0]
-        return {
-            "iss": self.issuer, "aud": CLIENT_ID, "sub": OWN, "nonce": nonce,
-            "iat": NOW_S, "exp": NOW_S + 300,
-        }  # fmt: skip
-
-    def answer(self, id_token: str) -> str:
-        """What our side makes of a token."""
-        self.token = Answer(json.dumps({"id_token": id_token}).encode())
-        return self.identity.account_of(SERVICE, "code-1")
-
-    def _respond(self, got: Received) -> Answer:
-        if got.path.endswith("/openid-configuration"):
-            return Answer(json.dumps(self.metadata).encode())
-        if got.path == "/oidc/jwks":
-            return Answer(json.dumps(self.keys).encode())
-        return self.token
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_a_claimed_address_counts_for_nothing_without_a_trusted_proxy(world: Wor
 
 
 def test_on_the_campus_the_links_lead_into_the_portal(browser: FlaskClient) -> None:
-    for page in ("packages", "log", "usage", "traffic", "statement"):
+    for page in ("packages", "log", "usage", "traffic", "statement", "payout"):
         assert browser.get(f"/go/{page}").headers["Location"] == f"/self/{page}"
     assert browser.get("/go/self").headers["Location"] == "/self/"
     assert browser.get("/go/elsewhere").status_code == 404
@@ -144,13 +144,41 @@ def test_the_wechat_login_does_not_open_the_portal(world: World) -> None:
     assert world.reader(address=CAMPUS).get("/self/").status_code == 302
 
 
-def test_a_foreign_target_is_dropped(world: World, browser: FlaskClient) -> None:
-    service = parse_qs(urlsplit(browser.get("/self/login?next=//evil.test").headers["Location"]).query)[
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/self/recharge?package=P05",
+        "/self/recharge?package=P05&amount=5000",
+        "/self/statement?before=7",
+        "/self/packages/S%3F1?x=%E4%B8%AD&y=a%2Fb+c%26d%3D//e",
+    ],
+)
+def test_the_login_leads_to_the_page_that_was_asked_for(
+    world: World, browser: FlaskClient, path: str
+) -> None:
+    assert log_in(world, browser, path) == path
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.test", "/%5Cevil.test", "/self/%255c%255cevil.test", "https%3A%2F%2Fevil.test/self/"]
+)
+def test_a_foreign_target_is_dropped(world: World, browser: FlaskClient, target: str) -> None:
+    service = parse_qs(urlsplit(browser.get(f"/self/login?next={target}").headers["Location"]).query)[
         "service"
     ][0]
     world.identity.tickets[service, "ST-1"] = OWN
     answer = browser.get(service.removeprefix("http://site.test") + "&ticket=ST-1")
     assert answer.headers["Location"] == "/self/"
+
+
+def test_a_page_with_a_query_is_kept_by_the_links_that_lead_back_to_it(
+    world: World, browser: FlaskClient
+) -> None:
+    log_in(world, browser)
+    look = browser.get("/self/recharge?package=P20&amount=1").text
+    assert 'href="/h5/look?next=/self/recharge%3Fpackage%3DP20%26amount%3D1"' in look
+    outside = world.reader(None, address=ELSEWHERE).get("/self/recharge?package=P20&amount=1").text
+    assert 'href="/self/recharge?package=P20&amp;amount=1"' in outside
 
 
 def test_an_identity_without_a_network_account_is_told_so(world: World, browser: FlaskClient) -> None:

@@ -15,7 +15,7 @@ from models.refund import Refund
 from payments.payouts import approval, delivery
 from payments.refunds.approval import SamePerson
 from tests.web.conftest import csrf_in
-from tests.web.portal_visitor import visitor
+from tests.web.portal_visitor import come_back, log_in_fresh, visitor
 from tests.web.world import OTHER, OWN, World
 
 CARD = "6222000012345678"
@@ -24,7 +24,9 @@ FORM = {"payee": "李小明", "bank_name": "某某银行桂林支行", "bank_acc
 
 @pytest.fixture
 def browser(world: World) -> FlaskClient:
-    return visitor(world)
+    client = visitor(world)
+    assert log_in_fresh(world, client) == "/self/payout"
+    return client
 
 
 def ask(browser: FlaskClient, **changes: str) -> str:
@@ -88,6 +90,51 @@ def test_what_is_wrong_is_said_and_the_card_is_not_sent_back(
     assert code in html
     assert "6222" not in html
     assert stored(world) == []
+
+
+def test_without_the_password_just_now_there_is_no_form_and_nothing_is_taken(world: World) -> None:
+    client = visitor(world)
+    html = client.get("/self/payout").text
+    assert 'href="/self/login?fresh=1&amp;next=/self/payout"' in html
+    assert "申请退回 ¥12.34" not in html
+    assert 'name="payee"' not in html
+    answer = client.post("/self/payout", data={"csrf_token": csrf_in(html), **FORM})
+    assert (answer.status_code, "E-FRESH" in answer.text) == (401, True)
+    assert "重新登录并填写申请" in answer.text
+    assert "6222" not in answer.text
+    assert stored(world) == []
+
+
+def test_five_minutes_after_the_password_the_form_is_too_old(world: World, browser: FlaskClient) -> None:
+    html = browser.get("/self/payout").text
+    assert '请在 <span class="num">09:10</span> 前提交' in html
+    token = csrf_in(html)
+    world.clock.pass_by(301)
+    answer = browser.post("/self/payout", data={"csrf_token": token, **FORM})
+    assert "E-FRESH" in answer.text
+    assert stored(world) == []
+    # The login itself has not ended, and the password opens the form again.
+    log_in_fresh(world, browser)
+    assert "申请已提交" in ask(browser)
+
+
+def test_an_open_session_at_the_identity_server_is_no_password(world: World) -> None:
+    client = visitor(world)
+    assert "E-TICKET" in log_in_fresh(world, client, typed=False)
+    assert "重新登录并填写申请" in client.get("/self/payout").text
+    # The login that was there before is still there.
+    assert client.get("/self/").status_code == 200
+
+
+def test_a_login_afterwards_without_the_password_ends_what_it_allowed(
+    world: World, browser: FlaskClient
+) -> None:
+    come_back(world, browser, "/self/login?next=/self/payout", OWN)
+    assert "重新登录并填写申请" in browser.get("/self/payout").text
+    log_in_fresh(world, browser, OTHER)
+    html = browser.get("/self/payout").text
+    assert OTHER in html
+    assert OWN not in html
 
 
 def test_names_cannot_be_tried(world: World, browser: FlaskClient) -> None:

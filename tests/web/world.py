@@ -91,12 +91,14 @@ class PlayedIdentity(Identity):
     def __init__(self) -> None:
         super().__init__(IdentityConfig("https://ids.test/authserver"))
         self.tickets: dict[tuple[str, str], str] = {}
+        # Those that a session gave, without a password.
+        self.stale: set[str] = set()
 
-    def account_of(self, service: str, ticket: str) -> str:
-        try:
-            return self.tickets.pop((service, ticket))
-        except KeyError:
-            raise TicketRefused from None
+    def account_of(self, service: str, ticket: str, *, fresh: bool = False) -> str:
+        account_no = self.tickets.pop((service, ticket), None)
+        if account_no is None or (fresh and ticket in self.stale):
+            raise TicketRefused
+        return account_no
 
 
 class PlayedCallback:

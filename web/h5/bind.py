@@ -46,7 +46,7 @@ def login(openid: str) -> ResponseReturnValue:
 def callback(openid: str) -> ResponseReturnValue:
     """Back with a ticket: bind the account that it proves to this WeChat user."""
     state = request.args.get("state", "")
-    target = signin.finish("bind", state)
+    target = signin.finish("bind", state).target
     here = services()
     account_no = here.identity.account_of(_service(state), request.args.get(here.identity.ticket_field, ""))
     binding.bind_account(here, openid=openid, account_no=account_no)

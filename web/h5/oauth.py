@@ -14,6 +14,6 @@ blueprint = Blueprint("h5_oauth", __name__, url_prefix="/h5/oauth")
 @blueprint.get("/callback")
 def callback() -> ResponseReturnValue:
     """Remember who reads and go on to the page that was asked for."""
-    target = signin.finish("wechat", request.args.get("state", ""))
+    target = signin.finish("wechat", request.args.get("state", "")).target
     signin.remember_openid(services().oauth.openid_of(request.args.get("code", "")))
     return redirect(target)

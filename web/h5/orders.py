@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import Blueprint, jsonify, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from models.swap import SwapStatus
 from payments import binding, orders
 from payments.views import OrderView, steps
 from web import paging
@@ -14,9 +13,6 @@ from web.guards import openid_first, slow_down
 from web.h5.polling import watch
 
 blueprint = Blueprint("h5_orders", __name__, url_prefix="/h5/orders")
-
-# How a recharge with a swap ended, as it is said to a screen reader.
-SWAP_TITLES = {SwapStatus.DONE: "已到账，换购成功", SwapStatus.REFUSED: "已到账，套餐未能换购"}
 
 
 @blueprint.get("")
@@ -43,8 +39,7 @@ def state(openid: str, order_no: str) -> ResponseReturnValue:
     """The same part of the page as JSON, for the script that keeps it fresh."""
     order = watch(services(), openid, order_no, request.args.get("waited_s", type=int))
     html = render_template("h5/_order_live.html", **_shown(openid, order))
-    title = order.title if order.swap is None else SWAP_TITLES.get(order.swap, order.title)
-    return jsonify(step=order.step, title=title, settled=order.settled, html=html)
+    return jsonify(step=order.step, title=order.outcome, settled=order.settled, html=html)
 
 
 @blueprint.post("/<order_no>/check")

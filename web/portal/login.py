@@ -16,9 +16,10 @@ HOME = "/self/"
 
 @blueprint.get("/login")
 def login() -> ResponseReturnValue:
-    """Off to the unified identity; `next` is where to go on afterwards."""
-    state = signin.begin("portal", targets.local(request.args.get("next"), HOME))
-    return redirect(services().identity.login_url(_service(state)))
+    """Off to the unified identity; `next` is where to go on afterwards, `fresh=1` asks for the password."""
+    fresh = request.args.get("fresh") == "1"
+    state = signin.begin("portal", targets.local(request.args.get("next"), HOME), fresh=fresh)
+    return redirect(services().identity.login_url(_service(state), fresh=fresh))
 
 
 @blueprint.get("/callback")
@@ -27,14 +28,15 @@ def callback() -> ResponseReturnValue:
     # Many students share one campus address: this only stops a flood.
     slow_down("portal", request.remote_addr or "", limit=600, window_s=600)
     state = request.args.get("state", "")
-    target = signin.finish("portal", state)
+    begun = signin.finish("portal", state)
     identity = services().identity
-    account_no = identity.account_of(_service(state), request.args.get(identity.ticket_field, ""))
+    ticket = request.args.get(identity.ticket_field, "")
+    account_no = identity.account_of(_service(state), ticket, fresh=begun.fresh)
     # Known to the university, unknown to billing: say so instead of showing an empty portal. A closed
     # account is known: its owner sees what is there.
     services().billing.balance(account_no)
-    signin.remember_portal(account_no)
-    return redirect(target)
+    signin.remember_portal(account_no, fresh=begun.fresh)
+    return redirect(begun.target)
 
 
 @blueprint.post("/logout")

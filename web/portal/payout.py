@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from models.errors import IllegalTransition, Refused
 from payments.payouts import approval, plan
+from web import signin
 from web.current import services
 from web.guards import account_first, slow_down, when_able
 
@@ -29,9 +30,10 @@ def page(account_no: str) -> ResponseReturnValue:
 @when_able("reverse", "withdraw")
 @account_first
 def ask(account_no: str) -> ResponseReturnValue:
-    """Ask for all of it; a form sent twice finds the first request."""
+    """Ask for all of it, soon after the password was typed; a form sent twice finds the first request."""
     slow_down("payout", account_no, limit=TRIES, window_s=WINDOW_S)
     try:
+        signin.insist_fresh()
         approval.ask_as_owner(
             services(),
             account_no=account_no,
@@ -66,6 +68,7 @@ def _page(account_no: str, problem: Refused | None = None) -> ResponseReturnValu
         payouts=payouts,
         waiting=any(payout.status == "REQUESTED" for payout in payouts),
         problem=problem,
+        fresh_until=signin.fresh_until(),
         # The card number is never sent back.
         typed={name: request.form.get(name, "") for name in ("payee", "bank_name")},
     )

@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from bot.notices import fit
 from models.clock import CAMPUS_ZONE
 from models.errors import IllegalTransition, Malformed, Refused
+from models.outbox import OutboxItem
 from models.payout import PartStatus, move_part
+from models.person import bind, unbind
 from payments.payouts import transfer_list as payout_list
 from payments.payouts.approval import NoSuchPayout
+from payments.payouts.wording import SAID
 from sandbox.credentials import Credentials
 from tests.builders import NOON
-from tests.models_of_money.world import make_template
-from tests.payments.payouts.payout_world import PayoutWorld
+from tests.models_of_money.world import PEOPLE, make_template
+from tests.payments.payouts.payout_world import ACCOUNT, PayoutWorld
 from tests.payments.refunds.refund_world import BERT
 
 
@@ -71,6 +76,50 @@ def test_a_payment_that_the_bank_could_not_make_stands_on_the_next_list(world: P
         payout_list.mark_failed(world.services, part_no=part_no, actor=BERT, reason="late")
     assert world.balance_fen() == 0
     world.check_books()
+
+
+def told(world: PayoutWorld, openid: str) -> list[str]:
+    """The headline and the card of every message about a payout to this person, oldest first."""
+    with world.database.reading() as session:
+        query = select(OutboxItem).where(OutboxItem.kind == "message", OutboxItem.key.like("payout-%"))
+        rows = [row.payload for row in session.scalars(query.order_by(OutboxItem.id))]
+    texts = [row["text"] for row in rows if row["openid"] == openid]
+    assert all("收款银行卡：尾号 5678" in text and "6222" not in text for text in texts)
+    assert all("金额：20.00 元" in text for text in texts)
+    return [text.partition("\n")[0] for text in texts]
+
+
+def test_the_owner_is_told_of_every_step_once(world: PayoutWorld, tmp_path: Path) -> None:
+    with world.database.transaction() as session:
+        bind(session, PEOPLE[1], ACCOUNT, world.clock.now())
+    world.cash(2000)
+    view = world.agreed()
+    world.work()
+    part_no = view.parts[0].part_no
+    assert told(world, PEOPLE[0]) == []
+    payout_list.make_list(world.services, actor=BERT)
+    assert payout_list.make_list(world.services, actor=BERT) is None
+    assert told(world, PEOPLE[0]) == ["退费已提交银行转账"]
+    for _ in range(2):
+        payout_list.mark_failed(world.services, part_no=part_no, actor=BERT, reason="户名不符")
+    with world.database.transaction() as session:
+        unbind(session, PEOPLE[1], world.clock.now())
+    list_no = payout_list.make_list(world.services, actor=BERT)
+    path = tmp_path / "result.csv"
+    path.write_text(f"名单号,编号,结果\n{list_no},{part_no},成功\n", encoding="utf-8")
+    for _ in range(2):
+        payout_list.read_result(world.services, path, actor=BERT)
+    steps = ["退费已提交银行转账", "退费转账未成功", "退费已提交银行转账", "退费已转账"]
+    assert told(world, PEOPLE[0]) == steps
+    # Whoever gives the account up hears no more of it.
+    assert told(world, PEOPLE[1]) == steps[:2]
+    world.check_books()
+
+
+def test_what_a_template_says_fits_its_fields() -> None:
+    for headline, short, _ in SAID.values():
+        assert fit("thing1", headline) == headline
+        assert fit("phrase1", short) == short
 
 
 def test_the_bank_s_results_are_read_once(world: PayoutWorld, tmp_path: Path) -> None:

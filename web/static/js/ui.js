@@ -2,7 +2,7 @@
 
 const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
 
-/** Ask our server for JSON. Rejects with an Error whose message may be shown. */
+/** Ask our server for JSON. Rejects with an Error whose message may be shown; `status` where it answered. */
 export async function ask(path, options = {}) {
   let answer;
   try {
@@ -16,7 +16,8 @@ export async function ask(path, options = {}) {
   }
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) {
-    throw new Error(body.message ? `${body.message}（${body.code}）` : "系统正忙，请稍后再试");
+    const text = body.message ? `${body.message}（${body.code}）` : "系统正忙，请稍后再试";
+    throw Object.assign(new Error(text), { status: answer.status });
   }
   return body;
 }
