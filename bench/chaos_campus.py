@@ -58,6 +58,11 @@ NOTICE_FAULTS = (
 )
 CALL_CHANCE = 0.007
 REFUND_FAULTS = (*CALL_FAULTS, "rate_429_after", "answer_202")
+SETTINGS = {
+    "timeout": {"seconds": SILENCE_S},
+    "effect_then_timeout": {"seconds": SILENCE_S},
+    "delay": {"seconds": 3.0},
+}
 
 
 class Platform:
@@ -213,16 +218,16 @@ def misbehave(platform: Platform) -> None:
     """Turn the faults on, for every call and every notice, by chance."""
     for place in ("pay.prepay", "pay.query", "pay.close"):
         for name in CALL_FAULTS:
-            _fault(platform, name, place, CALL_CHANCE, SILENCE_S)
+            _fault(platform, name, place, CALL_CHANCE)
     for place in ("pay.refund", "pay.refund_query"):
         for name in REFUND_FAULTS if place == "pay.refund" else CALL_FAULTS:
-            _fault(platform, name, place, CALL_CHANCE, SILENCE_S)
-    _fault(platform, "before_answer", "pay.prepay", CALL_CHANCE, SILENCE_S)
-    _fault(platform, "query_notpay_first", "pay.query", CALL_CHANCE, SILENCE_S)
+            _fault(platform, name, place, CALL_CHANCE)
+    _fault(platform, "before_answer", "pay.prepay", CALL_CHANCE)
+    _fault(platform, "query_notpay_first", "pay.query", CALL_CHANCE)
     for name, chance in NOTICE_FAULTS:
-        _fault(platform, name, "pay.notify", chance, 3.0)
+        _fault(platform, name, "pay.notify", chance)
 
 
-def _fault(platform: Platform, name: str, place: str, chance: float, seconds: float) -> None:
-    rule = {"name": name, "place": place, "times": None, "chance": chance, "args": {"seconds": seconds}}
+def _fault(platform: Platform, name: str, place: str, chance: float) -> None:
+    rule = {"name": name, "place": place, "times": None, "chance": chance, "args": SETTINGS.get(name, {})}
     platform.call("POST", "/sim/faults", rule)

@@ -43,7 +43,10 @@ def load_or_issue(path: Path) -> credentials.Credentials:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sandbox", description="WeChat, WeChat Pay and CAS, simulated.")
     parser.add_argument(
-        "--dir", type=Path, required=True, help="folder of credentials.json and of the payments made"
+        "--dir",
+        type=Path,
+        required=True,
+        help="folder of credentials.json, of the payments made and of changed keys",
     )
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--site", default="http://127.0.0.1:8000", type=lambda text: text.rstrip("/"))

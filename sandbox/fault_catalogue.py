@@ -298,21 +298,12 @@ def find(name: str, place: str) -> Kind:
     return _BY_PLACE[place][name]
 
 
-def settings(place: str) -> list[str]:
-    """The names of all settings that some fault of this place takes."""
-    return sorted({name for kind in _BY_PLACE[place].values() for name in kind.args})
-
-
 def check(name: str, place: str, args: Mapping[str, float]) -> None:
-    """Refuse what does not exist; a setting of another fault of the same place is let pass and has no effect.
-
-    Raises: UnknownFault.
-    """
-    find(name, place)
-    known = settings(place)
-    unknown = sorted(args.keys() - set(known))
+    """Refuse what does not exist, also a setting that only another fault has. Raises: UnknownFault."""
+    known = find(name, place).args
+    unknown = sorted(args.keys() - known.keys())
     if unknown:
-        raise UnknownFault(f"no setting {unknown[0]!r} at {place}", known)
+        raise UnknownFault(f"no setting {unknown[0]!r} of {name} at {place}", sorted(known))
 
 
 def as_dict() -> dict[str, Any]:

@@ -27,7 +27,7 @@ class World:
         site: where the site under test lives; `set_site` changes it later.
         seed: from which everything that is not secret repeats itself.
         shared_clock: whether the site runs on `engine.clock`, too (see Engine).
-        keep: the file in which payments and refunds outlive the process.
+        keep: the file in which payments, refunds and changed keys outlive the process.
     """
 
     def __init__(

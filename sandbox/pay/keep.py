@@ -1,6 +1,7 @@
-"""What a platform never forgets, in a file: one JSON line for each change of an order or a refund.
+"""What a platform never forgets, in a file: one JSON line for each change of an order, a refund or its keys.
 
-A sandbox that is killed and started again knows every payment, as the real one would. What it was about to
+A sandbox that is killed and started again knows every payment and signs with the same keys, as the real
+one would; private keys are in the file, so it is its owner's only. What it was about to
 tell the merchant is lost with it: no notice is ever promised.
 """
 
@@ -24,6 +25,9 @@ class Keep:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
+        if path is not None:
+            path.touch(mode=0o600)
+            path.chmod(0o600)
         self._file = None if path is None else path.open("ab")
 
     def order(self, order: Order) -> None:
@@ -39,6 +43,10 @@ class Keep:
         """Keep a refund as it is now."""
         if self._file is not None:
             self._append("refund", {**asdict(refund), "order": refund.order.request.out_trade_no})
+
+    def keys(self, kept: Line) -> None:
+        """Keep the platform's keys as they are now."""
+        self._append("keys", kept)
 
     def lines(self) -> Iterator[tuple[str, Line]]:
         """Everything that was kept, oldest first; a line cut short by a kill is left out, and cut off."""

@@ -7,8 +7,10 @@ roll-out gives the new one a share of the turns, evenly spread, as the real plat
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from dataclasses import asdict
 from fractions import Fraction
-from typing import cast
+from typing import Any, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
@@ -16,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from sandbox import credentials as console
 from sandbox.chance import Chance
-from sandbox.credentials import Credentials
+from sandbox.credentials import Credentials, KeyPair
 from sandbox.pay import crypto
 
 PUBLIC_KEY = "public_key"
@@ -70,13 +72,22 @@ class PlatformKeys:
     """Signs and seals as the platform.
 
     `mode` is where the roll-out of the public key stands for notifications; in `mixed` the public key has
-    `share` of the turns. `seed` is where its turns begin.
+    `share` of the turns. `seed` is where its turns begin; `keep` is told each change of a key.
     """
 
-    def __init__(self, credentials: Credentials, chance: Chance | None = None, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        chance: Chance | None = None,
+        *,
+        seed: int = 0,
+        keep: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
         self.mode = PUBLIC_KEY
         self.share = Rollout(EVERY_SECOND, seed)
         self._seed = seed
+        self._keep = keep or (lambda _kept: None)
+        self._made: dict[str, tuple[str, KeyPair]] = {}
         self._chance = chance or Chance()
         self.successions = {
             API_V3_KEY: Succession(credentials.api_v3_key),
@@ -122,20 +133,34 @@ class PlatformKeys:
         """
         line = self.successions[kind]
         line.rollout = Rollout(percent)
-        if len(line.names) > 1:
-            return {"name": line.names[-1], "percent": percent}
-        made = {API_V3_KEY: self._new_api_v3_key, PUBLIC_KEY: self._new_public_key}.get(
-            kind, self._new_certificate
-        )
-        return {**made(), "percent": percent}
+        shown = {"name": line.names[-1]} if len(line.names) > 1 else self._new(kind)
+        self._keep(self.as_kept())
+        return {**shown, "percent": percent}
 
     def retire(self, kind: str) -> None:
         """The old key is gone: nothing is signed with it and no request may name it."""
         line = self.successions[kind]
-        for old in line.names[:-1]:
-            self._private.pop(old, None)
-            self.certificates.pop(old, None)
+        self._drop(line.names[:-1])
         line.names = line.names[-1:]
+        self._keep(self.as_kept())
+
+    def as_kept(self) -> dict[str, Any]:
+        """JSON-ready: the names of each kind, the share of the newest, and every key that was made here."""
+        lines = self.successions.items()
+        return {
+            "names": {kind: line.names for kind, line in lines},
+            "percent": {kind: line.rollout.percent for kind, line in lines},
+            "made": [[kind, asdict(pair)] for kind, pair in self._made.values()],
+        }
+
+    def bring_back(self, kept: dict[str, Any]) -> None:
+        """Be what `as_kept` told."""
+        for kind, pair in kept["made"]:
+            self._take(kind, KeyPair(**pair))
+        for kind, line in self.successions.items():
+            self._drop([name for name in line.names if name not in kept["names"][kind]])
+            line.names = list(kept["names"][kind])
+            line.rollout = Rollout(kept["percent"][kind])
 
     def headers(self, serial: str, body: bytes, now_s: float, *, spoil: str = "") -> dict[str, str]:
         """The five signature headers over `body`; `spoil` names what is wrong with them on purpose."""
@@ -157,23 +182,29 @@ class PlatformKeys:
             "Wechatpay-Signature-Type": crypto.SCHEME,
         }
 
-    def _new_api_v3_key(self) -> dict[str, object]:
-        key = console.new_api_v3_key()
-        self.successions[API_V3_KEY].names.append(key)
-        return {"name": key}
-
-    def _new_public_key(self) -> dict[str, object]:
-        made = console.new_public_key()
-        self._private[made.name] = _private(made.private_pem)
-        self.successions[PUBLIC_KEY].names.append(made.name)
+    def _new(self, kind: str) -> dict[str, object]:
+        """Make the successor of a key. Returns: what the console shows of it."""
+        if kind == API_V3_KEY:
+            key = console.new_api_v3_key()
+            self.successions[kind].names.append(key)
+            return {"name": key}
+        public = kind == PUBLIC_KEY
+        made = console.new_public_key() if public else console.new_certificate("campusnet sandbox platform")
+        self._take(kind, made)
+        self.successions[kind].names.append(made.name)
         return {"name": made.name, "pem": made.pem}
 
-    def _new_certificate(self) -> dict[str, object]:
-        made = console.new_certificate("campusnet sandbox platform")
+    def _take(self, kind: str, made: KeyPair) -> None:
+        self._made[made.name] = (kind, made)
         self._private[made.name] = _private(made.private_pem)
-        self.certificates[made.name] = made.pem
-        self.successions[CERTIFICATE].names.append(made.name)
-        return {"name": made.name, "pem": made.pem}
+        if kind == CERTIFICATE:
+            self.certificates[made.name] = made.pem
+
+    def _drop(self, names: list[str]) -> None:
+        for name in names:
+            self._made.pop(name, None)
+            self._private.pop(name, None)
+            self.certificates.pop(name, None)
 
     def _other(self, serial: str) -> RSAPrivateKey:
         return next(key for name, key in self._private.items() if name != serial)

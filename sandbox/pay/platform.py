@@ -30,7 +30,7 @@ class PayPlatform:
         engine: clock, log, faults, credentials, lock.
         openid_exists: whether a person of that openid exists under our app.
         seed: where the turns of the `mixed` mode begin; the engine's by default.
-        keep: where orders and refunds outlive the process; `recover` brings them back.
+        keep: where orders, refunds and changed keys outlive the process; `recover` brings them back.
     `on_paid` is called with (openid, order) after each payment, before the merchant is told.
     """
 
@@ -116,6 +116,8 @@ class PayPlatform:
                     self.book.bring_back(order_of(line))
                 elif kind == "burned":
                     self.book.bring_back_burned(line["out_trade_no"])
+                elif kind == "keys":
+                    self.keys.bring_back(line)
                 else:
                     self.refunds.bring_back(refund_of(line, self.book.get(line["order"])))
 
@@ -138,7 +140,7 @@ class PayPlatform:
     def _begin(self) -> None:
         self.magic_on = False
         seed = self.engine.chance.seed if self._seed is None else self._seed
-        self.keys = PlatformKeys(self.engine.credentials, self.engine.chance, seed=seed)
+        self.keys = PlatformKeys(self.engine.credentials, self.engine.chance, seed=seed, keep=self._keep.keys)
         self.notifier = Notifier(self.engine, self.keys)
         self.bills = self._new_bills()
         self.book = OrderBook(self.engine, self._keep.order, self._keep.burned)

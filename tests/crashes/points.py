@@ -90,13 +90,15 @@ def around_calls(points: Points, patch: pytest.MonkeyPatch) -> None:
 class WatchedBilling:
     """A billing back end whose money calls pass a place before and after; `faults` happen in turn.
 
-    A fault `before` answers without doing, `after` does it and then answers with the error.
+    A fault `before` answers without doing, `after` does it and then answers with the error. Those of
+    `faults_of` happen to the call of that name only, and before all others.
     """
 
     def __init__(self, inner: BillingBackend, points: Points) -> None:
         self._inner = inner
         self._points = points
         self.faults: list[tuple[str, Exception]] = []
+        self.faults_of: dict[str, list[tuple[str, Exception]]] = {}
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
@@ -107,7 +109,7 @@ class WatchedBilling:
 
     def _through(self, name: str, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
         self._points.here(f"before {name}")
-        when, error = self._next_fault(asking=name.startswith("find_"))
+        when, error = self._next_fault(name)
         if error is not None and when == "before":
             raise error
         receipt = call(*args, **more)
@@ -116,8 +118,10 @@ class WatchedBilling:
             raise error
         return receipt
 
-    def _next_fault(self, *, asking: bool) -> tuple[str, Exception | None]:
+    def _next_fault(self, name: str) -> tuple[str, Exception | None]:
+        if own := self.faults_of.get(name):
+            return own.pop(0)
         # A question may stay unanswered, but it is never refused: that fault waits for an order.
-        if not self.faults or (asking and isinstance(self.faults[0][1], Refused)):
+        if not self.faults or (name.startswith("find_") and isinstance(self.faults[0][1], Refused)):
             return "", None
         return self.faults.pop(0)

@@ -15,6 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
 from models.errors import ServiceError
+from sandbox import fault_catalogue
 from sandbox.clock import Scheduler, VirtualClock
 from sandbox.credentials import Credentials
 from sandbox.engine import Engine, Site
@@ -98,7 +99,8 @@ class Counterpart:
 
     def fault(self, name: str, place: str) -> None:
         """The next call at this place goes wrong; nothing waits for real."""
-        self.engine.faults.add(Fault(name, place, args={"seconds": 0.0}))
+        settings = fault_catalogue.find(name, place).args
+        self.engine.faults.add(Fault(name, place, args={"seconds": 0.0} if "seconds" in settings else {}))
 
     def answer(self, adapter: HTTPAdapter, request: requests.PreparedRequest) -> requests.Response:
         """What `HTTPAdapter.send` does, without a socket."""

@@ -96,3 +96,10 @@ def check_second_payments(session: Session) -> None:
         assert together, "the number went with its payment"
         credited = asked.get(transaction_id) == (ReviewStatus.CLOSED, "credit")
         assert (transaction_id == paid_by) == (transaction_id not in asked or credited)
+    # Whoever gives money back looks for the payment where the refund is.
+    apart = (
+        select(Refund.out_refund_no)
+        .join(PaymentFact, PaymentFact.out_trade_no == Refund.out_trade_no)
+        .where(Refund.status != RefundStatus.CLOSED, Refund.order_id != PaymentFact.order_id)
+    )
+    assert session.scalars(apart).all() == [], "what was asked back went with its payment"

@@ -17,6 +17,7 @@ from payments.conservation import check, conservation
 from sandbox.pay import refunds_api
 from tests.models_of_money.money_world import MoneyWorld
 from tests.models_of_money.other_promises import check_counter, check_second_payments, check_swaps
+from tests.models_of_money.world import LONG_S
 
 Facts = dict[str, tuple[str, int]]
 
@@ -36,6 +37,11 @@ def check_promises(world: MoneyWorld) -> None:
 
 def check_end(world: MoneyWorld) -> None:
     """When all trouble is over nothing is under way, unknown or forgotten."""
+    world.end_trouble()
+    world.clock.advance(LONG_S)
+    # Whatever was asked back of a second payment, two persons can send the rest of it back.
+    for item in world.second_payments():
+        world.decide(item.id, "refund")
     world.calm()
     # Paid after we had closed, and the notice lost: only the bill of the next day knows.
     for trade in world.unrecorded():

@@ -205,12 +205,17 @@ class World:
         with self.database.reading() as session:
             return session.scalars(select(Order.payer_openid).where(Order.order_no == order_no)).one()
 
-    def calm(self) -> None:
-        """No more trouble, and time enough for everything that was promised."""
+    def end_trouble(self) -> None:
+        """From now on nothing goes wrong."""
         self.points.arm(None)
         self.counterpart.line_down = 0
         self.counterpart.engine.faults.clear()
         self.billing.faults.clear()
+        self.billing.faults_of.clear()
+
+    def calm(self) -> None:
+        """No more trouble, and time enough for everything that was promised."""
+        self.end_trouble()
         self.keep_house()
         for number in range(ROUNDS_MAX):
             self.clock.advance(min(LONG_S * 2**number, DAY_S))

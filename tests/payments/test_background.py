@@ -54,6 +54,17 @@ def test_a_swap_that_nobody_drives_is_promised_again_once_the_money_is_there(eit
     assert [item.payload for item in either.claim("swap")] == [{"order_no": view.order_no}]
 
 
+@pytest.mark.parametrize("kind", ["settle", "credit"])
+def test_work_that_stopped_just_now_is_left_to_whoever_does_it(world: World, kind: str) -> None:
+    view = world.prepaid() if kind == "settle" else world.paid()
+    forget(world, kind)
+    if kind == "settle":
+        world.clock.now = world.order(view).expires_at
+    world.clock.forward(minutes=4)
+    sweep.sweep(world.services)
+    assert world.claim(kind) == []
+
+
 def test_work_marked_as_done_too_early_is_promised_again(world: World) -> None:
     view = world.paid()
     with world.database.transaction() as session:
@@ -140,6 +151,46 @@ def test_a_changed_row_is_found(world: World, change: str) -> None:
         session.execute(text("DROP TRIGGER journal_no_update"))
         session.execute(text(change))
     assert findings(world) == ["row 2 is not what was sealed"]
+
+
+def test_a_row_changed_together_with_its_seal_is_found_by_the_next_one(world: World) -> None:
+    noted(world, 3)
+    sealing.seal(world.services)
+    with world.database.transaction() as session:
+        for trigger in ("journal_no_update", "journal_seal_no_update"):
+            session.execute(text(f"DROP TRIGGER {trigger}"))
+        session.execute(update(JournalRow).where(JournalRow.id == 1).values(actor="thief"))
+        changed = session.get_one(JournalRow, 1, populate_existing=True)
+        forged = journal.hash_of(changed, journal.GENESIS)
+        session.execute(update(JournalSeal).where(JournalSeal.position == 1).values(hash=forged))
+    assert findings(world) == ["row 2 is not what was sealed"]
+
+
+@pytest.mark.parametrize(
+    ("statements", "found"),
+    [
+        (("DELETE FROM journal WHERE id = 2",), "the row of seal 2 is gone"),
+        (
+            ("DELETE FROM journal_seal WHERE position = 2", "DELETE FROM journal WHERE id = 2"),
+            "seal 2 is missing",
+        ),
+    ],
+)
+def test_a_row_that_is_gone_is_found(world: World, statements: tuple[str, ...], found: str) -> None:
+    noted(world, 3)
+    sealing.seal(world.services)
+    with world.database.engine.connect() as connection:
+        # Whoever takes a row away does not mind the keys.
+        raw = connection.connection.cursor()
+        raw.execute("PRAGMA foreign_keys=OFF")
+        for table in ("journal", "journal_seal"):
+            raw.execute(f"DROP TRIGGER {table}_no_delete")
+        for statement in statements:
+            raw.execute(statement)
+        connection.connection.commit()
+        raw.execute("PRAGMA foreign_keys=ON")
+        raw.close()
+    assert found in findings(world)
 
 
 def test_a_row_that_nobody_seals_is_found(world: World) -> None:

@@ -172,6 +172,18 @@ def test_a_second_payment_goes_back_and_the_first_stays(world: RefundWorld) -> N
     assert (len(orders(world)), world.balance_fen()) == (1, 500)
 
 
+def test_the_rest_of_a_second_payment_goes_back(world: RefundWorld) -> None:
+    kind = paid_twice(world)
+    (order,) = orders(world)
+    second = next(t for t in world.paid_trades() if t.transaction_id != order.transaction_id)
+    number = world.approved(order.order_no, 200, out_trade_no=second.request.out_trade_no)
+    world.later()
+    decide(world, kind, "refund")
+    world.later()
+    back = {one.request.out_refund_no: one.request.amount_fen for one in world.platform.refunds.all()}
+    assert (back.pop(number), list(back.values())) == (200, [300])
+
+
 def test_a_second_payment_on_its_way_back_is_not_credited_too(world: RefundWorld) -> None:
     kind = paid_twice(world)
     order_no = orders(world)[0].order_no

@@ -90,6 +90,8 @@ def test_every_name_is_acted_on_somewhere() -> None:
         ({"name": "lost", "place": "pay.notice"}, "pay.notify"),
         ({"name": "lots", "place": "pay.notify"}, "lost"),
         ({"name": "delay", "place": "pay.notify", "args": {"minutes": 1}}, "seconds"),
+        ({"name": "duplicate", "place": "pay.notify", "args": {"seconds": 1}}, "count"),
+        ({"name": "lost", "place": "pay.notify", "args": {"seconds": 1}}, "nothing"),
         ({"name": "lost", "place": "pay.notify", "time": 3}, "times"),
     ],
 )

@@ -20,10 +20,15 @@ def rig() -> Iterator[PayRig]:
 
 
 @pytest.mark.parametrize(
-    ("name", "placed"), [("effect_then_timeout", True), ("timeout", False), ("reset", False)]
+    ("name", "args", "placed"),
+    [
+        ("effect_then_timeout", {"seconds": 0.2}, True),
+        ("timeout", {"seconds": 0.2}, False),
+        ("reset", {}, False),
+    ],
 )
-def test_a_call_without_answer(rig: PayRig, name: str, *, placed: bool) -> None:
-    rig.engine.faults.add(Fault(name, "pay.prepay", args={"seconds": 0.2}))
+def test_a_call_without_answer(rig: PayRig, name: str, args: dict[str, float], *, placed: bool) -> None:
+    rig.engine.faults.add(Fault(name, "pay.prepay", args=args))
     with pytest.raises(requests.ConnectionError):
         rig.prepay()
     assert (rig.query().status_code == 200) is placed

@@ -1,4 +1,4 @@
-"""A platform that was killed and started again knows every payment."""
+"""A platform that was killed and started again knows every payment, and which keys are its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sandbox.engine import Engine, Site
 from sandbox.pay import PayPlatform
 from sandbox.pay.errors import PayError
 from sandbox.pay.keep import Keep
+from sandbox.pay.keys import API_V3_KEY, CERTIFICATE, PUBLIC_KEY
 from sandbox.pay.orders import CLOSED, PrepayRequest
 from sandbox.pay.refunds import RefundRequest
 from sandbox.pay.refunds_api import go_on
@@ -97,3 +98,37 @@ def test_a_reset_forgets_what_was_kept(start: Start) -> None:
     first.book.place(placed("R1000001"))
     first.reset()
     assert start().book.all() == []
+
+
+@pytest.mark.parametrize("kind", [PUBLIC_KEY, CERTIFICATE, API_V3_KEY])
+def test_a_changed_key_signs_and_seals_after_a_restart(start: Start, kind: str) -> None:
+    first = start()
+    new = first.keys.replace(kind, 20)["name"]
+    before = first.keys.successions[kind].names[0]
+
+    second = start()
+    assert second.keys.successions[kind].names == [before, new]
+    assert second.keys.successions[kind].rollout.percent == 20
+    assert second.keys.certificates == first.keys.certificates
+    second.keys.replace(kind, 100)
+    second.keys.retire(kind)
+
+    third = start()
+    third.keys.mode = CERTIFICATE if kind == CERTIFICATE else PUBLIC_KEY
+    signer, sealer = third.keys.for_notification(), third.keys.for_sealing()
+    assert (sealer if kind == API_V3_KEY else signer) == new
+    assert third.keys.headers(signer, b"{}", 0)["Wechatpay-Serial"] == signer
+    assert not third.keys.knows(before)
+
+
+def test_a_reset_brings_the_first_keys_back_for_good(start: Start) -> None:
+    first = start()
+    old = first.keys.successions[PUBLIC_KEY].names
+    first.keys.replace(PUBLIC_KEY, 100)
+    first.reset()
+    assert first.keys.successions[PUBLIC_KEY].names == start().keys.successions[PUBLIC_KEY].names == old[:1]
+
+
+def test_what_is_kept_is_for_its_owner_only(start: Start, tmp_path: Path) -> None:
+    start().keys.replace(PUBLIC_KEY, 100)
+    assert (tmp_path / "pay.jsonl").stat().st_mode & 0o077 == 0

@@ -235,10 +235,15 @@ def test_accepted_for_later_means_nothing_yet(rig: PayRig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "accepted"), [("effect_then_timeout", True), ("timeout", False), ("reset", False)]
+    ("name", "args", "accepted"),
+    [
+        ("effect_then_timeout", {"seconds": 0.2}, True),
+        ("timeout", {"seconds": 0.2}, False),
+        ("reset", {}, False),
+    ],
 )
-def test_a_refund_without_answer(rig: PayRig, name: str, *, accepted: bool) -> None:
-    rig.engine.faults.add(Fault(name, "pay.refund", args={"seconds": 0.2}))
+def test_a_refund_without_answer(rig: PayRig, name: str, args: dict[str, float], *, accepted: bool) -> None:
+    rig.engine.faults.add(Fault(name, "pay.refund", args=args))
     with pytest.raises(requests.ConnectionError):
         refund(rig)
     assert (look(rig).status_code == 200) is accepted

@@ -40,6 +40,7 @@ class Paid:
     openid: str = PAYER
     app_id: str = ScriptedPay.app_id
     mch_id: str = ScriptedPay.mch_id
+    currency: str = "CNY"
     description: str = "校园网充值,含税"
 
     def line(self) -> str:
@@ -56,7 +57,7 @@ class Paid:
             "JSAPI",
             "REFUND" if back else "SUCCESS",
             "OTHERS",
-            "CNY",
+            self.currency,
             yuan(self.fen),
             "0.00",
             f"50{self.out_refund_no}" if back else "0",

@@ -88,7 +88,9 @@ def test_a_payment_nobody_told_us_of_is_recorded_credited_and_flagged(
     view = world.prepaid()
     if state == OrderStatus.EXPIRED:
         expire(world, view)
+    world.woken.clear()
     run(world, row_of(view))
+    assert world.woken == [1]
     assert world.order(view).status == OrderStatus.PAID
     assert world.item("credit", view.order_no) is not None
     with world.database.reading() as session:
@@ -99,12 +101,13 @@ def test_a_payment_nobody_told_us_of_is_recorded_credited_and_flagged(
 
 
 def test_a_bill_row_that_contradicts_the_order_credits_nothing(world: BillWorld) -> None:
-    views = [world.prepaid(fen) for fen in (500, 600, 700, 800)]
+    views = [world.prepaid(fen) for fen in (500, 600, 700, 800, 900)]
     rows = [
         row_of(views[0], fen=501),
         row_of(views[1], app_id="wx0000000000000009"),
         row_of(views[2], mch_id="1900000009"),
         row_of(views[3], openid="oSomebodyElse000000000000001"),
+        row_of(views[4], currency="USD"),
     ]
     run(world, *rows)
     assert differences(world) == sorted(("AMOUNT_DIFFERS", f"{view.order_no}01", "asked") for view in views)

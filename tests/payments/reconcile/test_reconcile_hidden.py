@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from models.clock import campus_date
 from models.db import Database
-from models.order import PaymentFact
+from models.order import Credit, Order, PaymentFact
+from models.outbox import OutboxItem
 from models.refund import Refund, RefundStatus, ReversalStatus
 from payments.reconcile import daily as reconcile
 from payments.reconcile import result as reconcile_result
@@ -236,6 +237,7 @@ def test_every_hidden_difference_is_found_and_none_invented(
     with world.database.reading() as session:
         found = {(str(one.kind), one.key) for one in reconcile_runs.differences_of(session, day.on)}
     assert found == expected
+    assert recorded_and_credited(world, found) == {key for kind, key in expected if kind == "LOST_NOTIFY"}
     assert sum(result.differences.values()) == len(expected)
     assert result.totals["bill"] == result.totals["bill_says"]
 
@@ -244,6 +246,19 @@ def _hide(day: Day, cases: list[Callable[[Day, int], Expected]]) -> set[tuple[st
     made = [case(day, number * STEP_FEN) for number, case in enumerate(cases, start=5)]
     expected = {one for one in made if one is not None}
     return expected | {(ALSO[kind], key) for kind, key in expected if kind in ALSO}
+
+
+def recorded_and_credited(world: BillWorld, found: set[tuple[str, str]]) -> set[str]:
+    """The numbers found in the bill alone whose payment is in our books now, its credit promised."""
+    lost = [key for kind, key in found if kind == "LOST_NOTIFY"]
+    query = (
+        select(PaymentFact.out_trade_no)
+        .join(Credit, Credit.order_id == PaymentFact.order_id)
+        .join(Order, Order.id == PaymentFact.order_id)
+        .join(OutboxItem, and_(OutboxItem.kind == "credit", OutboxItem.key == Order.order_no))
+    )
+    with world.database.reading() as session:
+        return set(session.scalars(query.where(PaymentFact.out_trade_no.in_(lost))))
 
 
 def _next_day(world: BillWorld) -> date:
@@ -266,4 +281,5 @@ def test_all_kinds_at_once(sqlite_database: Database, tmp_path: Path) -> None:
     with world.database.reading() as session:
         found = {(str(one.kind), one.key) for one in reconcile_runs.differences_of(session, day.on)}
     assert found == expected
+    assert recorded_and_credited(world, found) == {key for kind, key in expected if kind == "LOST_NOTIFY"}
     assert {kind for kind, _ in expected} == set(reconcile_result.Kind) - {"OTHER_DAY", "TOTALS_DIFFER"}
