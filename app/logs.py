@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -12,6 +13,8 @@ import structlog
 SECRET_KEYS = frozenset(
     {"body", "name", "token", "access_token", "secret", "password", "ticket", "signature", "authorization"}
 )
+
+DETAIL = re.compile(r"^(DETAIL: ).*", re.MULTILINE)
 
 
 def configure(*, json: bool, level: int = logging.INFO) -> None:
@@ -40,6 +43,7 @@ def configure(*, json: bool, level: int = logging.INFO) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                _without_values,
                 last,
             ],
         )
@@ -49,6 +53,13 @@ def configure(*, json: bool, level: int = logging.INFO) -> None:
     root.setLevel(level)
     for noisy in ("werkzeug", "urllib3", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _without_values(_logger: Any, _method: str, event: Any) -> Any:
+    """PostgreSQL says which values it refused: an openid, an account. The line before says enough."""
+    if "exception" in event:
+        event["exception"] = DETAIL.sub(r"\1***", event["exception"])
+    return event
 
 
 def _mask(_logger: Any, _method: str, event: Any) -> Any:

@@ -67,8 +67,8 @@ class Payout(Base):
     """One request. `open_key` is the account while it waits for approval, so that there is one at a time.
 
     `formula` is what the amount was computed from, in fen. The bank's fields are empty when all of it
-    goes back through WeChat. `by_owner`: the owner of the account asked, so one operator checks the
-    request (`checked_by`) before another approves it.
+    goes back through WeChat; `bank_by` is the operator who corrected them last. `by_owner`: the owner
+    of the account asked, so one operator checks the request (`checked_by`) before another approves it.
     """
 
     __tablename__ = "payout"
@@ -84,6 +84,7 @@ class Payout(Base):
     payee: Mapped[str] = mapped_column(String(64))
     bank_name: Mapped[str] = mapped_column(String(64))
     bank_account: Mapped[str] = mapped_column(String(40))
+    bank_by: Mapped[str | None] = mapped_column(String(64))
     requested_by: Mapped[str] = mapped_column(String(64))
     by_owner: Mapped[bool] = mapped_column(default=False, server_default=false())
     checked_by: Mapped[str | None] = mapped_column(String(64))

@@ -18,11 +18,13 @@ from models.errors import IllegalTransition, Refused
 from models.payout import PartStatus, PartWay, Payout, PayoutPart, move_part
 from models.person import openids_of
 from payments import outbox
-from payments.operators import named
+from payments.operators import named, same_person
 from payments.payouts.approval import NoSuchPayout, check_bank_details
 from payments.payouts.wording import moved
+from payments.refunds.approval import SamePerson
 from payments.services import Services
 
+OWED = (PayoutPart.way == PartWay.BANK, PayoutPart.status == PartStatus.WITHDRAWN)
 COLUMNS = {
     "list_no": ("名单号", "list_no"),
     "part_no": ("编号", "part_no"),
@@ -55,15 +57,24 @@ class Result:
 
 
 def make_list(services: Services, *, actor: str) -> str | None:
-    """Put everything that is owed on one new list. Returns: its number, None when nothing is owed."""
+    """Put everything that is owed on one new list, except where `actor` corrected the bank details alone.
+
+    Returns: its number, None when nothing is owed.
+    Raises: SamePerson - all that is owed goes to bank details that `actor` corrected.
+    """
     actor, now = named(actor), services.clock()
     with services.transaction() as session:
-        query = select(PayoutPart).where(
-            PayoutPart.way == PartWay.BANK, PayoutPart.status == PartStatus.WITHDRAWN
+        waiting = list(
+            session.scalars(select(PayoutPart).where(*OWED).order_by(PayoutPart.id).with_for_update())
         )
-        owed = list(session.scalars(query.order_by(PayoutPart.id).with_for_update()))
-        if not owed:
+        if not waiting:
             return None
+        # A second look: what was corrected while the first one waited for the lock counts.
+        corrected = select(PayoutPart.id, Payout.bank_by).join(Payout, Payout.id == PayoutPart.payout_id)
+        by = {part_id: name or "" for part_id, name in session.execute(corrected.where(*OWED))}
+        owed = [part for part in waiting if not same_person(by[part.id], actor)]
+        if not owed:
+            raise SamePerson("银行信息由您更正，须由另一位同事列入名单")
         list_no = f"L{campus_date(now):%Y%m%d}-{secrets.token_hex(4)}"
         for part in owed:
             part.list_no = list_no
@@ -126,7 +137,7 @@ def mark_failed(services: Services, *, part_no: str, actor: str, reason: str) ->
 
 
 def correct_bank(services: Services, *, part_no: str, bank_name: str, bank_account: str, actor: str) -> None:
-    """Give a part that is owed other bank details of the same payee.
+    """Give a part that is owed other bank details of the same payee; somebody else puts it on a list.
 
     Raises: NoSuchPayout; IllegalTransition - it is on a list, or paid; Refused.
     """
@@ -138,7 +149,7 @@ def correct_bank(services: Services, *, part_no: str, bank_name: str, bank_accou
         if part.status != PartStatus.WITHDRAWN:
             raise IllegalTransition("这笔退费已在名单上")
         payout = session.get_one(Payout, part.payout_id)
-        payout.bank_name, payout.bank_account = bank_name, bank_account
+        payout.bank_name, payout.bank_account, payout.bank_by = bank_name, bank_account, actor
         journal.note(session, "payout-bank", order_no=None, actor=actor, now=now, part_no=part_no)
 
 

@@ -114,7 +114,7 @@ nearly = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=st.lists(nearly | anything, max_size=5))
 def test_every_record_of_a_signed_batch_gets_an_answer(
     receive: entrance.Receive, clock: FixedClock, records: list[Any]

@@ -32,6 +32,19 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     database.dispose()
 
 
+@pytest.fixture
+def empty_like_it(
+    any_database: Database, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Database]:
+    """A database without any table beside `any_database`, of the same kind."""
+    sqlite = any_database.dialect == "sqlite"
+    made = Database(
+        f"sqlite:///{tmp_path / 'bare.db'}" if sqlite else request.getfixturevalue("postgres_url")
+    )
+    yield made
+    made.dispose()
+
+
 def tables(database: Database) -> set[str]:
     with database.connection() as connection:
         return set(inspect(connection).get_table_names()) - {"alembic_version"}
@@ -46,32 +59,30 @@ def definitions(database: Database) -> list[tuple[object, ...]]:
         return [tuple(row) for row in connection.execute(text(query[database.dialect]))]
 
 
-def test_up_down_up_ends_where_the_first_up_ended(empty: Database) -> None:
-    schema.upgrade(empty)
-    first = definitions(empty)
-    schema.downgrade(empty, "base")
-    assert tables(empty) == set()
-    schema.upgrade(empty)
-    assert definitions(empty) == first
+def test_up_down_up_ends_where_the_first_up_ended(any_database: Database) -> None:
+    first = definitions(any_database)
+    schema.downgrade(any_database, "base")
+    assert tables(any_database) == set()
+    schema.upgrade(any_database)
+    assert definitions(any_database) == first
 
 
-def test_the_history_makes_exactly_the_tables_of_the_models(empty: Database) -> None:
-    schema.upgrade(empty)
-    with empty.connection() as connection:
+def test_the_history_makes_exactly_the_tables_of_the_models(any_database: Database) -> None:
+    with any_database.connection() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
         assert compare_metadata(context, schema.METADATA) == []
 
 
-def test_checks_and_partial_indexes_are_the_same_as_in_the_models(empty: Database) -> None:
+def test_checks_and_partial_indexes_are_the_same_as_in_the_models(
+    any_database: Database, empty_like_it: Database
+) -> None:
     # compare_metadata looks at neither of them.
-    schema.upgrade(empty)
-    migrated = _walls(empty)
-    schema.downgrade(empty, "base")
-    with empty.engine.begin() as connection:
+    migrated = _walls(any_database)
+    with empty_like_it.engine.begin() as connection:
         Base.metadata.create_all(connection)
-    assert migrated == _walls(empty)
+    assert migrated == _walls(empty_like_it)
     assert any("unbound_at IS NULL" in str(wall) for wall in migrated)
 
 
@@ -97,10 +108,9 @@ def _condition(connection: Connection, index: object) -> str:
     return str(options.get(f"{connection.dialect.name}_where", ""))
 
 
-def test_a_second_upgrade_changes_nothing(empty: Database) -> None:
-    schema.upgrade(empty)
-    schema.upgrade(empty)
-    schema.check(empty)
+def test_a_second_upgrade_changes_nothing(any_database: Database) -> None:
+    schema.upgrade(any_database)
+    schema.check(any_database)
 
 
 def test_two_processes_may_upgrade_at_the_same_time(empty: Database) -> None:

@@ -17,11 +17,12 @@ from models.person import bind, unbind
 from payments.payouts import transfer_list as payout_list
 from payments.payouts.approval import NoSuchPayout
 from payments.payouts.wording import SAID
+from payments.refunds.approval import SamePerson
 from sandbox.credentials import Credentials
 from tests.builders import NOON
 from tests.models_of_money.world import PEOPLE, make_template
 from tests.payments.payouts.payout_world import ACCOUNT, PayoutWorld
-from tests.payments.refunds.refund_world import BERT
+from tests.payments.refunds.refund_world import ANNA, BERT
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,9 @@ def test_a_payment_that_the_bank_could_not_make_stands_on_the_next_list(world: P
     payout_list.correct_bank(
         world.services, part_no=part_no, bank_name="另一银行", bank_account="62220001", actor=BERT
     )
-    second = payout_list.make_list(world.services, actor=BERT)
+    with pytest.raises(SamePerson):
+        payout_list.make_list(world.services, actor=f" {BERT.upper()}")
+    second = payout_list.make_list(world.services, actor=ANNA)
     assert second is not None
     assert second != first
     (row,) = payout_list.rows_of(world.services, second)

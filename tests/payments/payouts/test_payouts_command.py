@@ -76,10 +76,11 @@ def test_from_the_preview_to_the_bank(config: Path, till: Till, tmp_path: Path) 
     assert "失败 1" in run(config, "bank-result", str(path), "--by", "bert").output
     card = ["--bank", "另一银行", "--card", "6222000099998888", "--by", "bert"]
     assert run(config, "card", row[1], *card).exit_code == 0
-    assert "1 笔" in run(config, "bank-list", str(path), "--by", "bert").output
+    assert "另一位同事" in run(config, "bank-list", str(path), "--by", "bert").output
+    assert "1 笔" in run(config, "bank-list", str(path), "--by", "anna").output
     assert run(config, "failed", row[1], "--reason", "退票", "--by", "bert").exit_code == 0
     assert run(config, "paid", row[1], "--by", "bert").exit_code == 1
-    assert "1 笔" in run(config, "bank-list", str(path), "--by", "bert").output
+    assert "1 笔" in run(config, "bank-list", str(path), "--by", "anna").output
     assert run(config, "paid", row[1], "--by", "bert").exit_code == 0
     assert "PAID" in run(config, "list").output
 

@@ -1,0 +1,46 @@
+"""What reaches the log, and what does not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import structlog
+from sqlalchemy.exc import IntegrityError
+
+from app import logs
+from models.db import Database
+from models.person import Person
+from tests.builders import NOON
+
+OPENID = "oPayerOfThisOrder_0123456789"
+
+
+@contextmanager
+def as_in_production() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    logs.configure(json=True)
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def test_the_values_of_a_refused_row_are_not_logged(
+    any_database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        with any_database.transaction() as session:
+            for _ in range(2):
+                session.add(Person(openid=OPENID, created_at=NOON))
+                session.flush()
+    except IntegrityError:
+        with as_in_production():
+            structlog.get_logger().exception("page_failed", token="token-of-somebody")
+    text = capsys.readouterr().err
+    assert "page_failed" in text
+    assert "IntegrityError" in text
+    assert OPENID not in text
+    assert "DETAIL" not in text or "DETAIL: ***" in text
