@@ -17,7 +17,7 @@ from models.package import TrafficLot
 # Every kind of account is among them: the rarest is one in a thousand.
 ACCOUNTS, RECORDS_EACH = 1000, 10
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.long]
 
 
 @pytest.fixture

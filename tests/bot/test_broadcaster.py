@@ -337,6 +337,7 @@ def test_more_calls_than_the_platform_takes_in_a_minute_are_spread(
     assert clock.slept_s == [61, 61]
 
 
+@pytest.mark.long
 def test_a_long_list_takes_no_more_memory_than_a_batch_or_two(caster: Broadcaster) -> None:
     notice_id = caster.write_notice("a", "b")
     caster.plan("warm", notice_id, "list", openids=people(20_000))

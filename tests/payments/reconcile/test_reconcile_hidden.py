@@ -271,6 +271,7 @@ def _next_day(world: BillWorld) -> date:
     return campus_date(world.clock())
 
 
+@pytest.mark.long
 def test_all_kinds_at_once(sqlite_database: Database, tmp_path: Path) -> None:
     world = BillWorld(sqlite_database, tmp_path)
     day = Day(world, campus_date(world.clock()))
