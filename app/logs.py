@@ -13,8 +13,8 @@ import structlog
 SECRET_KEYS = frozenset(
     {"body", "name", "token", "access_token", "secret", "password", "ticket", "signature", "authorization"}
 )
-
-DETAIL = re.compile(r"^(DETAIL: ).*", re.MULTILINE)
+# How PostgreSQL sets off what it adds to an error, in whatever language it speaks: "DETAIL:  Key (...".
+DETAIL = re.compile(r"^(\w+[:：])  .*", re.MULTILINE)
 
 
 def configure(*, json: bool, level: int = logging.INFO) -> None:
@@ -58,7 +58,7 @@ def configure(*, json: bool, level: int = logging.INFO) -> None:
 def _without_values(_logger: Any, _method: str, event: Any) -> Any:
     """PostgreSQL says which values it refused: an openid, an account. The line before says enough."""
     if "exception" in event:
-        event["exception"] = DETAIL.sub(r"\1***", event["exception"])
+        event["exception"] = DETAIL.sub(r"\1 ***", event["exception"])
     return event
 
 

@@ -10,28 +10,6 @@ from click.testing import CliRunner, Result
 from app.cli import main
 from models.db import Database
 from models.notice import Broadcast, Notice
-from sandbox.credentials import Credentials
-from tests.rig import make_config, prepare, toml
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'commands.db'}"
-
-
-@pytest.fixture
-def path(tmp_path: Path, credentials: Credentials, database_url: str) -> Path:
-    """A configuration with a database, and with a WeChat that nobody answers for."""
-    prepare(database_url, [])
-    config = make_config(
-        tmp_path,
-        credentials,
-        site="http://127.0.0.1:8000",
-        platform="http://127.0.0.1:9",
-        database_url=database_url,
-        redis_url="redis://127.0.0.1:9/0",
-    )
-    return toml(config, tmp_path)
 
 
 def run(path: Path, *arguments: str) -> Result:

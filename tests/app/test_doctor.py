@@ -4,33 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from sqlalchemy import text
 
 from app.doctor import Finding, examine
 from models.db import Database
-from sandbox.credentials import Credentials
-from tests.rig import make_config, prepare, toml
-
-
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'doctor.db'}"
-
-
-@pytest.fixture
-def path(tmp_path: Path, credentials: Credentials, database_url: str) -> Path:
-    """A database, and nobody who answers outside."""
-    prepare(database_url, [])
-    config = make_config(
-        tmp_path,
-        credentials,
-        site="http://127.0.0.1:8000",
-        platform="http://127.0.0.1:9",
-        database_url=database_url,
-        redis_url="redis://127.0.0.1:9/0",
-    )
-    return toml(config, tmp_path)
 
 
 def found(path: Path) -> dict[str, Finding]:

@@ -43,4 +43,14 @@ def test_the_values_of_a_refused_row_are_not_logged(
     assert "page_failed" in text
     assert "IntegrityError" in text
     assert OPENID not in text
-    assert "DETAIL" not in text or "DETAIL: ***" in text
+    assert "token-of-somebody" not in text
+
+
+@pytest.mark.parametrize("word", ["DETAIL", "描述", "DÉTAIL"])
+def test_nor_in_another_language(capsys: pytest.CaptureFixture[str], word: str) -> None:
+    error = RuntimeError(f"duplicate key\n{word}:  Key (openid)=({OPENID}) already exists.")
+    with as_in_production():
+        structlog.get_logger().error("page_failed", exc_info=error)
+    text = capsys.readouterr().err
+    assert "duplicate key" in text
+    assert OPENID not in text

@@ -10,21 +10,6 @@ from pydantic import ValidationError
 
 from app import config as configuration
 from app.cli import main
-from sandbox.credentials import Credentials
-from tests.rig import make_config, toml
-
-
-@pytest.fixture
-def path(tmp_path: Path, credentials: Credentials) -> Path:
-    config = make_config(
-        tmp_path,
-        credentials,
-        site="http://127.0.0.1:8000",
-        platform="http://127.0.0.1:9",
-        database_url=f"sqlite:///{tmp_path / 'opening.db'}",
-        redis_url="redis://127.0.0.1:9/0",
-    )
-    return toml(config, tmp_path)
 
 
 @pytest.mark.parametrize(

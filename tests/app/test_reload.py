@@ -9,21 +9,6 @@ import pytest
 
 from app import config as configuration
 from app.server import Server
-from sandbox.credentials import Credentials
-from tests.rig import make_config, toml
-
-
-@pytest.fixture
-def path(tmp_path: Path, credentials: Credentials) -> Path:
-    config = make_config(
-        tmp_path,
-        credentials,
-        site="http://127.0.0.1:8000",
-        platform="http://127.0.0.1:9",
-        database_url=f"sqlite:///{tmp_path / 'reload.db'}",
-        redis_url="redis://127.0.0.1:9/0",
-    )
-    return toml(config, tmp_path)
 
 
 def old_keys(server: Server) -> tuple[str, ...]:
