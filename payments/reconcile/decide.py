@@ -21,7 +21,8 @@ from payments.wechatpay.errors import TradeNotFound
 BATCH = 200
 # Bill rows that are looked up in one pass through the file.
 WANTED = 50_000
-# WeChat is asked about so many payments a run; more are a disaster, which no query mends.
+# WeChat is asked about so many payments missing in the bill; more are a disaster, which no query mends.
+# About a payment that is to be repaired it is asked always: a credit may hang on the answer.
 QUERIES_MAX = 200
 NEAR_MIDNIGHT = timedelta(hours=1)
 # Trade states, and what stands for one where WeChat gives none.
@@ -115,7 +116,8 @@ class Payments:
         if found is None or found.fact is None:
             return
         near = found.fact.paid_at >= self._day.until - NEAR_MIDNIGHT
-        said = self._state_at_wechat(number)
+        self._queries += 1
+        said = self._state_at_wechat(number) if self._queries <= QUERIES_MAX else NOT_ASKED
         state = "paid" if said in PAID else said if said in (NOT_ASKED, NO_ORDER) else f"not paid ({said})"
         yield Finding(
             kind=Kind.MISSING_IN_BILL,
@@ -129,9 +131,6 @@ class Payments:
 
     def _state_at_wechat(self, number: str) -> str:
         """The trade_state now, or why there is none. Raises: PayRefused; Unknown, Unavailable."""
-        self._queries += 1
-        if self._queries > QUERIES_MAX:
-            return NOT_ASKED
         try:
             return self._services.pay.query(number).trade_state
         except TradeNotFound:

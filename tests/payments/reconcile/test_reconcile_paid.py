@@ -11,6 +11,7 @@ from models.db import Database
 from models.order import CreditStatus, OrderStatus, PaymentAttempt
 from models.refund import Refund
 from payments.confirm import confirm_paid
+from payments.reconcile import decide
 from payments.reconcile.result import Action, Kind
 from tests.payments.reconcile.bill_maker import BillWorld, Paid, row_of
 from tests.payments.reconcile.test_reconcile import differences, of, run
@@ -21,7 +22,11 @@ def world(any_database: Database, tmp_path: Path) -> BillWorld:
     return BillWorld(any_database, tmp_path)
 
 
-def test_a_lost_payment_that_went_back_meanwhile_is_never_credited(world: BillWorld) -> None:
+@pytest.mark.parametrize("queries_max", [0, 200])
+def test_a_lost_payment_that_went_back_meanwhile_is_never_credited(
+    world: BillWorld, monkeypatch: pytest.MonkeyPatch, queries_max: int
+) -> None:
+    monkeypatch.setattr(decide, "QUERIES_MAX", queries_max)
     view = world.prepaid()
     world.pay.trades[f"{view.order_no}01"] = "REFUND"
     run(world, row_of(view))
