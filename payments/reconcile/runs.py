@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models import journal
 from models.clock import month_before, next_month
-from models.errors import Refused
+from models.errors import Conflict, Refused
 from models.order import rows_changed
 from models.review import ReviewKind, ask_person
 from models.statement import Difference, ReconRun, ReconStatus
@@ -30,6 +31,12 @@ SIGNED = {
 UNFINISHED = {
     TRADE: "该日还没有完成的对账结果，不能签字",
     FUNDFLOW: "该月还没有完成的资金对账结果，不能签字",
+}
+
+
+STILL_WAITING = {
+    TRADE: "还有差异在等次日账单，请在次日对账之后签字",
+    FUNDFLOW: "还有差异在等下月账单，请在下月资金对账之后签字",
 }
 
 
@@ -63,26 +70,39 @@ def check_open(session: Session, on: date, kind: str) -> None:
 
 
 def begin(services: Services, on: date, kind: str, bill_sha1: str | None) -> Recorder:
-    """Start a run of this day; it replaces an earlier one with all its differences. Raises: DaySigned."""
+    """Start a run of this day; it replaces an earlier one with all its differences.
+
+    Raises: DaySigned; Conflict - another run of this day, its first, began at the same moment.
+    """
     now = services.clock()
-    with services.transaction() as session:
-        run = session.scalar(select(ReconRun).where(*_is(on, kind)).with_for_update())
-        if run is None:
-            run = ReconRun(bill_on=on, kind=kind)
-            session.add(run)
-        elif run.status == ReconStatus.SIGNED:
-            raise DaySigned(SIGNED[kind])
-        else:
-            session.execute(delete(Difference).where(Difference.run_id == run.id))
-        run.status, run.bill_sha1, run.totals = ReconStatus.RUNNING, bill_sha1, {}
-        run.started_at, run.finished_at = now, None
+    try:
+        with services.transaction() as session:
+            found = session.scalar(select(ReconRun).where(*_is(on, kind)).with_for_update())
+            run = _new(session, on, kind) if found is None else _emptied(session, found)
+            run.status, run.bill_sha1, run.totals = ReconStatus.RUNNING, bill_sha1, {}
+            run.started_at, run.finished_at = now, None
+    except IntegrityError as error:
+        raise Conflict(f"another reconciliation of {on} began") from error
     return Recorder(services, run)
+
+
+def _new(session: Session, on: date, kind: str) -> ReconRun:
+    run = ReconRun(bill_on=on, kind=kind)
+    session.add(run)
+    return run
+
+
+def _emptied(session: Session, run: ReconRun) -> ReconRun:
+    if run.status == ReconStatus.SIGNED:
+        raise DaySigned(SIGNED[run.kind])
+    session.execute(delete(Difference).where(Difference.run_id == run.id))
+    return run
 
 
 def sign(services: Services, *, on: date, actor: str, kind: str = TRADE) -> None:
     """Put a name under a finished day; nothing changes its result any more.
 
-    Raises: DaySigned; Refused - there is no finished result, or no name.
+    Raises: DaySigned; Refused - there is no finished result, something waits for the next bill, or no name.
     """
     name, now = actor.strip(), services.clock()
     if not 0 < len(name) <= NAME_MAX:
@@ -96,6 +116,8 @@ def sign(services: Services, *, on: date, actor: str, kind: str = TRADE) -> None
         )
         if rows_changed(session, signed) != 1:
             raise Refused(UNFINISHED[kind])
+        if session.scalar(_waiting(on, kind).limit(1)) is not None:
+            raise Refused(STILL_WAITING[kind])
         journal.note(
             session, "recon-signed", order_no=None, actor=name, now=now, bill_on=str(on), bill_kind=kind
         )
@@ -148,12 +170,7 @@ def settle_waiting(services: Services, on: date, kind: str = TRADE) -> None:
     """What waited for the bill of day (or month) `on`: it lists them, or now a person is asked."""
     before = _before(on, kind)
     with services.transaction() as session:
-        waiting = (
-            select(Difference)
-            .join(ReconRun, ReconRun.id == Difference.run_id)
-            .where(ReconRun.kind == kind, ReconRun.bill_on == before, Difference.action == Action.WAIT)
-        )
-        for one in session.scalars(waiting):
+        for one in session.scalars(_waiting(before, kind)):
             if seen_next_door(session, before, one.key, kind):
                 one.action = Action.NONE
                 continue
@@ -180,6 +197,14 @@ def days_done(session: Session, since: date, kind: str = TRADE) -> set[date]:
         ReconRun.status.in_([ReconStatus.DONE, ReconStatus.SIGNED]),
     )
     return set(session.scalars(query))
+
+
+def _waiting(on: date, kind: str) -> Select[Difference]:
+    return (
+        select(Difference)
+        .join(ReconRun, ReconRun.id == Difference.run_id)
+        .where(*_is(on, kind), Difference.action == Action.WAIT)
+    )
 
 
 def _before(on: date, kind: str) -> date:

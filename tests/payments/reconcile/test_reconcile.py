@@ -133,6 +133,8 @@ def test_a_payment_around_midnight_waits_for_tomorrows_bill_and_is_found_there(w
     number = f"{view.order_no}01"
     assert differences(world) == of(Kind.MISSING_IN_BILL, number, Action.WAIT)
     assert asked(world) == []
+    with pytest.raises(Refused, match="次日"):
+        reconcile_runs.sign(world.services, on=ON, actor="会计王")
     world.clock.forward(days=1)
     late = row_of(view, at=datetime(2026, 3, 11, 0, 0, 1, tzinfo=CAMPUS_ZONE))
     reconcile.run_file(world.services, ON + timedelta(days=1), world.bill(late))
@@ -141,6 +143,7 @@ def test_a_payment_around_midnight_waits_for_tomorrows_bill_and_is_found_there(w
     run(world)
     assert differences(world) == []
     assert asked(world) == []
+    reconcile_runs.sign(world.services, on=ON, actor="会计王")
 
 
 def test_a_payment_that_tomorrows_bill_lacks_too_is_asked_about_then(world: BillWorld) -> None:
