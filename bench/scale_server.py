@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import func, select, text
@@ -38,14 +39,23 @@ _LOOKS = (
 
 
 def look_at_everybody(database: Database) -> None:
-    """Read what the pages read of every account once: the state after a day of work."""
-    with database.connection() as connection:
-        connection.execute(text("SET statement_timeout = 0"))
-        for way in ("seqscan", "hashjoin", "mergejoin", "bitmapscan", "indexonlyscan"):
-            connection.execute(text(f"SET enable_{way} = off"))
-        for look in _LOOKS:
-            connection.execute(text(look))
-        connection.invalidate()
+    """Read what the pages read of every account once: the state after a day of work.
+
+    On the very connections that are measured. A server process that touches a page of the shared
+    buffers for the first time waits for the kernel to map it, however long the page was in memory.
+    """
+    for engine in database.engines:
+        with closing(engine.raw_connection()) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SET statement_timeout = 0")
+            for way in ("seqscan", "hashjoin", "mergejoin", "bitmapscan", "indexonlyscan"):
+                cursor.execute(f"SET enable_{way} = off")
+            for look in _LOOKS:
+                cursor.execute(look)
+            cursor.execute("RESET ALL")
+            # What this read as a whole is not to be counted later.
+            cursor.execute("SELECT pg_stat_force_next_flush()")
+            connection.commit()
 
 
 def records_kept(database: Database) -> int:

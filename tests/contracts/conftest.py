@@ -11,7 +11,8 @@ import pytest
 from billing.interface import BillingBackend
 from models.db import Database
 from tests.contracts.subjects import SUBJECTS, Factory, Subject, seed
-from tests.postgres import PostgresServer
+from tests.once import Once
+from tests.postgres import PostgresDatabases
 
 
 @pytest.fixture(scope="session")
@@ -31,14 +32,17 @@ def seeded_on_sqlite(tmp_path: Path, _seeded_file: Path) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def _seeded_name(postgres_server: PostgresServer, _postgres_template: str) -> str:
-    name = postgres_server.create(template=_postgres_template)
-    seed(Database(postgres_server.url(name)))
-    return name
+def _seeded_name(postgres_server: PostgresDatabases, _postgres_template: str, once: Once) -> str:
+    def make() -> str:
+        name = postgres_server.create(template=_postgres_template)
+        seed(Database(postgres_server.url(name)))
+        return name
+
+    return once.get("postgres-seeded", make)
 
 
 @pytest.fixture
-def seeded_on_postgresql(postgres_server: PostgresServer, _seeded_name: str) -> Iterator[Database]:
+def seeded_on_postgresql(postgres_server: PostgresDatabases, _seeded_name: str) -> Iterator[Database]:
     name = postgres_server.create(template=_seeded_name)
     database = Database(postgres_server.url(name))
     yield database
