@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import make_url
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from app import wiring
 from app.config import Config
@@ -26,6 +25,7 @@ from models.db import Database
 from sandbox.credentials import Credentials
 from sandbox.engine import Site
 from sandbox.server import Sandbox
+from tests.listening import listen
 from tests.places import quick_folder
 
 DEMO_BALANCE_FEN = 1234
@@ -140,15 +140,6 @@ def _fill(database_url: str, accounts: tuple[tuple[str, str], ...]) -> None:
     database.dispose()
 
 
-class QuietHandler(WSGIRequestHandler):
-    """Keep-alive, no access log."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        del code, size
-
-
 class Rig:
     """Everything started; `house` is the production wiring, `phone(...)` a student's phone."""
 
@@ -164,9 +155,7 @@ class Rig:
         **changes: dict[str, Any],
     ) -> None:
         # Listens before anything is configured, on a port that nobody else can take meanwhile.
-        self._server: BaseWSGIServer = make_server(
-            "127.0.0.1", 0, self._answer, threaded=True, request_handler=QuietHandler
-        )
+        self._server = listen(self._answer)
         self.port = self._server.port
         self.origin = f"http://127.0.0.1:{self.port}"
         self.sandbox = Sandbox(credentials, Site(self.origin, f"{self.origin}/wechat"))

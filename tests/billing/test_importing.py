@@ -210,6 +210,7 @@ def test_what_is_left_is_counted_in_the_gb_of_the_rule_in_force(
         assert session.scalar(select(TrafficLot.total_bytes)) == left_bytes
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_table(quick: Database, tmp_path: Path) -> None:
     def peak(first: int, rows: int) -> int:
         path = write(

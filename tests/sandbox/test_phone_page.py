@@ -89,6 +89,16 @@ def test_menu_entries_click_and_open_pages(page: Page, world: World) -> None:
     assert any(fields.get("Event") == "VIEW" for fields in world.site.pushed)
 
 
+def test_nobody_follows_before_the_people_are_there(page: Page) -> None:
+    page.route("**/sim/students", lambda _route: None)
+    page.reload()
+    expect(page.get_by_test_id("follow")).to_be_disabled()
+    expect(page.locator("#network")).to_be_disabled()
+    page.unroute("**/sim/students")
+    page.reload()
+    follow(page)
+
+
 def test_the_menu_works_by_keyboard(page: Page) -> None:
     follow(page)
     page.get_by_test_id("menu-1").focus()

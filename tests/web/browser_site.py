@@ -9,24 +9,17 @@ from typing import Any
 
 from flask.sessions import SecureCookieSessionInterface
 from playwright.sync_api import Browser, BrowserContext, Page
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from models.refund import RefundStatus
 from payments import orders
 from payments.views import OrderView
 from tests.browser_rig import errors_of
+from tests.listening import listen
 from tests.money_back import hear, send_back
 from tests.web.world import NOW, OPENID, OTHER, OWN, STRANGER, WECHAT_UA, World
 
 CAMPUS = "10.70.1.23"
 LOGIN = "0123456789abcdef"
-
-
-class Quiet(WSGIRequestHandler):
-    """No access log between the dots."""
-
-    def log(self, *_: object) -> None:
-        """Say nothing."""
 
 
 class BrowserSite:
@@ -42,7 +35,7 @@ class BrowserSite:
             return inner(environ, start)
 
         world.app.wsgi_app = placed  # type: ignore[method-assign,assignment]
-        self.server = make_server("127.0.0.1", 0, world.app, threaded=True, request_handler=Quiet)
+        self.server = listen(world.app)
         self.origin = f"http://127.0.0.1:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()

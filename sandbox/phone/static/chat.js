@@ -37,6 +37,8 @@ export class Chat {
 
   showFollowing() {
     const button = byId("follow");
+    // Nobody follows before it is known who holds the phone.
+    button.disabled = false;
     button.textContent = this.student.following ? "取消关注" : "关注";
     button.setAttribute("aria-pressed", String(this.student.following));
     const input = byId("chat-input");

@@ -54,6 +54,7 @@ function drawPeople() {
 
 function drawNetwork() {
   const network = people.current.network === "mobile" ? "mobile" : "campus";
+  byId("network").disabled = false;
   byId("network").textContent = `网络：${NETWORKS[network]}（点按切换）`;
   byId("phone-network").textContent = NETWORKS[network];
 }
