@@ -3,8 +3,6 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 # How many processes is said in tests/conftest.py; a test that is long goes to whoever is idle.
 PARALLEL := -n auto --dist worksteal
-# A file of browser tests shares one Chromium and one house; two files at a time.
-BROWSERS := -n 2 --dist loadfile
 # Where it is set, each of a dozen processes would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
@@ -21,7 +19,7 @@ demo: .venv/.ready ## run everything on this machine: bot, billing, simulated We
 
 test: .venv/.ready ## run the tests (browser tests where Chromium is found); house rules are part of `make check`
 	@$(PY) -m pytest -q $(PARALLEL) -m "not browser and not long" --ignore=tests/test_house.py --ignore=tests/test_docs.py
-	@$(PY) -m pytest -q $(BROWSERS) -m "browser and not long"
+	@$(PY) -m pytest -q -m "browser and not long"
 
 quick: .venv/.ready ## run the tests that take seconds
 	@$(PY) -m pytest -q $(PARALLEL) -m "not slow and not long and not browser"
@@ -30,7 +28,7 @@ test-long: .venv/.ready ## run what takes minutes: kills, crash points, 20,000 s
 	@CAMPUSNET_STEPS=20000 $(PY) -m pytest -q $(PARALLEL) -m long
 
 test-browser: .venv/.ready ## run the browser tests only (Debian: apt-get install chromium fonts-noto-cjk)
-	@$(PY) -m pytest -q $(BROWSERS) -m "browser and not long"
+	@$(PY) -m pytest -q -m "browser and not long"
 
 check: .venv/.ready ## formatting, lint, types, house rules
 	@$(PY) -m ruff format --check .

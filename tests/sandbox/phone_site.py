@@ -18,13 +18,14 @@ WELCOME = (
 )
 PAGE = """<!doctype html><html lang="zh-CN"><head><meta charset="utf-8"><title>网费充值</title>
 <script src="/h5/app.js" defer></script></head><body><h1>网费充值</h1>
-<p id="client"></p><button id="pay">微信支付</button><button id="close">关闭</button>
+<p id="client"></p><button id="pay" disabled>微信支付</button><button id="close">关闭</button>
 <p id="result" data-testid="result"></p></body></html>"""
 SCRIPT = """
 const result = document.getElementById('result');
 const invoke = () => fetch('/h5/params').then(r => r.json()).then(params =>
   WeixinJSBridge.invoke('getBrandWCPayRequest', params, answer => { result.textContent = answer.err_msg; }));
 document.getElementById('pay').addEventListener('click', invoke);
+document.getElementById('pay').disabled = false;
 document.getElementById('close').addEventListener('click', () => WeixinJSBridge.call('closeWindow'));
 document.addEventListener('WeixinJSBridgeReady', () => { result.textContent = 'ready'; });
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from app.redis_server import RedisServer
 from models.db import Database
@@ -122,3 +122,13 @@ def test_fingers_find_everything_that_can_be_tapped(
                 if box is not None and 0 < box["height"] < 44:
                     small.append(f"{name}: {target.inner_text()[:20]} {box['height']}")
     assert small == []
+
+
+def test_nobody_pays_before_the_page_can(site: BrowserSite, browser: Browser, pages: dict[str, str]) -> None:
+    with site.phone(browser) as (_, page):
+        page.route("**/js/pay.js*", lambda _route: None)
+        page.goto(site.origin + pages["pay"], wait_until="commit")
+        expect(page.locator("[data-pay]")).to_be_disabled()
+        page.unroute("**/js/pay.js*")
+        page.reload()
+        expect(page.locator("[data-pay]")).to_be_enabled()

@@ -47,3 +47,5 @@ async function pay() {
 }
 
 button.addEventListener("click", pay);
+// A tap before this would be lost.
+button.disabled = false;
