@@ -11,7 +11,7 @@ Application = Callable[[dict[str, Any], Any], Any]
 
 
 class _Quiet(WSGIRequestHandler):
-    """Keep-alive, no access log between the dots."""
+    """No access log between the dots."""
 
     protocol_version = "HTTP/1.1"
 

@@ -32,8 +32,6 @@ UNFINISHED = {
     TRADE: "该日还没有完成的对账结果，不能签字",
     FUNDFLOW: "该月还没有完成的资金对账结果，不能签字",
 }
-
-
 STILL_WAITING = {
     TRADE: "还有差异在等次日账单，请在次日对账之后签字",
     FUNDFLOW: "还有差异在等下月账单，请在下月资金对账之后签字",
@@ -167,26 +165,34 @@ def seen_next_door(session: Session, on: date, key: str, kind: str = TRADE) -> b
 
 
 def settle_waiting(services: Services, on: date, kind: str = TRADE) -> None:
-    """What waited for the bill of day (or month) `on`: it lists them, or now a person is asked."""
-    before = _before(on, kind)
+    """What waited for the bill of day (or month) `on`: it lists them, or now a person is asked.
+
+    So with what `on` itself would wait for when it is done again after the next one.
+    """
     with services.transaction() as session:
-        for one in session.scalars(_waiting(before, kind)):
-            if seen_next_door(session, before, one.key, kind):
-                one.action = Action.NONE
-                continue
-            one.action = Action.ASKED
-            ask_person(
-                session,
-                ReviewKind.BILL_DIFFERENCE,
-                f"{one.kind}:{one.key}",
-                order_id=None,
-                amount_fen=one.amount_fen,
-                now=services.clock(),
-                difference=one.kind,
-                bill_on=str(before),
-                order_no=one.order_no,
-                **one.facts,
-            )
+        _settle(services, session, _before(on, kind), kind)
+        if _after(on, kind) in days_done(session, on, kind):
+            _settle(services, session, on, kind)
+
+
+def _settle(services: Services, session: Session, on: date, kind: str) -> None:
+    for one in session.scalars(_waiting(on, kind)):
+        if seen_next_door(session, on, one.key, kind):
+            one.action = Action.NONE
+            continue
+        one.action = Action.ASKED
+        ask_person(
+            session,
+            ReviewKind.BILL_DIFFERENCE,
+            f"{one.kind}:{one.key}",
+            order_id=None,
+            amount_fen=one.amount_fen,
+            now=services.clock(),
+            difference=one.kind,
+            bill_on=str(on),
+            order_no=one.order_no,
+            **one.facts,
+        )
 
 
 def days_done(session: Session, since: date, kind: str = TRADE) -> set[date]:

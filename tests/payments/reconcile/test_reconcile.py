@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
-from models.clock import CAMPUS_ZONE
 from models.db import Database
 from models.errors import Conflict, Malformed, Refused, Unavailable
 from models.journal import JournalRow
@@ -123,38 +122,6 @@ def test_a_payment_that_neither_bill_nor_wechat_knows_is_a_severe_question(world
         item = session.scalars(select(ReviewItem)).one()
     assert (item.order_id, item.amount_fen) == (view.id, 500)
     assert item.facts["wechat_says"] == "no such order"
-
-
-def test_a_payment_around_midnight_waits_for_tomorrows_bill_and_is_found_there(world: BillWorld) -> None:
-    world.clock.now = datetime(2026, 3, 10, 23, 59, 59, tzinfo=CAMPUS_ZONE)
-    view = world.credited()
-    world.next_morning()
-    run(world)
-    number = f"{view.order_no}01"
-    assert differences(world) == of(Kind.MISSING_IN_BILL, number, Action.WAIT)
-    assert asked(world) == []
-    with pytest.raises(Refused, match="次日"):
-        reconcile_runs.sign(world.services, on=ON, actor="会计王")
-    world.clock.forward(days=1)
-    late = row_of(view, at=datetime(2026, 3, 11, 0, 0, 1, tzinfo=CAMPUS_ZONE))
-    reconcile.run_file(world.services, ON + timedelta(days=1), world.bill(late))
-    assert differences(world, ON + timedelta(days=1)) == of(Kind.OTHER_DAY, number, Action.NONE)
-    assert differences(world) == of(Kind.MISSING_IN_BILL, number, Action.NONE)
-    run(world)
-    assert differences(world) == []
-    assert asked(world) == []
-    reconcile_runs.sign(world.services, on=ON, actor="会计王")
-
-
-def test_a_payment_that_tomorrows_bill_lacks_too_is_asked_about_then(world: BillWorld) -> None:
-    world.clock.now = datetime(2026, 3, 10, 23, 59, 59, tzinfo=CAMPUS_ZONE)
-    view = world.credited()
-    world.next_morning()
-    run(world)
-    world.clock.forward(days=1)
-    reconcile.run_file(world.services, ON + timedelta(days=1), world.bill())
-    assert differences(world) == of(Kind.MISSING_IN_BILL, f"{view.order_no}01", Action.ASKED)
-    assert asked(world) == [f"MISSING_IN_BILL:{view.order_no}01"]
 
 
 @pytest.mark.parametrize("changes", [{"fen": 501}, {"transaction_id": "4200other"}])
