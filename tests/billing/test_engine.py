@@ -172,7 +172,11 @@ def test_a_line_that_breaks_at_the_commit_leaves_a_credit_that_can_be_asked_abou
     billing = EmbeddedBilling(postgres_database, clock)
 
     def break_line(_connection: Any) -> None:
-        own = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+        # Only of this database: the server serves other tests, too.
+        own = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE state = 'idle in transaction' AND datname = current_database()"
+        )
         other = Database(postgres_database.url)
         with other.engine.begin() as connection:
             connection.execute(text(own))
