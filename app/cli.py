@@ -31,7 +31,7 @@ from app.ruling import grants_group, rules_group
 from app.server import Server
 from billing.embedded import seed
 from models import schema
-from models.db import Database
+from models.db.engine import Database
 from models.errors import ServiceError
 
 

@@ -30,7 +30,7 @@ from app import selfcheck
 from app.redis_server import RedisServer, free_port
 from billing.embedded import seed
 from models import schema
-from models.db import Database
+from models.db.engine import Database
 from models.notice import Notice, latest_notices
 
 ROOT = Path(__file__).parent.parent

@@ -17,7 +17,8 @@ from app.config import Config
 from billing.embedded import ledger
 from models import schema
 from models.errors import ServiceError
-from payments import conservation, sealing
+from payments.audit import hash_chain as sealing
+from payments.audit import invariants as conservation
 from payments.wechatpay.errors import TradeNotFound
 
 # Long enough for WeChat, never used for an order: those start with r and a date.

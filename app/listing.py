@@ -5,11 +5,11 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models.db import Database
+from models.db.engine import Database
 from models.money import yuan
 from models.order import Order, credits_of
 from models.refund import NOTHING_BACK, money_back_of
-from payments import trace
+from payments.audit import order_trace as trace
 from payments.views import OrderView, view_of
 
 

@@ -11,9 +11,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.clock import Clock
-from models.db import Database
-from payments.conservation import conservation
-from payments.figures import Figures, figures
+from models.db.engine import Database
+from payments.audit.invariants import conservation
+from payments.audit.metrics import Figures, figures
 
 
 @dataclass(frozen=True, eq=False)

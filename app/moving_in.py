@@ -10,7 +10,7 @@ import click
 from app.opening import config_option, open_config
 from billing.embedded.importing import import_accounts
 from models.clock import utc_now
-from models.db import Database
+from models.db.engine import Database
 from models.errors import ServiceError
 from models.money import yuan
 

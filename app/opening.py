@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app import config as configuration
 from app import logs
 from app.config import Config
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Refused
 
 DEFAULT_CONFIG = "config.toml"

@@ -14,8 +14,8 @@ from app.opening import config_option, open_config
 from models.errors import Refused, ServiceError
 from models.money import yuan
 from models.review import ReviewItem
-from payments import reviews
-from payments.review_actions import ACTIONS
+from payments.review import queue as reviews
+from payments.review.actions import ACTIONS
 from payments.services import Services
 
 actor_option = click.option(

@@ -36,15 +36,17 @@ from bot.robot import build_robot
 from handlers import ROUTES
 from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
-from models.db import Database
+from models.db.engine import Database
 from models.site import Contact, RechargeRules, Site
 from models.tidings import Form
-from payments import alerts, credit, notify, reviews, sealing, settle, swap, sweep
+from payments import alerts, credit, notify, settle, swap, sweep
+from payments.audit import hash_chain as sealing
 from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
 from payments.reconcile import daily as reconcile
 from payments.reconcile import monthly as fund_flow
 from payments.refunds import delivery as refund_delivery
+from payments.review import queue as reviews
 from payments.services import Services
 from payments.wechatpay.client import PayConfig, WechatPay
 from web.captcha import Captchas

@@ -14,7 +14,7 @@ from models.order import Credit, NotifyInbox, Order, OrderStatus, PaymentAttempt
 from models.outbox import OutboxItem, OutboxStatus
 from models.refund import Refund
 from models.review import ReviewItem
-from payments.conservation import Conservation, check, conservation
+from payments.audit.invariants import Conservation, check, conservation
 
 
 @dataclass(frozen=True)

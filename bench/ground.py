@@ -18,7 +18,7 @@ from bench.scene import APP_ID, ENCODING_AES_KEY, ORIGINAL_ID, PEOPLE, TOKEN, Sc
 from billing import registry
 from models import schema
 from models.clock import month_start, next_month_start, utc_now
-from models.db import Database
+from models.db.engine import Database
 from models.ledger import Account
 from models.money import BYTES_PER_GB
 from models.package import GrantPolicy, LotKind, TrafficLot

@@ -19,7 +19,7 @@ from bench.sending import BATCH, WRITERS, Plan, account_of, send
 from billing.embedded import seed
 from models import schema
 from models.clock import utc_now
-from models.db import Database
+from models.db.engine import Database
 from models.ledger import Account
 from models.usage import UsageDay, UsageSample
 

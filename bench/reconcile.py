@@ -26,7 +26,7 @@ from typing import cast
 from bench import reconcile_day
 from billing import registry
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 from models.site import Contact, RechargeRules, Site
 from models.statement import Difference
 from payments.reconcile import daily as reconcile

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from models import schema
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 from models.money import yuan
 
 ON = date(2026, 11, 22)

@@ -30,7 +30,7 @@ from bench.scale_reads import READS, Campus
 from bench.scale_server import indexes_mb, look_at_everybody, records_kept, sequential_scans, tables_mb
 from bench.sending import BATCH, WRITERS, Plan, send
 from models import schema
-from models.db import Database
+from models.db.engine import Database
 from tests.postgres import PostgresServer
 
 SMALL = 1000

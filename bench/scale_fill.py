@@ -22,7 +22,7 @@ from sqlalchemy import BigInteger, Connection, bindparam, text
 from billing.embedded import seed
 from models import schema
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 
 # A day in the second half of a month: all reports fall into that month.
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=CAMPUS_ZONE)

@@ -14,7 +14,7 @@ from bench.scale_fill import MANY_EVERY, MANY_REST, noon, openid_of
 from bench.sending import account_of
 from billing.embedded.engine import EmbeddedBilling
 from billing.embedded.ledger import book_of
-from models.db import Database
+from models.db.engine import Database
 from models.ledger import Posting
 from models.notice import latest_notices
 from models.person import look_up_bound_account

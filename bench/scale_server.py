@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, select, text
 
-from models.db import Database
+from models.db.engine import Database
 from models.usage import UsageSample
 
 # Smaller ones are read as a whole because that is quicker.

@@ -15,7 +15,7 @@ from bench import cpu
 from billing.embedded import entrance
 from billing.embedded.accounting import Accounting
 from models.clock import Clock
-from models.db import Database
+from models.db.engine import Database
 
 BATCH = 500
 WRITERS = 2

@@ -15,7 +15,7 @@ from billing.embedded.seed import DemoAccount
 from billing.embedded.thresholds import crossings
 from billing.interface import BillingBackend, Crossing
 from models.clock import Clock
-from models.db import Database
+from models.db.engine import Database
 
 __all__ = [
     "BACKENDS",

@@ -29,7 +29,7 @@ from bot.broadcast_steps import (
 from bot.client import WechatClient
 from bot.errors import AlreadySubmitted, ApiRefused, RetriedTooFast
 from models.clock import Clock
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Refused, ServiceError, Unavailable, Unknown
 from models.notice import BatchStatus, Broadcast, BroadcastBatch, BroadcastStatus, Notice
 

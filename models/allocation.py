@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base
+from models.db.state import rows_changed
 from models.errors import IllegalTransition
-from models.order import rows_changed
 
 
 class Allocation(Base):

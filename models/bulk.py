@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, String, cast, func, literal, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from models.db import Database
+from models.db.engine import Database
 
 STEP = 20_000
 FIELD_END = "\t"

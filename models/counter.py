@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import date, datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, update
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
-from models.errors import IllegalTransition
-from models.order import rows_changed
+from models.db.state import StateMachine, guarded_move
 
 
 class Way(StrEnum):
@@ -175,35 +174,56 @@ class BankLine(Base):
     decided_at: Mapped[datetime]
 
 
+RETURN_STATES = StateMachine(
+    name="return_item",
+    label="退回",
+    model=ReturnItem,
+    states=ReturnStatus,
+    transitions={ReturnStatus.OPEN: frozenset({ReturnStatus.RETURNED})},
+    number="return_no",
+    refusal="这笔款项已经退回",
+)
+BANK_LINE_STATES = StateMachine(
+    name="bank_line",
+    label="转账",
+    model=BankLine,
+    states=BankStatus,
+    transitions={BankStatus.QUEUED: frozenset({BankStatus.CREDITED, BankStatus.RETURNING})},
+    number="reference",
+    refusal="这笔转账已经处理",
+)
+
+
 def mark_returned(
     session: Session, item: ReturnItem, *, clerk: str, on: date, evidence: str, now: datetime
 ) -> None:
-    """The money was handed back. The only writer of `ReturnItem.status`. Raises: IllegalTransition."""
-    statement = (
-        update(ReturnItem)
-        .where(ReturnItem.id == item.id, ReturnItem.status == ReturnStatus.OPEN)
-        .values(
-            status=ReturnStatus.RETURNED,
-            returned_by=clerk,
-            returned_on=on,
-            returned_at=now,
-            evidence=evidence,
-        )
+    """Record that the money was handed back. Raises: IllegalTransition - it was before."""
+    guarded_move(
+        session,
+        RETURN_STATES,
+        item,
+        ReturnStatus.RETURNED,
+        cause=clerk,
+        now=now,
+        returned_by=clerk,
+        returned_on=on,
+        returned_at=now,
+        evidence=evidence,
     )
-    if rows_changed(session, statement) != 1:
-        raise IllegalTransition("这笔款项已经退回")
-    session.refresh(item)
 
 
 def settle_line(
     session: Session, line: BankLine, new: BankStatus, *, booking_id: int, actor: str, now: datetime
 ) -> None:
-    """A person decided about a line. The only writer of `BankLine.status`. Raises: IllegalTransition."""
-    statement = (
-        update(BankLine)
-        .where(BankLine.id == line.id, BankLine.status == BankStatus.QUEUED)
-        .values(status=new, booking_id=booking_id, decided_by=actor, decided_at=now)
+    """Record what an operator decided about a queued transfer. Raises: IllegalTransition - decided before."""
+    guarded_move(
+        session,
+        BANK_LINE_STATES,
+        line,
+        new,
+        cause=actor,
+        now=now,
+        booking_id=booking_id,
+        decided_by=actor,
+        decided_at=now,
     )
-    if rows_changed(session, statement) != 1:
-        raise IllegalTransition("这笔转账已经处理")
-    session.refresh(line)

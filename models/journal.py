@@ -1,6 +1,6 @@
 """What happened to money, by whom and why: append-only, and sealed into a hash chain.
 
-Rows are written in the transaction they tell of. Sealing is a job of its own (`payments.sealing`),
+Rows are written in the transaction they tell of. Sealing is a job of its own (`payments.audit.hash_chain`),
 because a chain built by the writers would make every payment wait for every other.
 """
 

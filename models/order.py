@@ -7,12 +7,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, select, update
-from sqlalchemy.engine import CursorResult
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
-from models.errors import Conflict, IllegalTransition, NoSuchOrder
+from models.db.state import StateMachine, guarded_move
+from models.errors import IllegalTransition, NoSuchOrder
 
 
 class OrderStatus(StrEnum):
@@ -198,51 +198,67 @@ class NotifyInbox(Base):
     handled_at: Mapped[datetime | None]
 
 
-def advance(session: Session, order: Order, action: OrderAction, *, cause: str, now: datetime) -> None:
-    """Move the order along the table, once, and write why. The only writer of `Order.status`.
+def _order_event(row: Any, old: StrEnum, new: StrEnum, *, cause: str, now: datetime) -> Base:
+    action = next(done for (was, done), then in TRANSITIONS.items() if was == old and then == new)
+    return OrderEvent(order_id=row.id, status=new, action=action, cause=cause, at=now)
 
-    Raises: IllegalTransition - the table has no such way; Conflict - somebody else moved it first.
+
+def _order_moves() -> dict[OrderStatus, frozenset[OrderStatus]]:
+    return {
+        old: frozenset(new for (was, _), new in TRANSITIONS.items() if was == old)
+        for old in {was for was, _ in TRANSITIONS}
+    }
+
+
+ORDER_STATES = StateMachine(
+    name="order",
+    label="订单",
+    model=Order,
+    states=OrderStatus,
+    transitions=_order_moves(),
+    number="order_no",
+    event=_order_event,
+)
+CREDIT_STATES = StateMachine(
+    name="credit",
+    label="入账",
+    model=Credit,
+    states=CreditStatus,
+    transitions=CREDIT_TRANSITIONS,
+    number="credit_no",
+)
+
+
+def advance(session: Session, order: Order, action: OrderAction, *, cause: str, now: datetime) -> None:
+    """Move the order along the table, once, and record why.
+
+    Raises: IllegalTransition - the table has no such way; Conflict - another transaction moved it first.
     """
     old = OrderStatus(order.status)
     new = TRANSITIONS.get((old, action))
     if new is None:
         raise IllegalTransition(f"订单状态为 {old}，不能执行此操作")
-    values: dict[str, Any] = {"status": new}
-    if new is not OrderStatus.PREPAID:
-        values["open_key"] = None
-    if (
-        rows_changed(session, update(Order).where(Order.id == order.id, Order.status == old).values(**values))
-        != 1
-    ):
-        raise Conflict(f"order {order.order_no} left {old}")
-    session.add(OrderEvent(order_id=order.id, status=new, action=action, cause=cause, at=now))
-    session.refresh(order)
+    values: dict[str, Any] = {} if new is OrderStatus.PREPAID else {"open_key": None}
+    guarded_move(session, ORDER_STATES, order, new, cause=cause, now=now, **values)
 
 
 def move_credit(
     session: Session, credit: Credit, new: CreditStatus, *, now: datetime, reason: str | None = None
 ) -> None:
-    """Move a credit by a guarded UPDATE. The only writer of `Credit.status`.
+    """Move a credit to `new`.
 
-    Raises: IllegalTransition - not in the table; Conflict - somebody else moved it first.
+    Raises: IllegalTransition - not in the table; Conflict - another transaction moved it first.
     """
-    old = CreditStatus(credit.status)
-    if new not in CREDIT_TRANSITIONS[old]:
-        raise IllegalTransition(f"入账状态为 {old}，不能变为 {new}")
-    statement = (
-        update(Credit)
-        .where(Credit.id == credit.id, Credit.status == old)
-        .values(status=new, changed_at=now, reason=reason)
+    guarded_move(
+        session,
+        CREDIT_STATES,
+        credit,
+        new,
+        cause=reason or new.lower(),
+        now=now,
+        changed_at=now,
+        reason=reason,
     )
-    if rows_changed(session, statement) != 1:
-        raise Conflict(f"credit {credit.credit_no} left {old}")
-    session.refresh(credit)
-
-
-def rows_changed(session: Session, statement: Any) -> int:
-    """Execute an UPDATE or DELETE and say how many rows it touched."""
-    result = session.execute(statement, execution_options={"synchronize_session": False})
-    return result.rowcount if isinstance(result, CursorResult) else 0
 
 
 def find_order(session: Session, order_no: str) -> Order | None:

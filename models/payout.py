@@ -10,8 +10,8 @@ from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueC
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
-from models.errors import Conflict, IllegalTransition
-from models.order import rows_changed
+from models.db.state import StateMachine, guarded_move, rows_changed
+from models.errors import IllegalTransition
 
 
 class PayoutStatus(StrEnum):
@@ -118,25 +118,35 @@ class PayoutPart(Base):
     changed_at: Mapped[datetime]
 
 
+PART_STATES = StateMachine(
+    name="payout_part",
+    label="退费",
+    model=PayoutPart,
+    states=PartStatus,
+    transitions=PART_TRANSITIONS,
+    number="part_no",
+)
+PAYOUT_STATES = StateMachine(
+    name="payout",
+    label="退费申请",
+    model=Payout,
+    states=PayoutStatus,
+    transitions={PayoutStatus.REQUESTED: frozenset({PayoutStatus.APPROVED, PayoutStatus.REJECTED})},
+    number="payout_no",
+    refusal="这笔退费申请已经处理",
+)
+
+
 def move_part(
     session: Session, part: PayoutPart, new: PartStatus, *, now: datetime, error: str | None = None
 ) -> None:
-    """Move a part by a guarded UPDATE. The only writer of `PayoutPart.status`.
+    """Move a part to `new`.
 
-    Raises: IllegalTransition - not in the table; Conflict - somebody else moved it first.
+    Raises: IllegalTransition - not in the table; Conflict - another transaction moved it first.
     """
-    old = PartStatus(part.status)
-    if new not in PART_TRANSITIONS[old]:
-        raise IllegalTransition(f"退费状态为 {old}，不能变为 {new}")
-    session.flush()  # other changes of this row belong to the state we leave
-    statement = (
-        update(PayoutPart)
-        .where(PayoutPart.id == part.id, PayoutPart.status == old)
-        .values(status=new, changed_at=now, last_error=error)
+    guarded_move(
+        session, PART_STATES, part, new, cause=error or new.lower(), now=now, changed_at=now, last_error=error
     )
-    if rows_changed(session, statement) != 1:
-        raise Conflict(f"payout part {part.part_no} left {old}")
-    session.refresh(part)
 
 
 def check_payout(session: Session, payout: Payout, *, actor: str, now: datetime) -> None:
@@ -152,12 +162,15 @@ def check_payout(session: Session, payout: Payout, *, actor: str, now: datetime)
 
 
 def decide_payout(session: Session, payout: Payout, new: PayoutStatus, *, actor: str, now: datetime) -> None:
-    """Approve or reject. The only writer of `Payout.status`. Raises: IllegalTransition - decided before."""
-    statement = (
-        update(Payout)
-        .where(Payout.id == payout.id, Payout.status == PayoutStatus.REQUESTED)
-        .values(status=new, open_key=None, decided_by=actor, changed_at=now)
+    """Approve or reject. Raises: IllegalTransition - decided before."""
+    guarded_move(
+        session,
+        PAYOUT_STATES,
+        payout,
+        new,
+        cause=actor,
+        now=now,
+        open_key=None,
+        decided_by=actor,
+        changed_at=now,
     )
-    if rows_changed(session, statement) != 1:
-        raise IllegalTransition("这笔退费申请已经处理")
-    session.refresh(payout)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Date, ForeignKey, Index, String, case, func, select, update
+from sqlalchemy import CheckConstraint, Date, ForeignKey, Index, String, case, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
-from models.errors import Conflict, IllegalTransition
-from models.order import rows_changed
+from models.db.state import StateMachine, guarded_move
 
 
 class RefundStatus(StrEnum):
@@ -80,6 +79,18 @@ class ReversalStatus(StrEnum):
     DONE = "DONE"
 
 
+REVERSAL_TRANSITIONS: dict[ReversalStatus, frozenset[ReversalStatus]] = {
+    ReversalStatus.PENDING: frozenset(
+        {ReversalStatus.SENDING, ReversalStatus.NOT_NEEDED, ReversalStatus.DONE}
+    ),
+    # Back to PENDING: billing certainly did not do it.
+    ReversalStatus.SENDING: frozenset({ReversalStatus.UNKNOWN, ReversalStatus.PENDING, ReversalStatus.DONE}),
+    ReversalStatus.UNKNOWN: frozenset({ReversalStatus.SENDING, ReversalStatus.PENDING, ReversalStatus.DONE}),
+    ReversalStatus.NOT_NEEDED: frozenset(),
+    ReversalStatus.DONE: frozenset(),
+}
+
+
 class Refund(Base):
     """One refund under a number that is never used again; retries keep the number.
 
@@ -114,25 +125,53 @@ class Refund(Base):
     changed_at: Mapped[datetime]
 
 
+REFUND_STATES = StateMachine(
+    name="refund",
+    label="退款",
+    model=Refund,
+    states=RefundStatus,
+    transitions=REFUND_TRANSITIONS,
+    number="out_refund_no",
+)
+REVERSAL_STATES = StateMachine(
+    name="reversal",
+    label="冲正",
+    model=Refund,
+    states=ReversalStatus,
+    transitions=REVERSAL_TRANSITIONS,
+    number="out_refund_no",
+    column="reversal",
+)
+
+
 def move_refund(
     session: Session, refund: Refund, new: RefundStatus, *, now: datetime, error: str | None = None
 ) -> None:
-    """Move a refund by a guarded UPDATE. The only writer of `Refund.status`.
+    """Move a refund to `new`.
 
-    Raises: IllegalTransition - not in the table; Conflict - somebody else moved it first.
+    Raises: IllegalTransition - not in the table; Conflict - another transaction moved it first.
     """
-    old = RefundStatus(refund.status)
-    if new not in REFUND_TRANSITIONS[old]:
-        raise IllegalTransition(f"退款状态为 {old}，不能变为 {new}")
-    statement = (
-        update(Refund)
-        .where(Refund.id == refund.id, Refund.status == old)
-        .values(status=new, changed_at=now, last_error=error)
+    guarded_move(
+        session,
+        REFUND_STATES,
+        refund,
+        new,
+        cause=error or new.lower(),
+        now=now,
+        changed_at=now,
+        last_error=error,
     )
-    session.flush()  # other changes of this row belong to the state we leave
-    if rows_changed(session, statement) != 1:
-        raise Conflict(f"refund {refund.out_refund_no} left {old}")
-    session.refresh(refund)
+
+
+def move_reversal(
+    session: Session, refund: Refund, new: ReversalStatus, *, now: datetime, cause: str | None = None
+) -> None:
+    """Move the reversal of a refund's credit to `new`; nothing happens where it is there already.
+
+    Raises: IllegalTransition - not in the table; Conflict - another transaction moved it first.
+    """
+    if refund.reversal != new:
+        guarded_move(session, REVERSAL_STATES, refund, new, cause=cause or new.lower(), now=now)
 
 
 def find_refund(session: Session, out_refund_no: str) -> Refund | None:

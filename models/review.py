@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
-from models.order import rows_changed
+from models.db.state import rows_changed
 
 
 class ReviewKind(StrEnum):

@@ -32,7 +32,8 @@ from models import (
     usage,
 )
 from models.base import Base
-from models.db import Database
+from models.db import state
+from models.db.engine import Database
 
 # Every module with tables; tests/models/test_schema.py fails when one is missing here.
 TABLE_MODULES = (
@@ -50,6 +51,7 @@ TABLE_MODULES = (
     refund,
     review,
     schedule,
+    state,
     statement,
     swap,
     usage,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, select, text, update
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
-from models.order import rows_changed
+from models.db.state import StateMachine, guarded_move
+from models.errors import Conflict
 
 
 class SwapStatus(StrEnum):
@@ -51,13 +52,34 @@ def swaps_of(session: Session, order_ids: list[int]) -> dict[int, SwapIntent]:
     return {intent.order_id: intent for intent in found}
 
 
+SWAP_STATES = StateMachine(
+    name="swap_intent",
+    label="换购",
+    model=SwapIntent,
+    states=SwapStatus,
+    transitions={SwapStatus.WAITING: frozenset({SwapStatus.DONE, SwapStatus.REFUSED})},
+    number="order_id",
+)
+
+
 def end_swap(
     session: Session, order_id: int, status: SwapStatus, *, now: datetime, reason: str | None = None
 ) -> bool:
-    """Write how a waiting swap ended. Returns: whether it was still waiting."""
-    statement = (
-        update(SwapIntent)
-        .where(SwapIntent.order_id == order_id, SwapIntent.status == SwapStatus.WAITING)
-        .values(status=status, reason=reason, changed_at=now)
-    )
-    return rows_changed(session, statement) == 1
+    """Record how a waiting swap ended. Returns: False if it was not waiting any more."""
+    intent = session.get(SwapIntent, order_id, populate_existing=True)
+    if intent is None or intent.status != SwapStatus.WAITING:
+        return False
+    try:
+        guarded_move(
+            session,
+            SWAP_STATES,
+            intent,
+            status,
+            cause=reason or status.lower(),
+            now=now,
+            reason=reason,
+            changed_at=now,
+        )
+    except Conflict:
+        return False
+    return True

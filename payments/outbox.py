@@ -16,8 +16,8 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
+from models.db.state import rows_changed
 from models.errors import Conflict
-from models.order import rows_changed
 from models.outbox import OutboxItem, OutboxStatus
 
 LEASE_S = 30

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from models.clock import CAMPUS_ZONE, next_month
-from models.order import rows_changed
+from models.db.state import rows_changed
 from models.schedule import Periodic
 from payments.services import Services
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from billing.interface import BillingBackend
 from models.clock import Clock
-from models.db import Database
+from models.db.engine import Database
 from models.site import RechargeRules, Site
 from payments.wechatpay.client import WechatPay
 

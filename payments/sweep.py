@@ -12,7 +12,8 @@ import structlog
 from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from models.order import Credit, CreditStatus, Order, OrderStatus, rows_changed
+from models.db.state import rows_changed
+from models.order import Credit, CreditStatus, Order, OrderStatus
 from models.outbox import OutboxItem, OutboxStatus
 from models.payout import PartStatus, PayoutPart
 from models.refund import Refund, RefundStatus

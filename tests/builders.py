@@ -11,7 +11,7 @@ from typing import Any, cast
 from sqlalchemy import select
 
 from billing.interface import AccountName, Capabilities, CreditOutcome, CreditReceipt
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Refused, ServiceError
 from models.order import Credit, Order, credit_of, find_order
 from models.outbox import OutboxItem

@@ -15,7 +15,7 @@ from jinja2.bccache import Bucket, BytecodeCache
 from sqlalchemy import Engine, create_engine
 from werkzeug.routing import Rule
 
-from models import db
+from models.db import engine as db
 
 # More statements than one process has.
 _STATEMENTS = 5000

@@ -24,7 +24,7 @@ import psycopg
 import pytest
 
 from models import schema
-from models.db import Database
+from models.db.engine import Database
 from tests.once import Once, of_run
 from tests.places import quick_folder
 

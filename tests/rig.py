@@ -21,7 +21,7 @@ from app.server import web_settings
 from billing.embedded import seed
 from models import schema
 from models.clock import Clock, utc_now
-from models.db import Database
+from models.db.engine import Database
 from sandbox.credentials import Credentials
 from sandbox.engine import Site
 from sandbox.server import Sandbox

@@ -116,17 +116,55 @@ def test_entrances_hold_no_queries() -> None:
     assert wrong == []
 
 
-def test_one_place_writes_each_status() -> None:
-    """`status=` in an UPDATE of an order or credit stands in models/order.py only."""
+# Columns that hold a state: of orders, credits, refunds, payouts, transfers, return items, reviews ...
+STATE_COLUMNS = {"status", "reversal"}
+# Leases are a state machine of their own, fenced by owner and attempt (payments/outbox.py).
+WRITES_STATES = {
+    "models/db/state.py",
+    "payments/outbox.py",
+    "payments/sweep.py",
+    # These move to guarded_move with the parts of the redesign that touch them.
+    "models/review.py",
+    "payments/review/queue.py",
+    "payments/reconcile/runs.py",
+    "bot/broadcast.py",
+    "bot/broadcast_steps.py",
+}
+
+
+def state_writes(tree: ast.AST) -> list[int]:
+    """Return the lines that assign a state column or set it in an UPDATE."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            if node.attr in STATE_COLUMNS and ast.unparse(node.value) != "self":
+                found.append(node.lineno)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            inserts = any(
+                isinstance(inner, ast.Call) and "insert" in ast.unparse(inner.func)
+                for inner in ast.walk(node.func)
+            )
+            names = {keyword.arg for keyword in node.keywords}
+            if node.func.attr == "values" and not inserts and names & STATE_COLUMNS:
+                found.append(node.lineno)
+    return found
+
+
+def test_only_guarded_moves_write_a_state() -> None:
+    """A state column is assigned, or set by an UPDATE, in models/db/state.py only."""
     wrong = [
-        where(path, node.lineno)
-        for path in modules("payments", "bot", "handlers", "web", "app", "billing")
-        for node in ast.walk(parsed(path))
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.ctx, ast.Store)
-        and ast.unparse(node) in {"order.status", "credit.status", "refund.status"}
+        where(path, line)
+        for path in modules("models", "payments", "bot", "handlers", "web", "app", "billing")
+        if str(path.relative_to(ROOT)) not in WRITES_STATES
+        for line in state_writes(parsed(path))
     ]
     assert wrong == []
+
+
+def test_a_state_written_elsewhere_is_seen() -> None:
+    for code in ("order.status = new", "update(Order).values(status=new)", "refund.reversal = done"):
+        assert state_writes(ast.parse(code)) == [1]
+    assert state_writes(ast.parse("insert(Order).values(status=new)")) == []
 
 
 def test_files_and_functions_stay_short() -> None:

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-from models.db import NO_ANSWER
+from models.db.engine import NO_ANSWER
 from models.errors import (
     Conflict,
     Forged,

@@ -16,7 +16,7 @@ from billing.embedded.ingest import Ingested, Outcome, ingest
 from billing.embedded.records import NasRestart, Report, read_record
 from billing.embedded.rules import rule_in_force
 from models.clock import Clock
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Malformed
 from models.package import Counted
 

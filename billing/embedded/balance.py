@@ -12,7 +12,7 @@ from sqlalchemy import and_, bindparam, select
 from billing.embedded.quota import in_order_of_use, slow_reasons
 from billing.interface import Balance, Lot
 from models.clock import month_start
-from models.db import Database
+from models.db.engine import Database
 from models.ledger import Account
 from models.money import mask_name
 from models.package import GrantPolicy, LotKind, Package, TrafficLot

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from billing.embedded.accounts import Group, plausible
 from billing.embedded.rules import quota_bytes, rule_in_force
 from billing.interface import Offer
+from models.db.state import rows_changed
 from models.errors import NotForYou, PackageNotOffered, SoldOut
-from models.order import rows_changed
 from models.package import Package, TrafficRule
 
 

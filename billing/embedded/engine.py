@@ -30,7 +30,7 @@ from billing.interface import (
     StatementLine,
 )
 from models.clock import Clock, campus_date
-from models.db import Database
+from models.db.engine import Database
 from models.errors import AmountInvalid, NoSuchAccount, Refused
 from models.money import mask_name
 

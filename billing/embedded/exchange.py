@@ -19,6 +19,7 @@ from billing.embedded.rules import rule_in_force
 from billing.interface import CreditOutcome, ExchangeReceipt, ExchangeRecord, Offer
 from models import journal
 from models.clock import CAMPUS_ZONE
+from models.db.state import rows_changed
 from models.errors import (
     BalanceTooLow,
     NoSuchAccount,
@@ -29,7 +30,6 @@ from models.errors import (
 )
 from models.ledger import Account
 from models.money import traffic, yuan
-from models.order import rows_changed
 from models.package import LotKind, MonthRule, Package, Purchase, TrafficLot, TrafficRule
 
 INCOME = "income:packages"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from models.db import NO_ANSWER
+from models.db.engine import NO_ANSWER
 from models.errors import Unavailable, Unknown
 
 

@@ -23,7 +23,7 @@ from billing.embedded.rules import quota_bytes, rule_in_force
 from billing.embedded.seed import OPENING, OPENING_BOOK
 from models.clock import CAMPUS_ZONE
 from models.csv_rows import Row, read_rows
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Conflict
 from models.ledger import Account, Entry, Posting
 from models.money import fen_from

@@ -9,7 +9,7 @@ from sqlalchemy import String, func, select
 
 from billing.embedded.ledger import CREDIT, book_of, credit_key
 from models.bulk import in_steps, line_of, lines, taken_apart
-from models.db import Database
+from models.db.engine import Database
 from models.ledger import Entry, Posting
 
 _KEY_AT = len(credit_key("")) + 1

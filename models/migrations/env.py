@@ -15,7 +15,7 @@ def run() -> None:
         target_metadata=METADATA,
         # SQLite cannot alter a table in place: Alembic builds a new one and copies the rows.
         render_as_batch=connection.dialect.name == "sqlite",
-        # `models.db` sends BEGIN itself, so that SQLite rolls back DDL as PostgreSQL does.
+        # `models.db.engine` sends BEGIN itself, so that SQLite rolls back DDL as PostgreSQL does.
         transactional_ddl=True,
     )
     with context.begin_transaction():

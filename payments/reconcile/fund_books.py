@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from models.clock import days_of
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Malformed
 from payments.reconcile.fund_bill import Entry, FundBill, FundRow
 from payments.reconcile.fund_days import FundMonth

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from models.bulk import in_steps, line_of, lines, taken_apart
 from models.clock import CAMPUS_ZONE, campus_date, next_month
-from models.db import Database
+from models.db.engine import Database
 from models.order import Order, PaymentFact
 from models.refund import Refund, RefundStatus
 from models.statement import ReconRun, ReconStatus

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from models.bulk import in_steps, line_of, lines, taken_apart
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 from models.order import Credit, CreditStatus, Order, PaymentAttempt, PaymentFact
 from models.refund import Refund, RefundStatus
 from payments.confirm import COUNTER, WECHAT

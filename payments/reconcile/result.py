@@ -13,8 +13,8 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from models import journal
+from models.db.state import rows_changed
 from models.errors import Conflict
-from models.order import rows_changed
 from models.review import ReviewKind, ask_person
 from models.statement import Difference, ReconRun, ReconStatus
 from payments.services import Services

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from models import journal
 from models.clock import month_before, next_month
+from models.db.state import rows_changed
 from models.errors import Conflict, Refused
-from models.order import rows_changed
 from models.review import ReviewKind, ask_person
 from models.statement import Difference, ReconRun, ReconStatus
 from payments.reconcile.result import FUNDFLOW, NAME_MAX, TRADE, Action, FundKind, Kind, Recorder

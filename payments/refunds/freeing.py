@@ -16,7 +16,7 @@ from models import allocation
 from models.allocation import MoneySpoken
 from models.errors import Conflict, Mismatch, Refused, Unavailable, Unknown
 from models.order import CreditStatus, Order
-from models.refund import Refund, RefundStatus, ReversalStatus
+from models.refund import Refund, RefundStatus, ReversalStatus, move_reversal
 from models.review import ReviewKind
 from payments import outbox
 from payments.outcome import Done, Later, Outcome, Park
@@ -86,7 +86,7 @@ def _begin(services: Services, held: outbox.Claim) -> _Reversal | Outcome | None
         if not able:
             return _without_reversal(session, order, refund, now)
         doubtful = refund.reversal in DOUBTFUL
-        refund.reversal = ReversalStatus.SENDING
+        move_reversal(session, refund, ReversalStatus.SENDING, now=now)
         return _Reversal(
             account_no=money.credit.account_no,
             amount_fen=refund.amount_fen,
@@ -109,7 +109,7 @@ def _decide(session: Session, order: Order, refund: Refund, money: Money, *, now
             return False
         if credit.status in WAITING_CREDIT and refund.amount_fen <= money.free_fen:
             void(session, order, credit, actor=ACTOR, now=now)
-    refund.reversal = ReversalStatus.NOT_NEEDED
+    move_reversal(session, refund, ReversalStatus.NOT_NEEDED, now=now)
     return True
 
 
@@ -168,7 +168,7 @@ def _not_reversed(
     with services.transaction() as session:
         outbox.insist(session, held, now=now)
         order, refund = locked(session, held.key)
-        refund.reversal = reversal
+        move_reversal(session, refund, reversal, now=now, cause=refused)
         if refused is not None:
             give_up(session, order, refund, ReviewKind.REVERSAL_REFUSED, actor=ACTOR, now=now, reason=refused)
 
@@ -183,7 +183,7 @@ def _reversed(services: Services, held: outbox.Claim, receipt: CreditReceipt) ->
         if receipt.amount_fen != refund.amount_fen:
             raise Mismatch("reversal_amount", order.order_no)
         allocation.count_reversal(session, order.id, refund.amount_fen)
-        refund.reversal = ReversalStatus.DONE
+        move_reversal(session, refund, ReversalStatus.DONE, now=now)
         note(session, order, refund, "credit-reversed", actor=ACTOR, now=now, key=receipt.key)
         if refund.status != RefundStatus.APPROVED:
             # Given up by somebody else while our call was on its way: the student's money is in between.

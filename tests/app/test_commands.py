@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import main
-from models.db import Database
+from models.db.engine import Database
 from models.notice import Broadcast, Notice
 
 

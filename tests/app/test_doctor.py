@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from app.doctor import Finding, examine
-from models.db import Database
+from models.db.engine import Database
 
 
 def found(path: Path) -> dict[str, Finding]:

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 
 from app import logs
-from models.db import Database
+from models.db.engine import Database
 from models.person import Person
 from tests.builders import NOON
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from app.worker import Worker
-from models.db import Database
+from models.db.engine import Database
 from models.schedule import Periodic
 from payments import outbox
 from payments.outcome import Done, Outcome

@@ -11,7 +11,7 @@ from bench.scale_check import contradictions
 from bench.scale_fill import fill
 from bench.scale_reads import READS, Campus
 from bench.scale_server import records_kept
-from models.db import Database
+from models.db.engine import Database
 from models.package import TrafficLot
 
 # Every kind of account is among them: the rarest is one in a thousand.

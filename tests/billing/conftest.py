@@ -4,7 +4,7 @@ import pytest
 
 from billing.embedded.accounts import open_account
 from billing.embedded.engine import EmbeddedBilling
-from models.db import Database
+from models.db.engine import Database
 from tests.billing.fixed_clock import FixedClock
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from billing.embedded.accounting import Accounting, Answer
-from models.db import Database
+from models.db.engine import Database
 from models.package import TrafficLot
 from models.usage import AccountingSession, LotUse, UsageDay
 

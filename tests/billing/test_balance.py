@@ -13,7 +13,7 @@ from billing.embedded import usage
 from billing.embedded.engine import EmbeddedBilling
 from billing.embedded.seed import seed_grant_policy
 from models import prepared
-from models.db import Database
+from models.db.engine import Database
 from models.package import TrafficLot
 from tests.billing.fixed_clock import FixedClock
 

@@ -13,7 +13,7 @@ from billing.embedded.engine import EmbeddedBilling
 from billing.embedded.ledger import CreditEntry
 from billing.embedded.seed import seed_grant_policy
 from billing.interface import CreditOutcome, DayUsage
-from models.db import Database
+from models.db.engine import Database
 from models.errors import NoSuchAccount, Unavailable, Unknown
 from models.ledger import Entry
 from models.package import LotKind, Package, TrafficLot

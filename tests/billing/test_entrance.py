@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from billing.embedded import entrance
 from billing.embedded.accounting import Accounting
 from billing.embedded.engine import EmbeddedBilling
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Forged, Malformed
 from tests.billing.fixed_clock import FixedClock
 from tests.billing.network import Books, Nas

@@ -15,7 +15,7 @@ from billing.embedded.counters import Piece
 from billing.embedded.engine import EmbeddedBilling
 from billing.interface import ExchangeReceipt, SlowReason
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 from models.errors import (
     NotForYou,
     PackageLimitReached,

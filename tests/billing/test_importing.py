@@ -15,7 +15,7 @@ from app.cli import main
 from billing.embedded import importing, ledger, policies, seed
 from billing.embedded.engine import EmbeddedBilling
 from billing.embedded.importing import Report, import_accounts
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Malformed
 from models.ledger import Account, Entry, Posting
 from models.package import Package, TrafficLot

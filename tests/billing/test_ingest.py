@@ -22,7 +22,7 @@ from billing.embedded.accounting import Accounting
 from billing.embedded.accounts import close_account
 from billing.embedded.engine import EmbeddedBilling
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Unavailable
 from models.package import Counted, LotKind, MonthRule, TrafficLot, TrafficRule
 from models.usage import EndReason, UsageSample

@@ -18,7 +18,7 @@ from billing.embedded.accounting import Accounting
 from billing.embedded.accounts import open_account
 from models import schema
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 from tests.billing.fixed_clock import FixedClock
 from tests.billing.network import WRAP, Books, Nas
 

@@ -12,7 +12,7 @@ from billing.embedded import ledger
 from billing.embedded.accounts import open_account
 from billing.embedded.engine import EmbeddedBilling
 from billing.embedded.ledger import CLEARING, Leg, book_of
-from models.db import Database
+from models.db.engine import Database
 from models.errors import BalanceTooLow, NoSuchAccount, Refused
 from models.ledger import Account, Entry, Posting
 from tests.billing.fixed_clock import FixedClock

@@ -15,7 +15,7 @@ from sqlalchemy import func, make_url, select
 from billing.embedded import exchange, ledger, seed, usage
 from billing.embedded.accounts import open_account
 from billing.embedded.engine import EmbeddedBilling
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Refused
 from models.ledger import Account, Posting
 from models.package import Counted, LotKind, MonthRule, Purchase, TrafficLot, TrafficRule

@@ -11,7 +11,7 @@ from billing.embedded.accounting import Accounting
 from billing.embedded.engine import EmbeddedBilling
 from billing.interface import SlowReason
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 from models.errors import PackageStillRunning
 from models.package import GrantPolicy, LotKind, Package
 from tests.billing.fixed_clock import FixedClock

@@ -14,7 +14,7 @@ from app.cli import main
 from billing.embedded import accounts, seed
 from billing.embedded.engine import EmbeddedBilling
 from models.clock import CAMPUS_ZONE, utc_now
-from models.db import Database
+from models.db.engine import Database
 from models.journal import JournalRow
 from models.package import LotKind, Package, TrafficLot, TrafficRule
 from sandbox.credentials import Credentials

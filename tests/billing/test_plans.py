@@ -14,7 +14,7 @@ from billing.embedded import ledger, sessions
 from billing.embedded.accounting import Accounting
 from billing.embedded.engine import EmbeddedBilling
 from billing.embedded.records import NasRestart
-from models.db import Database
+from models.db.engine import Database
 from models.ledger import Entry, Posting
 from models.usage import AccountingSession, EndReason
 from tests.billing.fixed_clock import FixedClock

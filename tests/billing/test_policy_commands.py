@@ -14,7 +14,7 @@ from billing.embedded import seed
 from billing.embedded.grants import policy_in_force
 from billing.embedded.rules import rule_in_force
 from models.clock import CAMPUS_ZONE, utc_now
-from models.db import Database
+from models.db.engine import Database
 from models.journal import JournalRow
 from models.package import GrantPolicy, TrafficRule
 from sandbox.credentials import Credentials

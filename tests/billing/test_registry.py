@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from billing.registry import DemoAccount, NoSuchBackend, build, seed_demo, seed_published
-from models.db import Database
+from models.db.engine import Database
 from models.ledger import Posting
 from models.package import GrantPolicy, Package
 from tests.billing.fixed_clock import FixedClock

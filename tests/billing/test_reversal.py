@@ -8,7 +8,7 @@ from sqlalchemy import select
 from billing.embedded import accounts, ledger
 from billing.embedded.engine import EmbeddedBilling
 from billing.embedded.ledger import wrong_balances
-from models.db import Database
+from models.db.engine import Database
 from models.errors import BalanceTooLow, Unavailable, Unknown
 from models.ledger import Entry, Posting
 from tests.billing.fixed_clock import FixedClock

@@ -9,7 +9,7 @@ import pytest
 from billing.embedded.accounting import Accounting
 from billing.embedded.engine import EmbeddedBilling
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 from models.package import LotKind, TrafficLot
 from tests.billing.fixed_clock import FixedClock
 from tests.billing.network import Books, Nas

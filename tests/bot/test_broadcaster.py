@@ -19,7 +19,7 @@ from bot.broadcast_steps import NoSuchBroadcast
 from bot.client import WechatClient
 from bot.errors import QuotaExhausted
 from models.base import Base
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Malformed, Refused, Unavailable, Unknown
 from models.notice import BroadcastStatus, latest_notices
 from tests.bot.bot_fake_api import FakeApi

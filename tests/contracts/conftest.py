@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from billing.interface import BillingBackend
-from models.db import Database
+from models.db.engine import Database
 from tests.contracts.subjects import SUBJECTS, Factory, Subject, seed
 from tests.once import Once
 from tests.postgres import PostgresDatabases

@@ -11,7 +11,7 @@ import pytest
 
 from billing.interface import BillingBackend
 from billing.registry import DemoAccount, build, seed_demo
-from models.db import Database
+from models.db.engine import Database
 from tests.billing.fixed_clock import FixedClock
 
 T = TypeVar("T")

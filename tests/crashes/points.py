@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from sqlalchemy.orm import Session
 
 from billing.interface import BillingBackend
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Refused
 
 # What moves money, or asks whether it was moved.

@@ -22,7 +22,7 @@ from models.ledger import Entry
 from models.order import CreditStatus, Order, OrderStatus, credit_of, find_order
 from models.outbox import OutboxItem, OutboxStatus
 from payments import notify, numbers, orders
-from payments.conservation import check, conservation
+from payments.audit.invariants import check, conservation
 from sandbox.credentials import Credentials
 from sandbox.engine import Site
 from sandbox.faults import Fault

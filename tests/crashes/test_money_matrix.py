@@ -17,7 +17,7 @@ from models.ledger import Entry
 from models.order import CreditStatus, Order, credit_of
 from models.package import Purchase
 from models.swap import SwapIntent, SwapStatus
-from payments.conservation import check, conservation
+from payments.audit.invariants import check, conservation
 from sandbox.credentials import Credentials
 from sandbox.pay.notify import paid_event
 from tests.crashes.points import Crash

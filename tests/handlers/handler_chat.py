@@ -20,7 +20,7 @@ from bot.push import normalise
 from handlers import ROUTES
 from handlers.services import HandlerServices
 from models import schema
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Refused, ServiceError
 from models.site import Contact, RechargeRules, Site
 from payments.binding import bind_account

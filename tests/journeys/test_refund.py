@@ -15,7 +15,7 @@ from billing.embedded import accounts
 from models.order import CreditStatus, credit_of, find_order
 from models.refund import Refund, RefundStatus, find_refund
 from models.review import ReviewItem
-from payments.conservation import check
+from payments.audit.invariants import check
 from payments.refunds import approval as refunds
 from sandbox.pay.refunds_api import SETTLE_S
 from tests.journeys.town import NAME, Student, Town

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from models.db import Database
+from models.db.engine import Database
 
 
 def test_an_error_does_not_say_what_a_statement_was_about(any_database: Database) -> None:

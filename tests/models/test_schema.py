@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 import models
 from models import schema
 from models.base import Base
-from models.db import Database
+from models.db.engine import Database
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

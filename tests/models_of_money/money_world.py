@@ -16,11 +16,12 @@ from models.counter import Way
 from models.order import Order
 from models.package import Package, TrafficLot
 from models.review import ReviewItem, ReviewKind, ReviewStatus
-from payments import credit, notify, reviews, settle, swap
+from payments import credit, notify, settle, swap
 from payments.confirm import COUNTER
 from payments.counter import desk
 from payments.counter import returns as counter_returns
 from payments.refunds import delivery as refund_delivery
+from payments.review import queue as reviews
 from sandbox.credentials import Credentials
 from sandbox.pay.errors import PayError
 from sandbox.pay.orders import Unpayable

@@ -12,8 +12,8 @@ from billing.embedded.ledger import wrong_balances
 from models.order import TRANSITIONS, Order, OrderEvent, PaymentFact
 from models.refund import Refund
 from models.review import ReviewItem, ReviewStatus
-from payments import sealing
-from payments.conservation import check, conservation
+from payments.audit import hash_chain as sealing
+from payments.audit.invariants import check, conservation
 from sandbox.pay import refunds_api
 from tests.models_of_money.money_world import MoneyWorld
 from tests.models_of_money.other_promises import check_counter, check_second_payments, check_swaps

@@ -10,7 +10,7 @@ from sqlalchemy import text, update
 from models.allocation import Allocation
 from models.order import Credit, CreditStatus, Order, OrderStatus
 from models.refund import Refund, RefundStatus, ReversalStatus
-from payments.conservation import Conservation, check, conservation
+from payments.audit.invariants import Conservation, check, conservation
 from tests.payments.refunds.refund_world import RefundWorld
 
 

@@ -17,13 +17,14 @@ from billing.embedded import ledger, seed
 from billing.embedded.engine import EmbeddedBilling
 from models import schema
 from models.clock import utc_now
-from models.db import Database
+from models.db.engine import Database
 from models.errors import ServiceError
 from models.ledger import Account
 from models.order import Order, PaymentAttempt, PaymentFact
 from models.outbox import OutboxItem, OutboxStatus
 from models.site import Contact, RechargeRules, Site
-from payments import credit, notify, orders, outbox, sealing, settle, sweep
+from payments import credit, notify, orders, outbox, settle, sweep
+from payments.audit import hash_chain as sealing
 from payments.outcome import Done, Outcome
 from payments.services import Services
 from payments.wechatpay.client import PayConfig, WechatPay

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.db import Database
+from models.db.engine import Database
 from tests.builders import World
 
 

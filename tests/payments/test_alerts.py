@@ -20,7 +20,7 @@ from bot.errors import refusal
 from bot.notices import Notices
 from models.alert import Alert, AlertKind
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 from models.ledger import Account
 from models.outbox import OutboxItem, OutboxStatus
 from models.package import LotKind, TrafficLot

@@ -7,12 +7,13 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from models import journal
-from models.db import Database
+from models.db.engine import Database
 from models.journal import JournalRow, JournalSeal
 from models.outbox import OutboxItem, OutboxStatus
 from models.schedule import Periodic
 from models.swap import SwapIntent, SwapStatus
-from payments import credit, periodic, sealing, sweep
+from payments import credit, periodic, sweep
+from payments.audit import hash_chain as sealing
 from payments.services import Services
 from tests.builders import NOON, World
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Conflict
 from models.outbox import OutboxStatus
 from payments import outbox

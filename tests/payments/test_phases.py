@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Unknown
 from models.order import CreditStatus, OrderAction, OrderStatus
 from payments import credit, orders, settle

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from models.db import Database
-from payments import second_payments, trace
-from payments.conservation import check
-from payments.figures import figures
+from models.db.engine import Database
+from payments import second_payments
+from payments.audit import order_trace as trace
+from payments.audit.invariants import check
+from payments.audit.metrics import figures
 from payments.refunds import approval as refunds
 from payments.refunds.steps import money_of
 from payments.views import OrderView

@@ -11,7 +11,7 @@ from app.worker import Worker
 from billing.embedded import accounts, ledger, seed
 from billing.embedded.engine import EmbeddedBilling
 from billing.interface import BillingBackend
-from models.db import Database
+from models.db.engine import Database
 from models.errors import (
     AmountOutOfRange,
     Conflict,

@@ -10,10 +10,10 @@ from sqlalchemy import func, select
 
 from billing.embedded import seed
 from billing.embedded.engine import EmbeddedBilling
-from models.db import Database
+from models.db.engine import Database
 from models.order import NotifyInbox, Order, OrderStatus, PaymentFact, find_order
 from payments import notify, numbers, orders, outbox, settle
-from payments.conservation import check
+from payments.audit.invariants import check
 from payments.services import Services
 from payments.wechatpay.client import WechatPay
 from sandbox.credentials import Credentials

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from models.db import Database
+from models.db.engine import Database
 
 PATIENCE_S = 20.0
 

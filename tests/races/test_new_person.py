@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from models import person
 from models.clock import utc_now
-from models.db import Database
+from models.db.engine import Database
 from models.person import Binding, Person
 
 OPENID = "oNewPerson000000000000000001"

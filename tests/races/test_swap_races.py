@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from billing.embedded import accounts, catalogue, exchange, grants, ledger, seed
 from billing.embedded.engine import EmbeddedBilling
 from billing.interface import ExchangeReceipt
-from models.db import Database
+from models.db.engine import Database
 from models.errors import PackageStillRunning, SoldOut
 from models.ledger import Account
 from models.package import Package, Purchase, TrafficLot

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from models.order import Credit, CreditStatus, NotifyInbox, Order, OrderAction
 from payments import settle
-from payments.conservation import check
+from payments.audit.invariants import check
 from sandbox.credentials import Credentials
 from sandbox.faults import Fault
 from sandbox.pay.orders import SUCCESS

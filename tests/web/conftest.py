@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from models.db import Database
+from models.db.engine import Database
 from tests.web.world import World, seed_database
 
 MakeWorld = Callable[..., World]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from models.db import Database
+from models.db.engine import Database
 from tests.web.portal_visitor import visitor
 from tests.web.world import World, seed_database
 

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
 from models import errors
-from models.db import Database
+from models.db.engine import Database
 from payments.wechatpay.errors import PayRefused
 from tests.web.portal_visitor import visitor
 from tests.web.world import World

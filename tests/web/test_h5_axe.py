@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from app.redis_server import RedisServer
-from models.db import Database
+from models.db.engine import Database
 from tests.browser_rig import NEEDS_BROWSER, chromium
 from tests.conftest import fresh_redis_url
 from tests.web.browser_site import UNBOUND, BrowserSite, every_page

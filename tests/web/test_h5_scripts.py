@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from models.db import Database
+from models.db.engine import Database
 from models.order import orders_of
 from tests.browser_rig import NEEDS_BROWSER, chromium
 from tests.web.browser_site import BrowserSite

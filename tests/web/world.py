@@ -21,7 +21,7 @@ from bot.oauth import OAuth
 from bot.redis_gate import connect
 from models import schema
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Forged, LimitReached, PageExpired
 from models.notice import Notice
 from models.order import CreditStatus, credit_of, find_order, move_credit

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import select
 
 from models.counter import BankLine, ReturnReason, Way
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Malformed, Unavailable
 from models.order import Order
-from payments.conservation import conservation
+from payments.audit.invariants import conservation
 from payments.counter import bank_list
 from payments.counter import returns as counter_returns
 from payments.counter.bank_list import NoSuchLine, Report

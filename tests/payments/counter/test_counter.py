@@ -11,14 +11,14 @@ import pytest
 from sqlalchemy import func, select
 
 from models.counter import CounterBooking, ReturnStatus, Way
-from models.db import Database
+from models.db.engine import Database
 from models.errors import IllegalTransition, LimitReached, Refused
 from models.order import CreditStatus, Order, credit_of, find_order
 from models.outbox import OutboxItem
 from models.package import Package
 from models.refund import RefundStatus, find_refund
 from payments import sweep
-from payments.conservation import Conservation, conservation
+from payments.audit.invariants import Conservation, conservation
 from payments.counter import desk as counter
 from payments.counter import returns as counter_returns
 from payments.counter.steps import DayClosed, NameMismatch, ReceiptUsed

@@ -13,7 +13,7 @@ from models.counter import CounterBooking, ReturnItem
 from models.errors import IllegalTransition, Unavailable, Unknown
 from models.order import Order
 from models.payout import PartStatus, PayoutStatus
-from payments.conservation import conservation
+from payments.audit.invariants import conservation
 from payments.counter import bank_list
 from payments.counter import returns as counter_returns
 from payments.payouts import approval as payouts

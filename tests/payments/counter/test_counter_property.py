@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import func, select
 
 from models.counter import CounterBooking, ReturnItem, Way
-from models.db import Database
+from models.db.engine import Database
 from models.errors import ServiceError
 from models.ledger import Posting
 from models.order import Order
 from models.payout import PartStatus, PayoutPart
-from payments.conservation import conservation
+from payments.audit.invariants import conservation
 from payments.counter import returns as counter_returns
 from payments.payouts import approval as payouts
 from payments.payouts import transfer_list as payout_list

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select
 
 from models.counter import BankLine, CounterBooking, Way
-from models.db import Database
+from models.db.engine import Database
 from models.errors import IllegalTransition, Refused
 from models.order import Order
 from models.payout import PartStatus, Payout, PayoutPart

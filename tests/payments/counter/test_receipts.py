@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from models.counter import Way
-from models.db import Database
+from models.db.engine import Database
 from payments.counter.receipts import in_words, receipt_text
 from tests.payments.counter.till import LI, Till
 

@@ -11,11 +11,11 @@ from app.worker import Worker
 from billing.embedded import ledger, seed
 from billing.embedded.engine import EmbeddedBilling
 from models.counter import Way
-from models.db import Database
+from models.db.engine import Database
 from models.ledger import Account
 from models.package import Package
 from payments import credit
-from payments.conservation import check
+from payments.audit.invariants import check
 from payments.counter import desk as counter
 from payments.counter.steps import Booked
 from payments.outcome import Done, Outcome

@@ -17,7 +17,7 @@ from models.outbox import OutboxItem
 from models.payout import PartStatus, PayoutStatus
 from models.person import unbind
 from payments import sweep
-from payments.conservation import check, conservation
+from payments.audit.invariants import check, conservation
 from payments.counter.steps import NameMismatch
 from payments.payouts import approval as payouts
 from payments.payouts import plan as payout_plan

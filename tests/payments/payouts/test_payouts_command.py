@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import main
-from models.db import Database
+from models.db.engine import Database
 from sandbox.credentials import Credentials
 from tests.payments.counter.till import LI, WANG, Till
 from tests.rig import make_config, toml

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from billing.interface import Capabilities
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 from models.money import yuan
 from models.order import CreditStatus, move_credit
 from payments.views import OrderView

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.clock import CAMPUS_ZONE, campus_date
-from models.db import Database
+from models.db.engine import Database
 from models.money import yuan
 from models.refund import Refund, RefundStatus, ReversalStatus
 from models.statement import Difference, ReconRun, ReconStatus

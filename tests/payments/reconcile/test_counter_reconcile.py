@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.db import Database
+from models.db.engine import Database
 from payments import orders
 from payments.confirm import WECHAT, PaidFact, confirm_paid
 from payments.counter import desk as counter

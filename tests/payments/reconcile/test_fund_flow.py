@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from app.fund_flow import KINDS, write_csv
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Malformed, Refused, Unavailable
 from models.review import ReviewItem
 from models.statement import ReconStatus

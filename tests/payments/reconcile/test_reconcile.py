@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Conflict, Malformed, Refused, Unavailable
 from models.journal import JournalRow
 from models.order import Credit, CreditStatus, OrderAction, OrderStatus, PaymentFact, advance

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from app.reconciling import write_csv
 from models.clock import days_of, next_month
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Forged, Malformed, Unavailable, Unknown
 from models.order import OrderStatus
 from models.refund import Refund

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import and_, select
 
 from models.clock import campus_date
-from models.db import Database
+from models.db.engine import Database
 from models.order import Credit, Order, PaymentFact
 from models.outbox import OutboxItem
 from models.refund import Refund, RefundStatus, ReversalStatus

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.clock import CAMPUS_ZONE
-from models.db import Database
+from models.db.engine import Database
 from models.errors import Refused
 from payments.reconcile import daily as reconcile
 from payments.reconcile import runs as reconcile_runs

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from models.db import Database
+from models.db.engine import Database
 from models.order import CreditStatus, OrderStatus, PaymentAttempt
 from models.refund import Refund
 from payments.confirm import confirm_paid

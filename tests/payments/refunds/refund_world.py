@@ -16,7 +16,7 @@ from models.order import Credit, CreditStatus
 from models.refund import Refund, find_refund
 from models.review import ReviewItem
 from payments import credit, notify, outbox, settle
-from payments.conservation import check
+from payments.audit.invariants import check
 from payments.refunds import approval as refunds
 from payments.refunds import delivery as refund_delivery
 from payments.wechatpay.client import WechatPay

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from models import allocation
 from models.allocation import Allocation, MoneySpoken
-from models.db import Database
+from models.db.engine import Database
 from models.errors import AmountInvalid
 from models.order import CreditStatus, Order, move_credit
 from models.refund import Refund, RefundStatus, refunds_of

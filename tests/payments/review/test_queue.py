@@ -11,7 +11,8 @@ from models.journal import JournalRow
 from models.order import CreditStatus
 from models.review import ReviewItem, ReviewStatus
 from models.swap import SwapIntent, SwapStatus
-from payments import credit, reviews, swap
+from payments import credit, swap
+from payments.review import queue as reviews
 from payments.views import OrderView
 from tests.builders import World, refusal
 

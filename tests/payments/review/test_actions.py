@@ -14,8 +14,8 @@ from models.order import CreditStatus, Order
 from models.outbox import OutboxItem, OutboxStatus
 from models.refund import RefundStatus
 from models.review import ReviewItem, ReviewKind, ReviewStatus, ask_person
-from payments import reviews
-from payments.review_actions import ACTIONS
+from payments.review import queue as reviews
+from payments.review.actions import ACTIONS
 from sandbox.credentials import Credentials
 from tests.builders import refusal
 from tests.models_of_money.world import ACCOUNTS, PEOPLE, make_template
@@ -103,7 +103,7 @@ def decide(world: RefundWorld, kind: ReviewKind, action: str) -> None:
 
 
 def test_every_action_has_a_case_here_or_of_its_own() -> None:
-    # credit-arrived needs a billing that cannot be asked: tests/payments/test_reviews.py.
+    # credit-arrived needs a billing that cannot be asked: tests/payments/review/test_queue.py.
     assert {*CASES, "credit-arrived"} == set(ACTIONS)
 
 

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from app.metrics import HouseCollector
 from payments import credit
-from payments.figures import credits_flow, figures
+from payments.audit.metrics import credits_flow, figures
 from tests.builders import World
 
 

@@ -13,11 +13,11 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from models import journal
+from models.db.state import rows_changed
 from models.errors import Conflict, IllegalTransition, Refused, ServiceError
-from models.order import rows_changed
 from models.review import ReviewItem, ReviewKind, ReviewStatus
 from payments.operators import named, same_person
-from payments.review_actions import ACTIONS, Action, Decision
+from payments.review.actions import ACTIONS, Action, Decision
 from payments.services import Services
 
 EVIDENCE_MIN = 8

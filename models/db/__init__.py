@@ -1,0 +1,1 @@
+"""The database below the tables: engine and transactions, guarded state changes."""

@@ -1,0 +1,1 @@
+"""Values without a table: parsed input, identities of callers, readers of foreign files."""

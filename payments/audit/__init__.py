@@ -1,0 +1,1 @@
+"""Checks of the books: invariants, the hash chain, one order from end to end, metrics."""
