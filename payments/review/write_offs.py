@@ -16,6 +16,7 @@ from models.payout import PayoutPart
 from models.refund import Refund
 from models.review import ReviewItem, ReviewKind, ReviewStatus
 from models.write_off import WriteOff, WriteOffKind
+from payments import numbers
 from payments.audit.invariants import money_by_payment
 from payments.audit.review_money import unasked_fen
 from payments.review.actions.base import Decision
@@ -88,15 +89,21 @@ def _at_rest(session: Session, item: ReviewItem) -> _AtRest | None:
     if item.kind == ReviewKind.JOB_FAILED and (parked := _parked_fen(session, item)):
         return _AtRest(parked)
     if item.kind in REPORTED:
-        # Payments of other systems are counted one by one in the report: their money is not ours to list.
-        ours = item.amount_fen and "some_numbers" not in item.facts
-        return _AtRest(abs(item.amount_fen)) if ours and item.amount_fen else None
+        return _AtRest(abs(item.amount_fen)) if item.amount_fen and _is_ours(item) else None
     if item.order_id is None:
         return None
     left_fen = unasked_fen(session, money_by_payment(), item.order_id)
     if _others_ask(session, item):
         left_fen = min(left_fen, item.amount_fen or left_fen)
     return _AtRest(left_fen, item.order_id) if left_fen > 0 else None
+
+
+def _is_ours(item: ReviewItem) -> bool:
+    """Return False for payments of other systems: they are counted, their money is not ours to list."""
+    facts = item.facts
+    if item.kind == ReviewKind.NOTIFY_MISMATCH and facts.get("field") == "out_trade_no":
+        return numbers.is_ours(str(facts.get("number")))
+    return "some_numbers" not in facts
 
 
 def _others_ask(session: Session, item: ReviewItem) -> bool:

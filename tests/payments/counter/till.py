@@ -16,6 +16,7 @@ from models.ledger import Account
 from models.package import Package
 from models.values.actor import Actor
 from payments import credit
+from payments.adjustments import delivery as adjustment_delivery
 from payments.audit.invariants import check
 from payments.counter import desk as counter
 from payments.counter.steps import Booked
@@ -66,6 +67,7 @@ class Till:
         self.deliveries = {
             "credit": credit.deliver,
             "refund": refund_delivery.deliver,
+            "adjustment": adjustment_delivery.deliver,
             "payout": payout_delivery.deliver,
             "message": self._tell,
         }

@@ -17,6 +17,7 @@ from models.refund import Refund, find_refund
 from models.review import ReviewItem
 from models.values.actor import Actor
 from payments import credit, notify, outbox, settle
+from payments.adjustments import delivery as adjustment_delivery
 from payments.audit.invariants import check
 from payments.refunds import approval as refunds
 from payments.refunds import delivery as refund_delivery
@@ -166,6 +167,7 @@ class RefundWorld(World):
             "settle": settle.deliver,
             "credit": credit.deliver,
             "refund": refund_delivery.deliver,
+            "adjustment": adjustment_delivery.deliver,
             "inbox": notify.deliver,
             "message": self._tell_payer,
         }
