@@ -30,7 +30,7 @@ from sandbox.credentials import Credentials
 from sandbox.pay.errors import PayError
 from sandbox.pay.orders import Unpayable
 from tests.models_of_money.world import make_template
-from tests.payments.payouts.payout_world import ACCOUNT, BANK, NAME, PayoutWorld
+from tests.payments.payouts.payout_world import ACCOUNT, PayoutWorld
 
 EVIDENCE = "微信商户平台截图 20260310-17"
 PEOPLE = {
@@ -180,7 +180,7 @@ class Office:
     def pay_out(self) -> None:
         for view in payouts.newest(self.services, waiting=True):
             payouts.approve(self.services, payout_no=view.payout_no, actor=self.anyone())
-        payouts.request(self.services, account_no=ACCOUNT, payee=NAME, actor=self.anyone(), **BANK)
+        self.world.requested(actor=self.anyone())
 
     def parts(self, status: PartStatus) -> list[str]:
         with self.world.database.reading() as session:

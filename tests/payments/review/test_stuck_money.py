@@ -12,14 +12,16 @@ from sqlalchemy import delete, select
 from models.adjustment import Adjustment, AdjustmentStatus
 from models.errors import AmountInvalid, IllegalTransition, Refused, ServiceError, Unavailable, Unknown
 from models.order import Order, OrderEvent, PaymentAttempt, PaymentFact
-from models.outbox import OutboxItem
+from models.outbox import OutboxItem, OutboxStatus
 from models.payout import PartStatus, Payout, PayoutPart
 from models.refund import RefundStatus
-from models.review import ReviewItem, ReviewKind, ReviewStatus
+from models.review import ReviewItem, ReviewKind, ReviewStatus, ask_person
+from models.statement import ReconRun, ReconStatus
 from models.values.actor import Actor
 from models.write_off import WriteOff, WriteOffKind
 from payments import unmatched_payments
 from payments.audit.invariants import Conservation, check, conservation
+from payments.audit.manual_metrics import manual_figures
 from payments.payouts import approval as payouts
 from payments.payouts import transfer_list
 from payments.refunds.approval import SamePerson
@@ -400,3 +402,70 @@ def test_a_closed_account_is_paid_out_and_takes_no_money(world: PayoutWorld) -> 
     assert (world.states(view), world.balance_fen()) == ([PartStatus.WITHDRAWN], 0)
     with pytest.raises(ServiceError):
         world.take(500, "A0002")
+
+
+def test_the_rest_of_a_refund_that_was_guessed_too_high_is_asked_about(world: PayoutWorld) -> None:
+    """The guess was dismissed; when the real amount is known, the rest is in review and has an item."""
+    order_no = world.start(0, 0, 500)
+    assert order_no is not None
+    world.prepare(order_no)
+    world.pay(order_no)
+    number = world.console(order_no, 300)
+    world.later()
+    world.later()
+    (guess,) = open_items(world)
+    reviews.propose(world.services, guess.id, action="dismiss", actor=ANNA, evidence=EVIDENCE)
+    reviews.approve(world.services, guess.id, actor=BERT)
+    assert sums(world).review_fen == 0
+    world.tell_refund(number)
+    (rest,) = open_items(world)
+    assert (rest.kind, rest.amount_fen, findings(world)) == (ReviewKind.EXTERNAL_REFUND, 200, [])
+    decide(world, rest, "put-back")
+    world.work()
+    assert (world.balance_fen(), sums(world).review_fen) == (200, 0)
+
+
+def test_a_job_that_was_given_up_is_dismissed_by_two_and_listed(world: PayoutWorld) -> None:
+    order_no = world.paid()
+    with world.database.transaction() as session:
+        job = session.scalars(select(OutboxItem).where(OutboxItem.kind == "credit")).one()
+        job.status = OutboxStatus.PARKED
+        ask_person(
+            session,
+            ReviewKind.JOB_FAILED,
+            f"credit:{order_no}",
+            order_id=None,
+            amount_fen=None,
+            now=world.clock.now(),
+            job="credit",
+            number=order_no,
+        )
+    (item,) = open_items(world)
+    decide(world, item, "owe")
+    with world.database.reading() as session:
+        row = session.scalars(select(WriteOff)).one()
+    assert (row.amount_fen, row.subject, row.kind) == (500, order_no, WriteOffKind.OWED)
+    reviews.reopen(world.services, item.id, actor=CARL)
+    (again,) = open_items(world)
+    decide(world, again, "run-again")
+    world.work()
+    assert world.balance_fen() == 500
+
+
+def test_owed_money_and_payments_of_other_systems_are_figures(world: PayoutWorld) -> None:
+    _, item = refused_for_good(world)
+    decide(world, item, "owe")
+    with world.database.transaction() as session:
+        session.add(
+            ReconRun(
+                kind="trade",
+                bill_on=world.clock.now().date(),
+                status=ReconStatus.DONE,
+                started_at=world.clock.now(),
+                totals={"known_foreign": {"rows": 2, "fen": 900}, "foreign": {"rows": 1, "fen": 100}},
+            )
+        )
+    with world.database.reading() as session:
+        found = manual_figures(session)
+    assert found.kept_fen == {WriteOffKind.WRITTEN_OFF: 0, WriteOffKind.OWED: 500}
+    assert (found.foreign_rows, found.foreign_fen) == (3, 1000)
