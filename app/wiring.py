@@ -40,6 +40,8 @@ from models.db.engine import Database
 from models.site import Contact, RechargeRules, Site
 from models.tidings import Form
 from payments import alerts, credit, notify, repairs, settle, swap, sweep
+from payments.adjustments import approval as adjustments
+from payments.adjustments import delivery as adjustment_delivery
 from payments.audit import hash_chain as sealing
 from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
@@ -72,16 +74,6 @@ RECONCILE_AGAIN_S = 900
 # On the first of the month, after the last day of the one before was reconciled.
 FUND_FLOW_AT = (10, 40)
 FUND_FLOW_AGAIN_S = 3600
-
-
-MONEY_DELIVERIES: Mapping[str, Deliver] = {
-    "settle": settle.deliver,
-    "credit": credit.deliver,
-    swap.KIND: swap.deliver,
-    "refund": refund_delivery.deliver,
-    "payout": payout_delivery.deliver,
-    repairs.KIND: repairs.deliver,
-}
 
 
 @dataclass(frozen=True)
@@ -137,7 +129,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         clock=clock,
         billing=registry.build(config.billing.backend, database=database, clock=clock),
         pay=WechatPay(pay_config(config), clock),
-        rules=RechargeRules(**config.recharge.model_dump()),
+        rules=RechargeRules(**config.recharge.model_dump(), foreign_prefixes=config.pay.foreign_prefixes),
         site=site_of(config),
         wake=partial(wake, store),
     )
@@ -161,12 +153,6 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         ),
     )
     notices = Notices(wechat, templates_of(config))
-    deliveries: dict[str, Deliver] = {
-        **MONEY_DELIVERIES,
-        "inbox": notify.deliver,
-        "message": partial(deliver_message, notices),
-        alerts.JOB: partial(deliver_alert, notices),
-    }
     periodic = {
         "seal": Job(sealing.seal, every(SEAL_S)),
         "seal-late": Job(sealing.seal_late, daily(*SEAL_LATE_AT)),
@@ -186,7 +172,23 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
             again_s=FUND_FLOW_AGAIN_S,
         ),
     }
-    return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
+    return House(config, database, store, wechat, notices, web, accounting, _deliveries(notices), periodic)
+
+
+def _deliveries(notices: Notices) -> dict[str, Deliver]:
+    """Return who delivers which kind of outbox item."""
+    return {
+        "settle": settle.deliver,
+        "credit": credit.deliver,
+        swap.KIND: swap.deliver,
+        "refund": refund_delivery.deliver,
+        "payout": payout_delivery.deliver,
+        repairs.KIND: repairs.deliver,
+        adjustments.KIND: adjustment_delivery.deliver,
+        "inbox": notify.deliver,
+        "message": partial(deliver_message, notices),
+        alerts.JOB: partial(deliver_alert, notices),
+    }
 
 
 def pay_config(config: Config) -> PayConfig:

@@ -89,6 +89,10 @@ class Capabilities:
     list_credits: bool = False
     # True when `withdraw` works; without it nothing is paid out by bank list.
     withdraw: bool = False
+    # True when `adjust` and `find_adjustment` work.
+    adjust: bool = False
+    # True when `close_account` works.
+    close_account: bool = False
     find_reversal: bool = False
     find_withdrawal: bool = False
     find_exchange: bool = False
@@ -150,11 +154,15 @@ class BillingBackend(Protocol):
         """The masked name of an account. Raises: NoSuchAccount, Unavailable."""
         ...
 
-    def name_matches(self, account_no: str, name: str) -> bool:
+    def name_matches(self, account_no: str, name: str, *, closed: bool = False) -> bool:
         """Whether this is the full name of the account's owner; spaces and width do not matter.
 
         False as well for an account that does not exist or takes no money, so that nobody learns which.
-        Callers limit how often a person may ask. Raises: Unavailable.
+        Callers limit how often a person may ask.
+
+        Args:
+            closed: also compare with the name of a closed account, whose money can still be paid out.
+        Raises: Unavailable.
         """
         ...
 
@@ -231,6 +239,30 @@ class BillingBackend(Protocol):
         """Return the withdrawal from this account with this key, as `find_credit`.
 
         Raises: Unknown, Unavailable.
+        """
+        ...
+
+    def adjust(self, account_no: str, amount_fen: int, *, key: str, memo: str) -> CreditReceipt:
+        """Put money on the account, or take it off, by an adjusting entry, once per `key`.
+
+        A known key returns ALREADY_APPLIED when account and amount agree.
+
+        Args:
+            amount_fen: positive onto the account, negative off it; the receipt has the same sign.
+            memo: the reason, as the owner of the account reads it.
+        Raises: NoSuchAccount and other Refused - certainly not done, such as an account that holds less;
+            Unknown - ask `find_adjustment`; Unavailable.
+        """
+        ...
+
+    def find_adjustment(self, key: str, *, account_no: str) -> CreditReceipt | None:
+        """Return the entry with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
+        ...
+
+    def close_account(self, account_no: str) -> None:
+        """Take no more money for this account; what is on it can still be paid out. Again changes nothing.
+
+        Raises: NoSuchAccount; Unknown, Unavailable - call again.
         """
         ...
 

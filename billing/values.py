@@ -174,6 +174,7 @@ class StatementKind(StrEnum):
     REVERSAL = "reversal"
     EXCHANGE = "exchange"
     WITHDRAWAL = "withdrawal"
+    ADJUSTMENT = "adjustment"
     OTHER = "other"
 
 

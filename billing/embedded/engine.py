@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy.exc import IntegrityError
 
 from billing.embedded import accounts, closing, exchange, grants, ledger, sessions, statement
+from billing.embedded.adjusting import Adjusting
 from billing.embedded.balance import Found, read_balance
 from billing.embedded.catalogue import offers
 from billing.embedded.faults import changing, looking
@@ -30,8 +31,7 @@ from billing.interface import (
     SessionUsage,
     StatementLine,
 )
-from models.clock import Clock, campus_date
-from models.db.engine import Database
+from models.clock import campus_date
 from models.errors import AmountInvalid, KeyClosed, NoSuchAccount, Refused
 from models.money import mask_name
 
@@ -41,12 +41,8 @@ MAX_KEY_LENGTH = 64
 SESSIONS_MAX = 100
 
 
-class EmbeddedBilling:
+class EmbeddedBilling(Adjusting):
     """Each method is a journey of one or two short transactions on the given database."""
-
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
 
     def capabilities(self) -> Capabilities:
         """What this engine can do today; it is asked without a network."""
@@ -67,6 +63,8 @@ class EmbeddedBilling:
             # A process may stop for any time between its decision to call and the call itself.
             confirmation_window_s=None,
             close_key=True,
+            adjust=True,
+            close_account=True,
         )
 
     def prepare(self, call: MoneyCall, account_no: str, amount_fen: int, *, key: str) -> str:
@@ -89,10 +87,11 @@ class EmbeddedBilling:
             raise NoSuchAccount
         return AccountName(account_no, mask_name(name))
 
-    def name_matches(self, account_no: str, name: str) -> bool:
-        """Whether an account that takes money has this full name. Raises: Unavailable."""
+    def name_matches(self, account_no: str, name: str, *, closed: bool = False) -> bool:
+        """Whether an account that takes money, or a closed one, has this full name. Raises: Unavailable."""
+        find = accounts.owner_name if closed else accounts.active_name
         with looking(), self._database.reading() as session:
-            known = accounts.active_name(session, account_no)
+            known = find(session, account_no)
         return known is not None and accounts.same_name(known, name)
 
     def balance(self, account_no: str) -> Balance:
@@ -185,6 +184,13 @@ class EmbeddedBilling:
         del account_no, ref
         with looking():
             return self._known_withdrawal(key)
+
+    def close_account(self, account_no: str) -> None:
+        """Take no more money for this account. Raises: NoSuchAccount; Unknown - call again."""
+        with changing(), self._database.transaction() as session:
+            if accounts.owner_name(session, account_no) is None:
+                raise NoSuchAccount
+            accounts.close_account(session, account_no)
 
     def catalogue(self, account_no: str | None = None) -> list[Offer]:
         """Packages on sale now, specials first, then by price; specials only to whom they are for.

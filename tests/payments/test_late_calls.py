@@ -265,7 +265,8 @@ def test_a_repair_whose_job_is_gone_is_swept_up(world: LateWorld) -> None:
     assert world.credit(order_no).status == CreditStatus.TAKEN_BACK
 
 
-def test_a_reversal_of_a_refund_that_was_given_up_is_refunded_after_all(world: LateWorld) -> None:
+def reversed_too_late(world: LateWorld) -> str:
+    """The reversal takes effect after its refund was given up. Returns: the refund."""
     vendor = world.use_vendor()
     order_no = world.paid(credited=True)
     number = world.approved(order_no)
@@ -282,13 +283,26 @@ def test_a_reversal_of_a_refund_that_was_given_up_is_refunded_after_all(world: L
     assert world.refund(number).reversal == ReversalStatus.DONE
     item = world.item("LATE_REVERSAL")
     assert (item.amount_fen, item.facts["order_no"]) == (500, order_no)
+    assert world.balance_fen() == 1500
     world.check_all()
+    return number
+
+
+def test_a_reversal_of_a_refund_that_was_given_up_is_refunded_after_all(world: LateWorld) -> None:
+    reversed_too_late(world)
     world.decide("LATE_REVERSAL", "refund-after-all")
     (sent,) = world.platform.refunds.all()
     world.ends(sent.request.out_refund_no)
     assert sent.request.amount_fen == 500
     world.calm()
     assert world.balance_fen() == 1500
+    world.check_all()
+
+
+def test_a_reversal_of_a_refund_that_was_given_up_is_credited_again(world: LateWorld) -> None:
+    reversed_too_late(world)
+    world.decide("LATE_REVERSAL", "put-back")
+    assert (world.balance_fen(), world.sent()) == (2000, 0)
     world.check_all()
 
 

@@ -8,6 +8,7 @@ from models.payout import PartStatus, PayoutPart, move_part
 from models.refund import RefundStatus, ReversalStatus, move_reversal
 from models.review import ReviewKind
 from models.swap import SwapIntent, SwapStatus
+from models.values.actor import Actor
 from payments import repairs, swap, sweep
 from payments.payouts import delivery as payouts
 from payments.refunds import approval as refunds
@@ -55,7 +56,7 @@ def _refund_after_all(decision: Decision) -> None:
     session, now = decision.session, decision.services.clock()
     order, given_up = locked(session, str(decision.item.facts["out_refund_no"]))
     wanted = refunds.Wanted(order.order_no, given_up.amount_fen, REASON, given_up.out_trade_no)
-    refund = refunds.ask_for(session, wanted, actor=str(decision.item.proposed_by), now=now)
+    refund = refunds.ask_for(session, wanted, actor=Actor(str(decision.item.proposed_by)), now=now)
     session.flush()  # its number is looked up by the approval
     refunds.agree_to(session, refund.out_refund_no, actor=decision.actor, now=now)
 
@@ -80,13 +81,13 @@ def _accept_purchase(decision: Decision) -> None:
     """The package was bought and paid for from the balance: the order says so again."""
     order, intent = _purchase(decision)
     if intent.status == SwapStatus.LATE:
-        now, actor = decision.services.clock(), decision.actor
+        now, actor = decision.services.clock(), decision.actor.name
         swap.record_swapped(decision.session, order, intent, None, actor=actor, now=now)
 
 
 def _arrived(decision: Decision) -> None:
     """Two operators have seen the effect of the call in billing."""
-    session, now, actor = decision.session, decision.services.clock(), decision.actor
+    session, now, actor = decision.session, decision.services.clock(), decision.actor.name
     match decision.item.kind:
         case ReviewKind.REVERSAL_UNKNOWN:
             order, refund = locked(session, str(decision.item.facts["out_refund_no"]))
@@ -134,7 +135,7 @@ def _give_up(decision: Decision) -> None:
         return
     move_reversal(session, refund, ReversalStatus.PENDING, now=now, doubt_from=None)
     kind, reason = ReviewKind.REVERSAL_REFUSED, "given up"
-    give_up(session, order, refund, kind, actor=decision.actor, now=now, reason=reason)
+    give_up(session, order, refund, kind, actor=decision.actor.name, now=now, reason=reason)
 
 
 def _run_again(decision: Decision) -> None:
@@ -150,6 +151,10 @@ _UNKNOWN = frozenset(
         ReviewKind.REPAIR_UNKNOWN,
     }
 )
+
+
+# LATE_REVERSAL is not among them: the money of the order is in review, and may be owed or written off.
+UNSETTLED = _UNKNOWN | {ReviewKind.LATE_CREDIT, ReviewKind.LATE_WITHDRAWAL, ReviewKind.LATE_PURCHASE}
 
 
 def _only(kind: ReviewKind) -> frozenset[ReviewKind]:

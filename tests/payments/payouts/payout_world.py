@@ -14,6 +14,7 @@ from models.counter import Way
 from models.payout import PayoutPart
 from models.person import bind
 from payments import credit, notify, repairs, settle, swap
+from payments.adjustments import delivery as adjustment_delivery
 from payments.counter import desk as counter
 from payments.payouts import approval as payouts
 from payments.payouts import delivery as payout_delivery
@@ -92,6 +93,7 @@ class PayoutWorld(RefundWorld):
             "credit": credit.deliver,
             "refund": refund_delivery.deliver,
             repairs.KIND: repairs.deliver,
+            "adjustment": adjustment_delivery.deliver,
             "payout": payout_delivery.deliver,
             swap.KIND: swap.deliver,
             "inbox": notify.deliver,
