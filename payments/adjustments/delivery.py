@@ -73,7 +73,7 @@ def _can_find(services: Services, entry: Adjustment) -> bool:
 
 def _find(services: Services, entry: Adjustment) -> CreditReceipt | None:
     if entry.kind == AdjustmentKind.PUT_BACK:
-        return services.billing.find_credit(entry.adjustment_no)
+        return services.billing.find_credit(entry.account_no, entry.adjustment_no)
     return services.billing.find_adjustment(entry.adjustment_no, account_no=entry.account_no)
 
 

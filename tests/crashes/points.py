@@ -30,6 +30,7 @@ BILLING_CALLS = frozenset(
         "find_withdrawal",
         "adjust",
         "find_adjustment",
+        "close_key",
     }
 )
 

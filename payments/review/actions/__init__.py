@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from payments.review.actions import credit, general, payouts, refund_money, second_payments, unmatched
+from payments.review.actions import (
+    credit,
+    general,
+    late,
+    payouts,
+    refund_money,
+    second_payments,
+    unmatched,
+)
 from payments.review.actions.base import Action, Decision, Details, Found
 
 # One mapping per module; `Mapping.__or__` would hide a name that two modules use.
 _PARTS: tuple[Mapping[str, Action], ...] = (
     credit.ACTIONS,
+    late.ACTIONS,
     second_payments.ACTIONS,
     refund_money.ACTIONS,
     payouts.ACTIONS,
