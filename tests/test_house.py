@@ -127,8 +127,6 @@ WRITES_STATES = {
     "models/review.py",
     "payments/review/queue.py",
     "payments/reconcile/runs.py",
-    "bot/broadcast.py",
-    "bot/broadcast_steps.py",
 }
 
 
