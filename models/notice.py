@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint, select
+from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
@@ -57,7 +57,7 @@ class Broadcast(Base):
     notice_id: Mapped[int] = mapped_column(ForeignKey("notice.id"))
     audience: Mapped[str] = mapped_column(String(16))
     audience_arg: Mapped[str | None] = mapped_column(String(64))
-    content: Mapped[str] = mapped_column(Text, default="", server_default="")
+    content: Mapped[str] = mapped_column(Text, default="", server_default=text("''"))
     status: Mapped[BroadcastStatus] = mapped_column(String(16))
     recipients: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]

@@ -29,6 +29,7 @@ class ReviewKind(StrEnum):
     EXTERNAL_REFUND = "EXTERNAL_REFUND"
     BILL_DIFFERENCE = "BILL_DIFFERENCE"
     JOB_FAILED = "JOB_FAILED"
+    MISSING_BILL = "MISSING_BILL"
 
 
 class ReviewStatus(StrEnum):

@@ -2,7 +2,7 @@
 
 The three lists are dealt into piles by number and compared pile by pile, so memory stays flat and
 only what differs is ever looked at row by row. A day may be run again; its result is replaced until
-somebody signs it. Source: payments.md 3.3.
+it is signed. Source: payments.md 3.3.
 """
 
 from __future__ import annotations
@@ -12,29 +12,31 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from models.clock import campus_date
-from models.errors import Conflict, Malformed, Refused, ServiceError, Unavailable
+from models.errors import Conflict, Malformed, Refused, ServiceError, Unavailable, Unknown
 from models.review import ReviewKind, ask_person
 from payments.numbers import credit_no
 from payments.reconcile import refunds as reconcile_refunds
 from payments.reconcile.bill import PAID, SEPARATOR, Bill, BillRow, fen
+from payments.reconcile.catch_up import missing_days, name_lost
 from payments.reconcile.credits import Credits
 from payments.reconcile.decide import Foreign, Payments, flagged
 from payments.reconcile.ours import Day, Tally, at_the_counter, promises
 from payments.reconcile.piles import Piles, cancel, compare, piles_for
 from payments.reconcile.result import TRADE, Action, Finding, Kind
-from payments.reconcile.runs import Summary, begin, check_open, days_done, settle_waiting, summary_of
+from payments.reconcile.runs import Summary, begin, check_open, settle_waiting, summary_of
 from payments.services import Services
 from payments.wechatpay.bills import NoStatement, trade_bill
 
-CATCH_UP_DAYS = 31
-# The bill of a day is ready at ten the next morning.
-BILL_READY = timedelta(hours=10)
+# So many days a turn: a backlog takes several turns, each of some minutes.
+DAYS_PER_TURN = 10
+# After so many answers in a row that never came, the rest of the turn would fail alike.
+OUTAGES_MAX = 3
 READ_BYTES = 1024 * 1024
 
 
@@ -61,26 +63,32 @@ class _Piles:
         self.credited = Piles(folder, "credited", count)
 
 
-def due_job(services: Services, *, foreign_prefixes: Sequence[str] = ()) -> None:
-    """Reconcile yesterday, from ten in the morning on, and earlier days whose turn failed.
+def due_job(services: Services, *, foreign_prefixes: Sequence[str] = ()) -> bool:
+    """Reconcile yesterday, from ten in the morning on, and every earlier day that has no result yet.
 
-    The periodic job: called again it does only what is not done yet.
+    The periodic job: called again it does only what is not done yet, oldest day first and a bounded
+    number of days a turn. Days whose bill the platform no longer keeps are named to an operator.
+    Returns: True if days are left for the next turn.
     Raises: Unavailable - some day could not be done yet; the others are.
     """
-    yesterday = campus_date(services.clock() - BILL_READY) - timedelta(days=1)
     with services.reading() as session:
-        done = days_done(session, yesterday - timedelta(days=CATCH_UP_DAYS))
-    first = min(done, default=yesterday)
+        gaps = missing_days(session, services.clock())
+    name_lost(services, gaps, TRADE)
+    done, outages = 0, 0
     late: list[str] = []
-    for on in (first + timedelta(days=n) for n in range((yesterday - first).days + 1)):
-        if on in done:
-            continue
+    for on in gaps.due:
+        if done == DAYS_PER_TURN or outages == OUTAGES_MAX:
+            break
         try:
             run_daily(services, on, foreign_prefixes=foreign_prefixes)
         except ServiceError as error:
             late.append(f"{on}: {error}")
+            outages = outages + 1 if isinstance(error, Unavailable | Unknown) else 0
+        else:
+            done, outages = done + 1, 0
     if late:
         raise Unavailable("; ".join(late))
+    return done < len(gaps.due)
 
 
 def run_daily(services: Services, on: date, *, foreign_prefixes: Sequence[str] = ()) -> Summary:

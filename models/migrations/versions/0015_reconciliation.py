@@ -1,4 +1,4 @@
-"""Frozen text of broadcasts."""
+"""Frozen text of broadcasts, the first of two signatures under a reconciled day."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ depends_on = None
 
 def upgrade() -> None:
     """A broadcast that was planned before sends the notice as it is now."""
-    op.add_column("broadcast", sa.Column("content", sa.Text(), nullable=False, server_default=""))
+    op.add_column("broadcast", sa.Column("content", sa.Text(), nullable=False, server_default=sa.text("''")))
     op.execute(
         "UPDATE broadcast SET content = (SELECT title || '\n\n' || body FROM notice"
         " WHERE notice.id = broadcast.notice_id)"
     )
+    op.add_column("recon_run", sa.Column("first_signed_by", sa.String(64), nullable=True))
+    op.add_column("recon_run", sa.Column("first_signed_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
-    """Forget the frozen text."""
+    """Forget the frozen text and first signatures."""
+    op.drop_column("recon_run", "first_signed_at")
+    op.drop_column("recon_run", "first_signed_by")
     op.drop_column("broadcast", "content")
