@@ -39,7 +39,7 @@ from models.clock import Clock, utc_now
 from models.db.engine import Database
 from models.site import Contact, RechargeRules, Site
 from models.tidings import Form
-from payments import alerts, credit, notify, settle, swap, sweep
+from payments import alerts, credit, notify, repairs, settle, swap, sweep
 from payments.audit import hash_chain as sealing
 from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
@@ -72,6 +72,16 @@ RECONCILE_AGAIN_S = 900
 # On the first of the month, after the last day of the one before was reconciled.
 FUND_FLOW_AT = (10, 40)
 FUND_FLOW_AGAIN_S = 3600
+
+
+MONEY_DELIVERIES: Mapping[str, Deliver] = {
+    "settle": settle.deliver,
+    "credit": credit.deliver,
+    swap.KIND: swap.deliver,
+    "refund": refund_delivery.deliver,
+    "payout": payout_delivery.deliver,
+    repairs.KIND: repairs.deliver,
+}
 
 
 @dataclass(frozen=True)
@@ -152,11 +162,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
     )
     notices = Notices(wechat, templates_of(config))
     deliveries: dict[str, Deliver] = {
-        "settle": settle.deliver,
-        "credit": credit.deliver,
-        swap.KIND: swap.deliver,
-        "refund": refund_delivery.deliver,
-        "payout": payout_delivery.deliver,
+        **MONEY_DELIVERIES,
         "inbox": notify.deliver,
         "message": partial(deliver_message, notices),
         alerts.JOB: partial(deliver_alert, notices),

@@ -1,4 +1,4 @@
-"""The billing back end as the rest of the house sees it: about ten methods, in our words.
+"""The billing backend as all other packages see it, in our words.
 
 Outcomes of every method: a value is *done*; `Refused` is *certainly not done*; `Unknown` is
 *may be done, ask before repeating*; `Unavailable` is *certainly not done, try later*.
@@ -8,9 +8,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
+
+from billing.values import (
+    AccountName,
+    Balance,
+    Crossing,
+    CrossingKind,
+    DayUsage,
+    ExchangePreview,
+    ExchangeRecord,
+    Lot,
+    Offer,
+    SessionUsage,
+    SlowReason,
+    StatementKind,
+    StatementLine,
+)
+
+__all__ = [
+    "AccountName",
+    "Balance",
+    "BillingBackend",
+    "Capabilities",
+    "CreditOutcome",
+    "CreditReceipt",
+    "Crossing",
+    "CrossingKind",
+    "DayUsage",
+    "ExchangePreview",
+    "ExchangeReceipt",
+    "ExchangeRecord",
+    "Lot",
+    "MoneyCall",
+    "Offer",
+    "SessionUsage",
+    "SlowReason",
+    "StatementKind",
+    "StatementLine",
+]
 
 
 class CreditOutcome(StrEnum):
@@ -20,12 +58,25 @@ class CreditOutcome(StrEnum):
     ALREADY_APPLIED = "ALREADY_APPLIED"
 
 
+class MoneyCall(StrEnum):
+    """The calls that move money. Each has its own keys: one key may serve one call of each kind."""
+
+    CREDIT = "credit"
+    REVERSAL = "reversal"
+    WITHDRAWAL = "withdrawal"
+    EXCHANGE = "exchange"
+
+
 @dataclass(frozen=True)
 class Capabilities:
-    """What a back end can do beyond taking money; pages hide what it cannot."""
+    """What a backend can do beyond taking money; pages hide what it cannot.
+
+    The defaults promise nothing: without a query, or without a confirmation window, a call that got no
+    answer goes to manual resolution.
+    """
 
     find_credit: bool
-    # True when both `reverse` and `find_reversal` work.
+    # True when `reverse` works.
     reverse: bool
     exchange: bool
     usage: bool
@@ -36,16 +87,28 @@ class Capabilities:
     local: bool
     # True when `credits_between` works; without it reconciliation leaves billing out.
     list_credits: bool = False
-    # True when `withdraw` and `find_withdrawal` work; without it nothing is paid out by bank list.
+    # True when `withdraw` works; without it nothing is paid out by bank list.
     withdraw: bool = False
+    find_reversal: bool = False
+    find_withdrawal: bool = False
+    find_exchange: bool = False
+    # True when a call repeated under a known key changes nothing: credits, and the other money calls.
+    credit_is_idempotent: bool = False
+    # How many seconds after it was sent a call may still take effect; None: the backend gives no limit.
+    confirmation_window_s: int | None = None
+    # True when `close_key` works: no call under a closed key takes effect, however late it arrives.
+    close_key: bool = False
+    # True when the backend issues an identifier for a call before it: see `prepare`.
+    prepare: bool = False
 
-
-@dataclass(frozen=True)
-class AccountName:
-    """All that a stranger who typed an account number may see."""
-
-    account_no: str
-    masked_name: str
+    def can_find(self, call: MoneyCall) -> bool:
+        """Return True if the backend answers queries for calls of this kind."""
+        return {
+            MoneyCall.CREDIT: self.find_credit,
+            MoneyCall.REVERSAL: self.find_reversal,
+            MoneyCall.WITHDRAWAL: self.find_withdrawal,
+            MoneyCall.EXCHANGE: self.find_exchange,
+        }[call]
 
 
 @dataclass(frozen=True)
@@ -58,145 +121,6 @@ class CreditReceipt:
     outcome: CreditOutcome
     balance_fen: int | None
     at: datetime
-
-
-@dataclass(frozen=True)
-class Lot:
-    """High-speed traffic with a beginning and an end; `name` is what a person reads."""
-
-    kind: str
-    name: str
-    total_bytes: int
-    used_bytes: int
-    starts_at: datetime
-    ends_at: datetime
-
-    @property
-    def left_bytes(self) -> int:
-        """What can still be used."""
-        return self.total_bytes - self.used_bytes
-
-
-class SlowReason(StrEnum):
-    """Why a line is slow; it is never cut for usage."""
-
-    NO_GRANT = "no_grant"
-    GRANT_USED_UP = "grant_used_up"
-    PACKAGE_USED_UP = "package_used_up"
-    PACKAGE_ENDED = "package_ended"
-
-
-@dataclass(frozen=True)
-class Balance:
-    """Money and traffic of one account at `as_of`; for its owner only.
-
-    `lots` are those that run now, in the order in which they are used. `slow_because` is empty at
-    full speed, and where the back end gives no reasons.
-    """
-
-    account_no: str
-    masked_name: str
-    balance_fen: int
-    lots: tuple[Lot, ...]
-    as_of: datetime
-    slow_because: tuple[SlowReason, ...] = ()
-
-    @property
-    def left_bytes(self) -> int:
-        """High-speed traffic left in all running lots."""
-        return sum(lot.left_bytes for lot in self.lots)
-
-    @property
-    def throttled(self) -> bool:
-        """True when no high-speed traffic is left: the line is slow, never cut."""
-        return self.left_bytes <= 0
-
-    @property
-    def package(self) -> Lot | None:
-        """The running bought package, or None."""
-        return next((lot for lot in self.lots if lot.kind != "grant"), None)
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A package on sale now."""
-
-    code: str
-    name: str
-    price_fen: int
-    quota_bytes: int
-    validity_months: int
-    special: bool
-    sale_until: datetime | None
-    # None: any number; 0: sold out.
-    stock_left: int | None = None
-    # How many one account may buy; None: any number.
-    limit_each: int | None = None
-
-
-@dataclass(frozen=True)
-class DayUsage:
-    """Traffic of one campus day.
-
-    `used_bytes` is what counts, `throttled_bytes` the part of it that no lot held; `up_bytes` and
-    `down_bytes` are what went over the line, 0 where the back end cannot tell.
-    """
-
-    on: date
-    used_bytes: int
-    throttled_bytes: int = 0
-    up_bytes: int = 0
-    down_bytes: int = 0
-
-    @property
-    def fast_bytes(self) -> int:
-        """The part at full speed."""
-        return self.used_bytes - self.throttled_bytes
-
-
-@dataclass(frozen=True)
-class SessionUsage:
-    """One connection to the network; `ended_at` None while it runs. `mark` names its place in the list."""
-
-    mark: str
-    started_at: datetime
-    ended_at: datetime | None
-    up_bytes: int
-    down_bytes: int
-    nas: str
-    address: str | None
-
-
-class CrossingKind(StrEnum):
-    """ALMOST: 80 percent of a lot; USED_UP: all of it; THROTTLED: no running lot holds anything."""
-
-    ALMOST = "almost"
-    USED_UP = "used_up"
-    THROTTLED = "throttled"
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """A line that traffic has just crossed; `cycle` is the same for the same line, however often."""
-
-    account_no: str
-    kind: CrossingKind
-    cycle: str
-    lot_name: str
-    left_bytes: int
-
-
-@dataclass(frozen=True)
-class ExchangePreview:
-    """What an account would have right after a swap; nothing is reserved by looking."""
-
-    offer: Offer
-    balance_fen: int
-    balance_after_fen: int
-    left_bytes: int
-    left_after_bytes: int
-    starts_at: datetime
-    ends_at: datetime
 
 
 @dataclass(frozen=True)
@@ -213,46 +137,6 @@ class ExchangeReceipt:
     ends_at: datetime
     balance_fen: int | None
     outcome: CreditOutcome
-
-
-@dataclass(frozen=True)
-class ExchangeRecord:
-    """One swap of balance for a package (换购日志); `id` continues the list."""
-
-    at: datetime
-    package_name: str
-    price_fen: int
-    quota_bytes: int
-    ends_at: datetime
-    id: int
-
-
-class StatementKind(StrEnum):
-    """Why money came onto or went off an account."""
-
-    OPENING = "opening"
-    CREDIT = "credit"
-    REVERSAL = "reversal"
-    EXCHANGE = "exchange"
-    WITHDRAWAL = "withdrawal"
-    OTHER = "other"
-
-
-@dataclass(frozen=True)
-class StatementLine:
-    """One movement of an account's money; `id` continues the list.
-
-    `amount_fen` is positive onto the account. `memo` is what a person reads. `order_no` names the
-    order that a movement comes from, where it comes from one.
-    """
-
-    id: int
-    at: datetime
-    kind: StatementKind
-    amount_fen: int
-    balance_after_fen: int | None
-    memo: str
-    order_no: str | None
 
 
 class BillingBackend(Protocol):
@@ -278,19 +162,44 @@ class BillingBackend(Protocol):
         """Money and traffic now, for the account's owner. Raises: NoSuchAccount, Unavailable."""
         ...
 
-    def credit(self, account_no: str, amount_fen: int, *, key: str) -> CreditReceipt:
-        """Put money on an account once per `key`.
+    def prepare(self, call: MoneyCall, account_no: str, amount_fen: int, *, key: str) -> str:
+        """Return the backend's own identifier for the call that follows; nothing else happens.
 
-        A known key returns ALREADY_APPLIED when account and amount agree, else raises Refused.
-        Raises: NoSuchAccount and other Refused - certainly not done; Unknown - ask `find_credit`.
+        The caller stores it before the call and hands it to the call and to every query as `ref`. Only
+        where `capabilities().prepare`; elsewhere `ref` is None. Raises: Refused, Unknown, Unavailable.
         """
         ...
 
-    def find_credit(self, key: str) -> CreditReceipt | None:
-        """The credit with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
+    def close_key(self, call: MoneyCall, account_no: str, key: str) -> bool:
+        """Refuse every call of this kind under `key` from now on, however late it arrives.
+
+        Closing again changes nothing. Only where `capabilities().close_key`.
+        Returns: True if no such call took effect and none will; False if one did: query it.
+        Raises: Unknown, Unavailable.
+        """
         ...
 
-    def reverse(self, account_no: str, amount_fen: int, *, key: str, credit_key: str) -> CreditReceipt:
+    def credit(self, account_no: str, amount_fen: int, *, key: str, ref: str | None = None) -> CreditReceipt:
+        """Put money on an account once per `key`.
+
+        A known key returns ALREADY_APPLIED when account and amount agree, else raises Refused (where
+        `credit_is_idempotent`). What is raised speaks of this call alone, never of an earlier one.
+        Raises: NoSuchAccount and other Refused - certainly not done; Unknown - ask `find_credit`;
+            Unavailable.
+        """
+        ...
+
+    def find_credit(self, account_no: str, key: str, *, ref: str | None = None) -> CreditReceipt | None:
+        """Return the credit of this account with this key, None if there is none now.
+
+        None says nothing about a call that is still on its way: see `Capabilities.confirmation_window_s`.
+        Raises: Unknown, Unavailable.
+        """
+        ...
+
+    def reverse(
+        self, account_no: str, amount_fen: int, *, key: str, credit_key: str, ref: str | None = None
+    ) -> CreditReceipt:
         """Take (part of) the credit with `credit_key` off the account again, once per `key`.
 
         All reversals of a credit together never exceed it. A known key returns ALREADY_APPLIED when
@@ -300,11 +209,16 @@ class BillingBackend(Protocol):
         """
         ...
 
-    def find_reversal(self, key: str) -> CreditReceipt | None:
-        """The reversal with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
+    def find_reversal(self, account_no: str, key: str, *, ref: str | None = None) -> CreditReceipt | None:
+        """Return the reversal on this account with this key, as `find_credit`.
+
+        Raises: Unknown, Unavailable.
+        """
         ...
 
-    def withdraw(self, account_no: str, amount_fen: int, *, key: str) -> CreditReceipt:
+    def withdraw(
+        self, account_no: str, amount_fen: int, *, key: str, ref: str | None = None
+    ) -> CreditReceipt:
         """Take money off the account that is going to be paid out, once per `key`.
 
         A known key returns ALREADY_APPLIED when account and amount agree. The receipt's `amount_fen` is
@@ -313,8 +227,11 @@ class BillingBackend(Protocol):
         """
         ...
 
-    def find_withdrawal(self, key: str) -> CreditReceipt | None:
-        """The withdrawal with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
+    def find_withdrawal(self, account_no: str, key: str, *, ref: str | None = None) -> CreditReceipt | None:
+        """Return the withdrawal from this account with this key, as `find_credit`.
+
+        Raises: Unknown, Unavailable.
+        """
         ...
 
     def catalogue(self, account_no: str | None = None) -> list[Offer]:
@@ -332,7 +249,9 @@ class BillingBackend(Protocol):
         """
         ...
 
-    def exchange(self, account_no: str, code: str, *, key: str, price_fen: int) -> ExchangeReceipt:
+    def exchange(
+        self, account_no: str, code: str, *, key: str, price_fen: int, ref: str | None = None
+    ) -> ExchangeReceipt:
         """Buy a package from the balance at the price the person agreed to, once per `key`.
 
         A known key returns ALREADY_APPLIED when account, package and price agree, else raises Refused.
@@ -342,8 +261,11 @@ class BillingBackend(Protocol):
         """
         ...
 
-    def find_exchange(self, key: str) -> ExchangeReceipt | None:
-        """The swap with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
+    def find_exchange(self, account_no: str, key: str, *, ref: str | None = None) -> ExchangeReceipt | None:
+        """Return the purchase of this account with this key, as `find_credit`.
+
+        Raises: Unknown, Unavailable.
+        """
         ...
 
     def exchange_log(

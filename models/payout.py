@@ -33,6 +33,7 @@ class PartStatus(StrEnum):
     """REFUND: the refund that it names tells the rest. The others are of a part for the bank.
 
     WITHDRAWN is off the account and owed; LISTED stands on a list for finance; PAID is the end.
+    LATE: taken off the account after it had been given up; RETURNING, RETURNED: put back on it.
     """
 
     PLANNED = "PLANNED"
@@ -44,6 +45,9 @@ class PartStatus(StrEnum):
     WITHDRAWN = "WITHDRAWN"
     LISTED = "LISTED"
     PAID = "PAID"
+    LATE = "LATE"
+    RETURNING = "RETURNING"
+    RETURNED = "RETURNED"
 
 
 PART_TRANSITIONS: dict[PartStatus, frozenset[PartStatus]] = {
@@ -55,7 +59,11 @@ PART_TRANSITIONS: dict[PartStatus, frozenset[PartStatus]] = {
         {PartStatus.WITHDRAWN, PartStatus.REFUSED, PartStatus.UNKNOWN, PartStatus.WAITING}
     ),
     PartStatus.UNKNOWN: frozenset({PartStatus.SENDING}),
-    PartStatus.REFUSED: frozenset(),
+    PartStatus.REFUSED: frozenset({PartStatus.LATE}),
+    PartStatus.LATE: frozenset({PartStatus.WITHDRAWN, PartStatus.RETURNING}),
+    # Back to LATE: billing refused the credit.
+    PartStatus.RETURNING: frozenset({PartStatus.RETURNED, PartStatus.LATE}),
+    PartStatus.RETURNED: frozenset(),
     PartStatus.WITHDRAWN: frozenset({PartStatus.LISTED}),
     # Back to WITHDRAWN: the bank could not pay it; it stands on the next list.
     PartStatus.LISTED: frozenset({PartStatus.PAID, PartStatus.WITHDRAWN}),
@@ -94,7 +102,11 @@ class Payout(Base):
 
 
 class PayoutPart(Base):
-    """One way back of a payout. `part_no` is its number with billing and on the bank's list."""
+    """One way back of a payout. `part_no` is its number with billing and on the bank's list.
+
+    `doubt_from` and `prepared_ref` are of its call to billing: see `Credit`. `undo_key` is the key of
+    the credit that puts a late withdrawal back.
+    """
 
     __tablename__ = "payout_part"
     __table_args__ = (
@@ -115,6 +127,9 @@ class PayoutPart(Base):
     list_no: Mapped[str | None] = mapped_column(String(32))
     status: Mapped[PartStatus] = mapped_column(String(16))
     last_error: Mapped[str | None] = mapped_column(String(200))
+    doubt_from: Mapped[datetime | None]
+    prepared_ref: Mapped[str | None] = mapped_column(String(64))
+    undo_key: Mapped[str | None] = mapped_column(String(64))
     changed_at: Mapped[datetime]
 
 
@@ -138,14 +153,28 @@ PAYOUT_STATES = StateMachine(
 
 
 def move_part(
-    session: Session, part: PayoutPart, new: PartStatus, *, now: datetime, error: str | None = None
+    session: Session,
+    part: PayoutPart,
+    new: PartStatus,
+    *,
+    now: datetime,
+    error: str | None = None,
+    **values: Any,
 ) -> None:
-    """Move a part to `new`.
+    """Move a part to `new`; `values` are set in the same statement.
 
     Raises: IllegalTransition - not in the table; Conflict - another transaction moved it first.
     """
     guarded_move(
-        session, PART_STATES, part, new, cause=error or new.lower(), now=now, changed_at=now, last_error=error
+        session,
+        PART_STATES,
+        part,
+        new,
+        cause=error or new.lower(),
+        now=now,
+        changed_at=now,
+        last_error=error,
+        **values,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.db.state import rows_changed
@@ -18,7 +18,7 @@ from models.outbox import OutboxItem, OutboxStatus
 from models.payout import PartStatus, PayoutPart
 from models.refund import Refund, RefundStatus
 from models.swap import SwapIntent, SwapStatus
-from payments import outbox, swap
+from payments import outbox, repairs, swap
 from payments.confirm import COUNTER
 from payments.services import Services
 
@@ -34,7 +34,7 @@ MOVING_REFUND = (
     RefundStatus.PROCESSING,
 )
 # What the work of a kind is known by in its payload, where that is not the order.
-NUMBERS = {"refund": "out_refund_no", "payout": "part_no"}
+NUMBERS = {"refund": "out_refund_no", "payout": "part_no", repairs.KIND: "subject"}
 MOVING_PART = (PartStatus.WAITING, PartStatus.SENDING, PartStatus.UNKNOWN)
 
 
@@ -46,6 +46,7 @@ def sweep(services: Services) -> None:
         stuck += [(swap.KIND, number) for number in _stuck_swaps(session, services)]
         stuck += [("refund", number) for number in _stuck_refunds(session, services)]
         stuck += [("payout", number) for number in _stuck_payouts(session, services)]
+        stuck += [(repairs.KIND, subject) for subject in _stuck_repairs(session, services)]
         for kind, key in stuck:
             log.warning("swept", kind=kind, key=key)
             promise_again(session, kind, key, services)
@@ -132,3 +133,16 @@ def _stuck_payouts(session: Session, services: Services) -> list[str]:
         ~_driven("payout", PayoutPart.part_no.expression),
     )
     return list(session.scalars(query.limit(BATCH)))
+
+
+def _stuck_repairs(session: Session, services: Services) -> list[str]:
+    since = services.clock() - GRACE
+    found: list[str] = []
+    for name, number, moving, changed_at in (
+        ("credit", Credit.credit_no, Credit.status == CreditStatus.TAKING_BACK, Credit.changed_at),
+        ("part", PayoutPart.part_no, PayoutPart.status == PartStatus.RETURNING, PayoutPart.changed_at),
+    ):
+        subject = literal(f"{name}:") + number
+        query = select(subject).where(moving, changed_at < since, ~_driven(repairs.KIND, subject))
+        found += session.scalars(query.limit(BATCH))
+    return found

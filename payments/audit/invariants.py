@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 
 from models.allocation import Allocation
 from models.ledger import Entry, Posting
-from models.order import Credit, CreditStatus, Order, OrderStatus, PaymentFact
+from models.order import CREDIT_VOID, Credit, CreditStatus, Order, OrderStatus, PaymentFact
 from models.refund import Refund, RefundStatus, ReversalStatus
+from payments.audit.late_calls import LATE_CREDITS, check_late_calls, check_repairs, undo_keys
 from payments.confirm import COUNTER
 from payments.payouts.books import check_withdrawals
 
@@ -74,6 +75,7 @@ def check(session: Session, *, embedded: bool = True) -> list[str]:
     """
     _hold_still(session)
     found = [*_check_places(session), *_check_states(session), *_check_allocation(session)]
+    found += check_late_calls(session)
     return [*found, *_check_ledger(session), *check_withdrawals(session)] if embedded else found
 
 
@@ -94,9 +96,12 @@ def _payments() -> Select[Any]:
     held, refunded, stopped = (_refunds(column) for column in ("held", "refunded", "stopped"))
     reversed_fen, reversing = (_refunds(column) for column in ("reversed", "reversing"))
     amount, credit = PaymentFact.amount_fen, Credit.amount_fen
-    is_credited, voided = Credit.status == CreditStatus.CREDITED, CreditStatus.VOIDED
+    is_credited = Credit.status == CreditStatus.CREDITED
     free = case(
-        (or_(Order.transaction_id != PaymentFact.transaction_id, Credit.status == voided), amount - held),
+        (
+            or_(Order.transaction_id != PaymentFact.transaction_id, Credit.status.in_(CREDIT_VOID)),
+            amount - held,
+        ),
         (is_credited, reversed_fen - held),
         else_=0,
     )
@@ -218,6 +223,7 @@ def _check_ledger(session: Session) -> Iterator[str]:
         yield f"credit {credit_no} is CREDITED, the ledger has {fen} fen for it"
     for out_refund_no, fen in session.execute(_unwritten_reversals()):
         yield f"refund {out_refund_no} is reversed, the ledger has {fen} fen for it"
+    yield from check_repairs(session)
     for key, status in (*session.execute(_unwanted_credits()), *session.execute(_unwanted_reversals())):
         yield f"the ledger has {key}, our side says {status or 'nothing'}"
 
@@ -267,7 +273,10 @@ def _unwanted_credits() -> Select[Any]:
     return (
         select(written.c.key, Credit.status)
         .outerjoin(Credit, written.c.key == CREDIT_KEY + Credit.credit_no)
-        .where(or_(Credit.id.is_(None), Credit.status.not_in(_HOLDING)))
+        .where(
+            or_(Credit.id.is_(None), Credit.status.not_in((*_HOLDING, *LATE_CREDITS))),
+            written.c.key.not_in(undo_keys()),
+        )
         .limit(FINDINGS_MAX)
     )
 
@@ -279,7 +288,10 @@ def _unwanted_reversals() -> Select[Any]:
     return (
         select(written.c.key, Refund.reversal)
         .outerjoin(Refund, written.c.key == REVERSAL_KEY + Refund.out_refund_no)
-        .where(or_(Refund.id.is_(None), Refund.reversal.not_in(expected)))
+        .where(
+            or_(Refund.id.is_(None), Refund.reversal.not_in(expected)),
+            written.c.key.not_in(undo_keys()),
+        )
         .limit(FINDINGS_MAX)
     )
 

@@ -15,7 +15,7 @@ from models.ledger import Account
 from models.order import Credit, CreditStatus
 from models.refund import Refund, find_refund
 from models.review import ReviewItem
-from payments import credit, notify, outbox, settle
+from payments import credit, notify, outbox, repairs, settle
 from payments.audit.invariants import check
 from payments.refunds import approval as refunds
 from payments.refunds import delivery as refund_delivery
@@ -165,6 +165,7 @@ class RefundWorld(World):
             "settle": settle.deliver,
             "credit": credit.deliver,
             "refund": refund_delivery.deliver,
+            repairs.KIND: repairs.deliver,
             "inbox": notify.deliver,
             "message": self._tell_payer,
         }
