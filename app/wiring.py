@@ -45,6 +45,7 @@ from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
 from payments.reconcile import daily as reconcile
 from payments.reconcile import monthly as fund_flow
+from payments.reconcile.billing import repair as billing_repair
 from payments.refunds import delivery as refund_delivery
 from payments.review import queue as reviews
 from payments.services import Services
@@ -81,6 +82,7 @@ MONEY_DELIVERIES: Mapping[str, Deliver] = {
     "refund": refund_delivery.deliver,
     "payout": payout_delivery.deliver,
     repairs.KIND: repairs.deliver,
+    billing_repair.KIND: billing_repair.deliver,
 }
 
 

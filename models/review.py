@@ -51,7 +51,15 @@ class ReviewStatus(StrEnum):
 
 
 # Decisions to try once more: should that fail too, the question is open again.
-TRY_AGAIN = ("credit-again", "run-again", "take-back", "return-withdrawal", "call-absent")
+TRY_AGAIN = (
+    "repeat-call",
+    "undo-call",
+    "credit-again",
+    "run-again",
+    "take-back",
+    "return-withdrawal",
+    "call-absent",
+)
 
 
 class ReviewItem(Base):

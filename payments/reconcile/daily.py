@@ -1,4 +1,4 @@
-"""Daily reconciliation: WeChat's bill, our orders and billing's credits, to the fen.
+"""Daily reconciliation: WeChat's bill, our orders and billing's movements, to the fen.
 
 The three lists are dealt into piles by number and compared pile by pile, so memory stays flat and
 only what differs is ever looked at row by row. A day may be run again; its result is replaced until
@@ -17,12 +17,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from billing.interface import MoneyCall
 from models.clock import campus_date
 from models.errors import Conflict, Malformed, Refused, ServiceError, Unavailable, Unknown
 from models.review import ReviewKind, ask_person
 from payments.numbers import credit_no
 from payments.reconcile import refunds as reconcile_refunds
 from payments.reconcile.bill import PAID, SEPARATOR, Bill, BillRow, fen
+from payments.reconcile.billing.expected import expected, is_ours
+from payments.reconcile.billing.movements import Movements
 from payments.reconcile.catch_up import missing_days, name_lost
 from payments.reconcile.credits import Credits
 from payments.reconcile.decide import Foreign, Payments, flagged
@@ -42,13 +45,18 @@ READ_BYTES = 1024 * 1024
 
 @dataclass
 class _Books:
-    """What was counted on the way: our payments and credits, billing's, those of others, the counter's."""
+    """What was counted on the way: our payments and credits, billing's, those of others, the counter's.
+
+    `moved` and `listed` are the other movements, as our books and as billing have them.
+    """
 
     paid: Tally = field(default_factory=Tally)
     promised: Tally = field(default_factory=Tally)
     credited: Tally = field(default_factory=Tally)
     foreign: Tally = field(default_factory=Tally)
     counter: Tally = field(default_factory=Tally)
+    moved: Tally = field(default_factory=Tally)
+    listed: Tally = field(default_factory=Tally)
 
 
 class _Piles:
@@ -61,6 +69,8 @@ class _Piles:
         self.ours = Piles(folder, "ours", count)
         self.promised = Piles(folder, "promised", count)
         self.credited = Piles(folder, "credited", count)
+        self.moved = Piles(folder, "moved", count)
+        self.listed = Piles(folder, "listed", count)
 
 
 def due_job(services: Services, *, foreign_prefixes: Sequence[str] = ()) -> bool:
@@ -157,6 +167,7 @@ def _reconcile(
         books.counter = at_the_counter(session, day)
     recorder = begin(services, day.on, TRADE, sha1)
     recorder.add(Credits(services, day).findings(compare(piles.promised, piles.credited)))
+    recorder.add(Movements(services, day).findings(compare(piles.moved, piles.listed)))
     payments = Payments(services, day, bill)
     recorder.add(flagged(services, _numbers(piles.repaired)))
     recorder.add(payments.findings(compare(piles.theirs, piles.ours)))
@@ -185,9 +196,11 @@ def _deal_ours(services: Services, day: Day, piles: _Piles, books: _Books) -> No
                 spool.writelines(number + b"\n" for number in step.repaired)
                 yield step.credits
 
-        if services.billing.capabilities().list_credits:
-            billing = _billing_lines(services, day, books.credited)
+        if services.billing.capabilities().list_movements:
+            billing = _billing_lines(services, day, piles, books)
             cancel(promised(), billing, piles.promised, piles.credited)
+            for lines in expected(services.database, day, books.moved):
+                piles.moved.deal(lines)
         else:
             for _ in promised():
                 continue
@@ -236,14 +249,23 @@ def _fen_text(yuan: bytes) -> bytes:
     return str(fen(yuan)).encode()
 
 
-def _billing_lines(services: Services, day: Day, tally: Tally) -> Iterator[list[bytes]]:
-    # Other tills credit in billing, too: their numbers begin otherwise.
-    ours = credit_no("").encode()
-    for batch in services.billing.credits_between(day.since, day.until):
-        lines = [line for line in batch if line.startswith(ours)]
-        # The tab before the amount does not disturb int().
-        tally.count(len(lines), sum(int(line[line.rindex(b"\t") :]) for line in lines))
+def _billing_lines(services: Services, day: Day, piles: _Piles, books: _Books) -> Iterator[list[bytes]]:
+    """Yield the credits of orders that billing lists; its other movements go onto piles of their own."""
+    # Other systems credit in billing, too: their numbers begin otherwise.
+    ours, skip = f"{MoneyCall.CREDIT}:{credit_no('')}".encode(), len(f"{MoneyCall.CREDIT}:")
+    for batch in services.billing.movements_between(day.since, day.until):
+        lines = [line[skip:] for line in batch if line.startswith(ours)]
+        _count(books.credited, lines)
+        if len(lines) < len(batch):
+            others = [line for line in batch if is_ours(line.partition(b"\t")[0])]
+            _count(books.listed, others)
+            piles.listed.deal(others)
         yield lines
+
+
+def _count(tally: Tally, lines: list[bytes]) -> None:
+    # The tab before the amount does not disturb int().
+    tally.count(len(lines), sum(int(line[line.rindex(b"\t") :]) for line in lines))
 
 
 def _totals(day: Day, bill: Bill | None) -> Iterator[Finding]:
@@ -284,6 +306,8 @@ def _sums(bill: Bill | None, books: _Books, foreign: Foreign) -> dict[str, Any]:
         "counter": asdict(books.counter),
         "promised": asdict(books.promised),
         "billing": asdict(books.credited),
+        "moved": asdict(books.moved),
+        "billing_moved": asdict(books.listed),
         "known_foreign": asdict(books.foreign),
         "foreign": {"rows": foreign.rows, "fen": foreign.fen},
     }

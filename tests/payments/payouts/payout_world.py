@@ -18,6 +18,7 @@ from payments.counter import desk as counter
 from payments.payouts import approval as payouts
 from payments.payouts import delivery as payout_delivery
 from payments.payouts.approval import PayoutView
+from payments.reconcile.billing import repair as billing_repair
 from payments.refunds import delivery as refund_delivery
 from sandbox.credentials import Credentials
 from tests.models_of_money.world import ACCOUNTS, PEOPLE
@@ -92,6 +93,7 @@ class PayoutWorld(RefundWorld):
             "credit": credit.deliver,
             "refund": refund_delivery.deliver,
             repairs.KIND: repairs.deliver,
+            billing_repair.KIND: billing_repair.deliver,
             "payout": payout_delivery.deliver,
             swap.KIND: swap.deliver,
             "inbox": notify.deliver,
