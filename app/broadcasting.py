@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import click
 from app import wiring
 from app.opening import config_option, open_config
 from bot.audience import read_openids
-from bot.broadcast import Broadcaster, Progress
+from bot.broadcast import Broadcaster, Draft, Progress
 from models.errors import Refused, ServiceError
 
 
@@ -68,16 +68,17 @@ def send(  # noqa: PLR0917 - click passes options by name
     audience = "all" if everybody else "tag" if tag_id is not None else "list"
     with broadcasting(config_path) as broadcaster:
         name = key or f"notice-{notice_id}"
-        openids = read_openids(list_file) if list_file else ()
-        plan = broadcaster.plan(name, notice_id, audience, tag_id=tag_id, openids=openids)
+        # Read twice: shown first, and stored only when confirmed, if it still is the same list.
+        draft = broadcaster.draft(name, notice_id, audience, tag_id=tag_id, openids=_openids(list_file))
         quota = broadcaster.quota(audience)
-        who = f"{plan.recipients} people" if audience == "list" else audience
+        click.echo(draft.content)
         click.echo(
-            f"{name}: {who}, {plan.total} calls, {plan.planned} to go; quota today: {quota.remain} left"
+            f"{name}: {_whom(draft)}, {draft.calls} calls, {draft.to_go} to go; "
+            f"quota today: {quota.remain} left"
         )
-        if plan.planned and not yes:
+        if draft.to_go and not yes:
             click.confirm("send?", abort=True)
-        _send(broadcaster, name, plan)
+        _send(broadcaster, name, broadcaster.freeze(draft, _openids(list_file)))
 
 
 @broadcast_group.command()
@@ -110,6 +111,16 @@ def broadcasting(config_path: Path) -> Iterator[Broadcaster]:
         raise click.ClickException(f"{type(error).__name__}: {error}") from None
     finally:
         house.close()
+
+
+def _openids(list_file: Path | None) -> Iterable[str]:
+    return read_openids(list_file) if list_file else ()
+
+
+def _whom(draft: Draft) -> str:
+    if draft.audience == "list":
+        return f"{draft.openids.count} people"
+    return "all followers" if draft.audience == "all" else f"tag {draft.tag_id}"
 
 
 def _send(broadcaster: Broadcaster, name: str, plan: Progress) -> None:

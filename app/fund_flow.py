@@ -12,10 +12,12 @@ from typing import Any, TextIO
 import click
 
 from app.opening import config_option
+from app.signing_off import show_signature
 from app.till import by_option, cell, opened_house
 from models.money import yuan
 from models.statement import Difference
-from payments.reconcile import monthly, runs
+from models.values.actor import Actor
+from payments.reconcile import monthly, runs, sign_off
 from payments.reconcile.result import FUNDFLOW, FundKind
 from payments.reconcile.runs import Summary
 
@@ -95,10 +97,14 @@ def funds_group(
 @month_option
 @by_option
 def sign(config_path: Path, month: datetime, actor: str) -> None:
-    """Put a name under a finished month; its result is kept as it is from then on."""
+    """Sign off a finished month; its result is kept as it is from then on.
+
+    A month with open questions takes two operators.
+    """
     with opened_house(config_path) as house:
-        runs.sign(house.web, on=month.date(), actor=actor, kind=FUNDFLOW)
-        click.echo(f"{month:%Y-%m} 资金对账已签字：{actor}")
+        on = month.date()
+        signature = sign_off.sign(house.web, on=on, actor=Actor.from_name(actor), kind=FUNDFLOW)
+        show_signature(f"{_month(on)} 资金对账", signature, actor)
 
 
 @funds_group.command("report")
@@ -141,13 +147,13 @@ def write_csv(file: TextIO, result: Summary, differences: Iterator[Difference]) 
         word = KINDS.get(FundKind(one.kind), "")
         write(_month(result.on), one.kind, word, one.key, one.order_no or "", amount, one.action, facts)
     write()
-    write("签字", result.signed_by or "")
+    write("签字", *(result.signers or ("",)))
 
 
 def show(result: Summary) -> None:
     """The sums of a month in lines."""
     totals = result.totals
-    signed = f"，签字：{result.signed_by}" if result.signed_by else ""
+    signed = f"，签字：{'、'.join(result.signers)}" if result.signers else ""
     click.echo(f"{_month(result.on)} 资金对账 {result.status}{signed}")
     if totals:
         _show_sums(totals)

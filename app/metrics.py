@@ -66,6 +66,8 @@ def _families(found: Figures) -> Iterator[Metric]:
         ("credit_latency_p50_seconds", found.credit_p50_s),
         ("credit_latency_p99_seconds", found.credit_p99_s),
         ("reconcile_differences", found.differences_last_run),
+        ("reconcile_days_due", found.days_due),
+        ("reconcile_days_without_bill", found.days_without_bill),
     ):
         yield GaugeMetricFamily(f"campusnet_{name}", name.replace("_", " "), value=value)
 

@@ -1,4 +1,4 @@
-"""`campusnet reconcile`: compare a day, put a name under it, hand it to finance."""
+"""`campusnet reconcile`: compare a day, sign it off, hand it to finance."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ import click
 
 from app.fund_flow import funds_group
 from app.opening import config_option
-from app.till import cell, opened_house
+from app.signing_off import show_signature
+from app.till import by_option, cell, opened_house
 from models.clock import campus_date
 from models.money import yuan
 from models.statement import Difference
+from models.values.actor import Actor
 from payments.reconcile import daily as reconcile
 from payments.reconcile import runs as reconcile_runs
+from payments.reconcile import sign_off
+from payments.reconcile.catch_up import Gaps, missing_days
 from payments.reconcile.runs import Summary
 
 COLUMNS = ("对账日期", "差异类型", "编号", "订单号", "金额（元）", "处理", "详情")
+
+DAYS_SHOWN = 10
 
 day_type = click.DateTime(formats=["%Y-%m-%d"])
 date_option = click.option("--date", "day", type=day_type, required=True, help="The campus day.")
@@ -61,17 +67,22 @@ def reconcile_group(
         else:
             result = reconcile.run_file(services, on, bill, foreign_prefixes=known)
         _show(result)
+        with services.reading() as session:
+            _show_gaps(missing_days(session, services.clock()))
 
 
 @reconcile_group.command()
 @config_option
 @date_option
-@click.option("--by", "actor", required=True, help="The name of whoever has checked the day.")
+@by_option
 def sign(config_path: Path, day: datetime, actor: str) -> None:
-    """Put a name under a finished day; its result is kept as it is from then on."""
+    """Sign off a finished day; its result is kept as it is from then on.
+
+    A day with open questions takes two operators.
+    """
     with opened_house(config_path) as house:
-        reconcile_runs.sign(house.web, on=day.date(), actor=actor)
-        click.echo(f"{day:%Y-%m-%d}: signed by {actor}")
+        on = day.date()
+        show_signature(f"{on} 对账", sign_off.sign(house.web, on=on, actor=Actor.from_name(actor)), actor)
 
 
 @reconcile_group.command()
@@ -105,13 +116,14 @@ def write_csv(file: TextIO, result: Summary, differences: Iterator[Difference]) 
     writer.writerow([])
     for name, value in result.totals.items():
         writer.writerow(["合计", cell(name), cell(json.dumps(value, ensure_ascii=False))])
-    writer.writerow(["签字", cell(result.signed_by or "")])
+    writer.writerow(["签字", *map(cell, result.signers or ("",))])
 
 
 def _show(result: Summary) -> None:
     ours, promised, billing = (result.totals.get(name) or {} for name in ("ours", "promised", "billing"))
     counter = result.totals.get("counter") or {}
-    click.echo(f"{result.on} {result.status}{f' by {result.signed_by}' if result.signed_by else ''}")
+    signers = " and ".join(result.signers)
+    click.echo(f"{result.on} {result.status}{f' by {signers}' if signers else ''}")
     if bill := result.totals.get("bill"):
         click.echo(
             f"bill:    {bill['rows']} rows, {yuan(bill['order'])} paid, {yuan(bill['asked_back'])} back"
@@ -125,6 +137,15 @@ def _show(result: Summary) -> None:
         click.echo(f"{kind}: {count}")
     if not result.differences:
         click.echo("no differences")
+
+
+def _show_gaps(gaps: Gaps) -> None:
+    """Print the days that have no result."""
+    for words, days in (("尚未对账", gaps.due), ("微信支付已不再提供账单，无法对账", gaps.lost)):
+        if days:
+            shown = "、".join(map(str, days[:DAYS_SHOWN]))
+            more = "" if len(days) <= DAYS_SHOWN else f" …… {days[-1]}"
+            click.echo(f"{words} {len(days)} 天：{shown}{more}")
 
 
 reconcile_group.add_command(funds_group)

@@ -47,6 +47,7 @@ from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
 from payments.reconcile import daily as reconcile
 from payments.reconcile import monthly as fund_flow
+from payments.reconcile.billing import repair as billing_repair
 from payments.refunds import delivery as refund_delivery
 from payments.review import queue as reviews
 from payments.services import Services
@@ -184,6 +185,7 @@ def _deliveries(notices: Notices) -> dict[str, Deliver]:
         "refund": refund_delivery.deliver,
         "payout": payout_delivery.deliver,
         repairs.KIND: repairs.deliver,
+        billing_repair.KIND: billing_repair.deliver,
         adjustments.KIND: adjustment_delivery.deliver,
         "inbox": notify.deliver,
         "message": partial(deliver_message, notices),

@@ -85,8 +85,8 @@ class Capabilities:
     kick: bool
     # True when calls need no network, so that a chat handler may wait for them.
     local: bool
-    # True when `credits_between` works; without it reconciliation leaves billing out.
-    list_credits: bool = False
+    # True when `movements_between` works; without it reconciliation leaves billing out.
+    list_movements: bool = False
     # True when `withdraw` works; without it nothing is paid out by bank list.
     withdraw: bool = False
     # True when `adjust` and `find_adjustment` work.
@@ -332,11 +332,11 @@ class BillingBackend(Protocol):
         """
         ...
 
-    def credits_between(self, since: datetime, until: datetime) -> Iterator[list[bytes]]:
-        """Every credit applied at `since` or later and before `until`, each as often as it was, in batches.
+    def movements_between(self, since: datetime, until: datetime) -> Iterator[list[bytes]]:
+        """Every money call that took effect at `since` or later and before `until`, as often as it did.
 
-        A credit is a line of UTF-8, `key<TAB>account_no<TAB>amount_fen`: millions are compared, and
-        hardly one is ever read. About in the order of time; batches are small, so memory stays flat.
-        Reversals are not credits and take nothing off the list. Raises: Unavailable, also on the way.
+        A movement is a line of UTF-8, `kind:key<TAB>account_no<TAB>amount_fen`, with a kind of `MoneyCall`
+        and a positive amount: millions are compared, and hardly one is ever read. About in the order of
+        time, in batches that are small, so memory stays flat. Raises: Unavailable, also on the way.
         """
         ...

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from bot.push import OPENID
@@ -12,6 +14,27 @@ from models.errors import Malformed, Refused
 
 MIN_BATCH = 2
 MAX_BATCH = 10_000
+
+
+@dataclass
+class Fingerprint:
+    """How many openids a list has, and a sum of their hashes: equal for equal lists in any order."""
+
+    count: int = 0
+    total: int = 0
+
+    def add(self, openid: str) -> None:
+        """Count one openid."""
+        self.count += 1
+        self.total = (self.total + int.from_bytes(hashlib.sha256(openid.encode()).digest())) % 2**256
+
+
+def fingerprint(openids: Iterable[str]) -> Fingerprint:
+    """Compute the fingerprint of a list without repetitions, in flat memory."""
+    made = Fingerprint()
+    for openid in openids:
+        made.add(openid)
+    return made
 
 
 def read_openids(path: Path) -> Iterator[str]:

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
-from bot.audience import batches, distinct
+from bot.audience import MAX_BATCH, MIN_BATCH, Fingerprint, batches, distinct, fingerprint
 from bot.broadcast_steps import (
+    BroadcastDiffers,
     add_batch,
     close_if_done,
     count_batches,
     find_broadcast,
     find_notice,
+    fingerprint_of,
     mark_attempt,
     mark_failed,
+    mark_sending,
     mark_submitted,
     next_batch,
-    notice_of,
     record_outcome,
     record_result,
     submitted,
+    text_of,
 )
 from bot.client import WechatClient
 from bot.errors import AlreadySubmitted, ApiRefused, RetriedTooFast
 from models.clock import Clock
 from models.db.engine import Database
-from models.errors import Refused, ServiceError, Unavailable, Unknown
+from models.errors import Conflict, Refused, ServiceError, Unavailable, Unknown
 from models.notice import BatchStatus, Broadcast, BroadcastBatch, BroadcastStatus, Notice
 
 # WeChat refuses the same clientmsgid again within a minute (45066) and knows it for a day.
@@ -73,6 +78,32 @@ class Progress:
         return self.planned + self.submitted + self.sent + self.failed
 
 
+@dataclass(frozen=True)
+class Draft:
+    """What a key sends to whom: shown for confirmation, then frozen as it is.
+
+    `known` is where the broadcast stands if the key was frozen before.
+    """
+
+    key: str
+    notice_id: int
+    audience: str
+    tag_id: int | None
+    openids: Fingerprint
+    content: str
+    known: Progress | None
+
+    @property
+    def calls(self) -> int:
+        """How many calls of the platform it takes."""
+        return max(1, -(-self.openids.count // MAX_BATCH))
+
+    @property
+    def to_go(self) -> int:
+        """How many calls have no answer yet."""
+        return self.calls if self.known is None else self.known.planned
+
+
 class Broadcaster:
     """Plans, sends and follows broadcasts."""
 
@@ -102,7 +133,7 @@ class Broadcaster:
     def preview(self, notice_id: int, openid: str) -> None:
         """Show one person what a broadcast would look like (100 a day). Raises: NoSuchNotice."""
         with self._database.reading() as session:
-            text = _text(find_notice(session, notice_id))
+            text = text_of(find_notice(session, notice_id))
         body = {"touser": openid, "msgtype": "text", "text": {"content": text}}
         self._client.post("message/mass/preview", body)
 
@@ -115,7 +146,7 @@ class Broadcaster:
             raise Unknown("no quota in the answer")
         return Quota(*(int(counts.get(name, 0)) for name in ("daily_limit", "used", "remain")))
 
-    def plan(
+    def draft(
         self,
         key: str,
         notice_id: int,
@@ -123,8 +154,8 @@ class Broadcaster:
         *,
         tag_id: int | None = None,
         openids: Iterable[str] = (),
-    ) -> Progress:
-        """Write down all batches at once; the same key again changes nothing.
+    ) -> Draft:
+        """Work out what would be sent to whom; nothing is stored.
 
         Args:
             key: the caller's name for this sending; it decides the clientmsgids.
@@ -132,40 +163,66 @@ class Broadcaster:
 
         Raises:
             Refused: no such notice, a list of fewer than two people, or an unknown audience.
+            BroadcastDiffers: the key was frozen with another audience or another text.
         """
         if audience not in {"all", "tag", "list"} or (audience == "tag") != (tag_id is not None):
             raise Refused("群发对象应为全部、一个标签或一份名单")
-        with self._database.transaction() as session:
-            if session.scalar(select(Broadcast.id).where(Broadcast.key == key)) is None:
-                find_notice(session, notice_id)
-                broadcast = Broadcast(
-                    key=key,
-                    notice_id=notice_id,
-                    audience=audience,
-                    audience_arg=None if tag_id is None else str(tag_id),
-                    status=BroadcastStatus.PLANNED,
-                    recipients=0,
-                    created_at=self._clock(),
-                )
-                session.add(broadcast)
-                session.flush()  # the id is needed by the batches
-                for seq, group in enumerate(batches(distinct(openids)) if audience == "list" else [[]]):
-                    add_batch(session, broadcast, seq, group)
-                    session.flush()  # one batch at a time in memory: the session forgets what is written
-                    broadcast.recipients += len(group)
-        return self.progress(key)
+        listed = fingerprint(distinct(openids)) if audience == "list" else Fingerprint()
+        if audience == "list" and listed.count < MIN_BATCH:
+            raise Refused("群发名单至少要有两个人；只发给一个人请用预览")
+        with self._database.reading() as session:
+            content = text_of(find_notice(session, notice_id))
+            draft = Draft(key, notice_id, audience, tag_id, listed, content, None)
+            known = session.scalar(select(Broadcast).where(Broadcast.key == key))
+            if known is None:
+                return draft
+            _check_same(session, known, draft)
+            return replace(draft, known=_progress(session, known))
+
+    def freeze(self, draft: Draft, openids: Iterable[str] = ()) -> Progress:
+        """Store audience and text of a confirmed draft, all batches at once; again changes nothing.
+
+        Args:
+            openids: the list again, read once.
+
+        Raises:
+            BroadcastDiffers: the key was frozen with something else meanwhile, or the list is not the
+                one that was confirmed.
+        """
+        try:
+            with self._database.transaction() as session:
+                known = session.scalar(select(Broadcast).where(Broadcast.key == draft.key))
+                if known is None:
+                    known = self._store(session, draft, openids)
+                _check_same(session, known, draft)
+                return _progress(session, known)
+        except IntegrityError as error:
+            raise Conflict(f"broadcast {draft.key} was frozen by another process") from error
+
+    def _store(self, session: Session, draft: Draft, openids: Iterable[str]) -> Broadcast:
+        broadcast = Broadcast(
+            key=draft.key,
+            notice_id=draft.notice_id,
+            audience=draft.audience,
+            audience_arg=None if draft.tag_id is None else str(draft.tag_id),
+            content=draft.content,
+            status=BroadcastStatus.PLANNED,
+            recipients=0,
+            created_at=self._clock(),
+        )
+        session.add(broadcast)
+        session.flush()  # the id is needed by the batches
+        for seq, group in enumerate(batches(distinct(openids)) if draft.audience == "list" else [[]]):
+            add_batch(session, broadcast, seq, group)
+            session.flush()  # one batch at a time in memory: the session forgets what is written
+            broadcast.recipients += len(group)
+        session.flush()
+        return broadcast
 
     def progress(self, key: str) -> Progress:
-        """Where the broadcast stands."""
+        """Where the broadcast stands. Raises: NoSuchBroadcast."""
         with self._database.reading() as session:
-            broadcast = find_broadcast(session, key)
-            counts = count_batches(session, broadcast.id)
-            return Progress(
-                key,
-                BroadcastStatus(broadcast.status),
-                broadcast.recipients,
-                *(counts.get(status, 0) for status in BatchStatus),
-            )
+            return _progress(session, find_broadcast(session, key))
 
     def send(self, key: str, report: Callable[[Progress], object] = lambda _: None) -> Progress:
         """Send every batch that has not been sent; call it again after any interruption.
@@ -205,8 +262,8 @@ class Broadcaster:
                 mark_failed(session, batch.id, {"error": "in doubt for too long"}, now)
             if batch is None:
                 close_if_done(session, broadcast.id, now)
-            elif broadcast.status == BroadcastStatus.PLANNED:
-                broadcast.status = BroadcastStatus.SENDING
+            else:
+                mark_sending(session, broadcast, now)
         return batch
 
     def _submit(self, key: str, batch: BroadcastBatch) -> None:
@@ -239,8 +296,8 @@ class Broadcaster:
     def _call_of(self, key: str, batch: BroadcastBatch) -> tuple[str, dict[str, Any]]:
         with self._database.reading() as session:
             broadcast = find_broadcast(session, key)
-            text = _text(notice_of(session, broadcast))
-        message = {"msgtype": "text", "text": {"content": text}, "clientmsgid": batch.clientmsgid}
+        content = {"content": broadcast.content}
+        message = {"msgtype": "text", "text": content, "clientmsgid": batch.clientmsgid}
         if broadcast.audience == "list":
             return "message/mass/send", {"touser": batch.openids, **message}
         everybody = {"is_to_all": True}
@@ -281,5 +338,32 @@ class Broadcaster:
                 record_outcome(session, msg_id, sent=sent, result=result, now=self._clock())
 
 
-def _text(notice: Notice) -> str:
-    return f"{notice.title}\n\n{notice.body}"
+def _progress(session: Session, broadcast: Broadcast) -> Progress:
+    counts = count_batches(session, broadcast.id)
+    return Progress(
+        broadcast.key,
+        BroadcastStatus(broadcast.status),
+        broadcast.recipients,
+        *(counts.get(status, 0) for status in BatchStatus),
+    )
+
+
+def _check_same(session: Session, known: Broadcast, draft: Draft) -> None:
+    """Raises: BroadcastDiffers - the stored broadcast is not the one of the draft."""
+    wanted = (draft.audience, None if draft.tag_id is None else str(draft.tag_id))
+    if (known.audience, known.audience_arg) != wanted or fingerprint_of(session, known) != draft.openids:
+        raise BroadcastDiffers(
+            f"群发 {draft.key} 已确定的对象是{_audience_words(known)}，与这次的不同；"
+            "未发送任何内容。请用原来的对象继续，或用 --key 另起一个名称"
+        )
+    if (known.notice_id, known.content) != (draft.notice_id, draft.content):
+        raise BroadcastDiffers(
+            f"群发 {draft.key} 已确定的是公告 {known.notice_id} 当时的内容，与这次的不同；"
+            "未发送任何内容。请用 --key 另起一个名称"
+        )
+
+
+def _audience_words(known: Broadcast) -> str:
+    if known.audience == "all":
+        return "全部关注者"
+    return f"标签 {known.audience_arg}" if known.audience == "tag" else f"一份 {known.recipients} 人的名单"

@@ -7,11 +7,21 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, Executable, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from models.errors import Refused
-from models.notice import BatchStatus, Broadcast, BroadcastBatch, BroadcastStatus, Notice
+from bot.audience import Fingerprint
+from models.db.state import guarded_move, rows_changed
+from models.errors import Conflict, Refused
+from models.notice import (
+    BATCH_STATES,
+    BROADCAST_STATES,
+    BatchStatus,
+    Broadcast,
+    BroadcastBatch,
+    BroadcastStatus,
+    Notice,
+)
 
 OPEN = (BatchStatus.PLANNED, BatchStatus.SUBMITTED)
 SENT_WORDS = frozenset({"send success", "sendsuccess", "SEND_SUCCESS"})
@@ -24,6 +34,13 @@ class NoSuchBroadcast(Refused):
 
     status = 404
     code = "E-CAST"
+
+
+class BroadcastDiffers(Refused):
+    """This key was used for another audience or another text."""
+
+    status = 409
+    code = "E-CAST-KEY"
 
 
 class NoSuchNotice(Refused):
@@ -56,9 +73,19 @@ def find_broadcast(session: Session, key: str) -> Broadcast:
     return found
 
 
-def notice_of(session: Session, broadcast: Broadcast) -> Notice:
-    """What is broadcast."""
-    return session.get_one(Notice, broadcast.notice_id)
+def text_of(notice: Notice) -> str:
+    """Return the text that a broadcast of this notice sends."""
+    return f"{notice.title}\n\n{notice.body}"
+
+
+def fingerprint_of(session: Session, broadcast: Broadcast) -> Fingerprint:
+    """Compute the fingerprint of the stored list, one batch in memory at a time."""
+    made = Fingerprint()
+    query = select(BroadcastBatch.openids).where(BroadcastBatch.broadcast_id == broadcast.id)
+    for openids in session.scalars(query.execution_options(yield_per=1)):
+        for openid in openids:
+            made.add(openid)
+    return made
 
 
 def add_batch(session: Session, broadcast: Broadcast, seq: int, openids: list[str]) -> None:
@@ -82,24 +109,48 @@ def next_batch(session: Session, broadcast_id: int) -> BroadcastBatch | None:
     return session.scalar(query.order_by(BroadcastBatch.seq).limit(1))
 
 
+def mark_sending(session: Session, broadcast: Broadcast, now: datetime) -> None:
+    """Move a planned broadcast to SENDING; another process may have been first."""
+    if broadcast.status == BroadcastStatus.PLANNED:
+        try:
+            guarded_move(session, BROADCAST_STATES, broadcast, BroadcastStatus.SENDING, cause="send", now=now)
+        except Conflict:
+            session.refresh(broadcast)
+
+
 def mark_attempt(session: Session, batch_id: int, now: datetime | None) -> None:
     """Note that the batch may be on its way from now on; None: it certainly is not."""
-    _change(session, batch_id, BatchStatus.PLANNED, submitted_at=now)
+    # Guarded, so that a slow process cannot undo what another one has recorded meanwhile.
+    waiting = update(BroadcastBatch).where(
+        BroadcastBatch.id == batch_id, BroadcastBatch.status == BatchStatus.PLANNED
+    )
+    rows_changed(session, waiting.values(submitted_at=now))
 
 
 def mark_submitted(session: Session, batch_id: int, msg_id: str, now: datetime) -> None:
-    """Note the platform's number, if it told one; a batch that has one keeps it."""
-    values = {"status": BatchStatus.SUBMITTED, "msg_id": msg_id or None, "submitted_at": now}
-    _change(session, batch_id, BatchStatus.PLANNED, **values)
-
-
-def mark_failed(session: Session, batch_id: int, reason: Mapping[str, Any], now: datetime) -> None:
-    """Give the batch up; the reason is kept for a person."""
-    _change(
+    """Note the platform's number, if it gave one; a batch that has one keeps it."""
+    _move_batch(
         session,
         batch_id,
         BatchStatus.PLANNED,
-        status=BatchStatus.FAILED,
+        BatchStatus.SUBMITTED,
+        now=now,
+        cause="submitted",
+        msg_id=msg_id or None,
+        submitted_at=now,
+    )
+
+
+def mark_failed(session: Session, batch_id: int, reason: Mapping[str, Any], now: datetime) -> None:
+    """Give the batch up; the reason is kept for the operator."""
+    cause = str(reason.get("error", "failed"))
+    _move_batch(
+        session,
+        batch_id,
+        BatchStatus.PLANNED,
+        BatchStatus.FAILED,
+        now=now,
+        cause=cause,
         result=dict(reason),
         finished_at=now,
     )
@@ -125,9 +176,18 @@ def record_outcome(
     batch = session.scalar(select(BroadcastBatch).where(BroadcastBatch.msg_id == msg_id)) if msg_id else None
     if batch is None:
         return False
+    # Held, so that the results of the last two batches see each other.
+    session.get_one(Broadcast, batch.broadcast_id, with_for_update=True, populate_existing=True)
     status = BatchStatus.SENT if sent else BatchStatus.FAILED
-    changed = _change(
-        session, batch.id, BatchStatus.SUBMITTED, status=status, result=dict(result), finished_at=now
+    changed = _move_batch(
+        session,
+        batch.id,
+        BatchStatus.SUBMITTED,
+        status,
+        now=now,
+        cause="result",
+        result=dict(result),
+        finished_at=now,
     )
     close_if_done(session, batch.broadcast_id, now)
     return changed
@@ -136,16 +196,16 @@ def record_outcome(
 def close_if_done(session: Session, broadcast_id: int, now: datetime) -> None:
     """End the broadcast when no batch is open: DONE, or FAILED when a batch failed."""
     counts = count_batches(session, broadcast_id)
-    if any(counts.get(status) for status in OPEN):
+    broadcast = session.get_one(Broadcast, broadcast_id, populate_existing=True)
+    if any(counts.get(status) for status in OPEN) or broadcast.status != BroadcastStatus.SENDING:
         return
     status = BroadcastStatus.FAILED if counts.get(BatchStatus.FAILED) else BroadcastStatus.DONE
-    _execute(
-        session,
-        update(Broadcast)
-        .where(Broadcast.id == broadcast_id, Broadcast.finished_at.is_(None))
-        .values(status=status, finished_at=now)
-        .execution_options(synchronize_session=False),
-    )
+    try:
+        guarded_move(
+            session, BROADCAST_STATES, broadcast, status, cause="all batches", now=now, finished_at=now
+        )
+    except Conflict:
+        session.refresh(broadcast)
 
 
 def count_batches(session: Session, broadcast_id: int) -> dict[BatchStatus, int]:
@@ -166,19 +226,22 @@ def submitted(session: Session, broadcast_id: int) -> list[str]:
     return [msg_id for msg_id in session.scalars(query.order_by(BroadcastBatch.seq)) if msg_id]
 
 
-def _change(session: Session, batch_id: int, was: BatchStatus, **values: Any) -> bool:
-    # Guarded, so that a slow process cannot undo what another one has recorded meanwhile.
-    return bool(
-        _execute(
-            session,
-            update(BroadcastBatch)
-            .where(BroadcastBatch.id == batch_id, BroadcastBatch.status == was)
-            .values(**values)
-            .execution_options(synchronize_session=False),
-        )
-    )
-
-
-def _execute(session: Session, statement: Executable) -> int:
-    result = session.execute(statement)
-    return result.rowcount if isinstance(result, CursorResult) else 0
+def _move_batch(
+    session: Session,
+    batch_id: int,
+    old: BatchStatus,
+    new: BatchStatus,
+    *,
+    now: datetime,
+    cause: str,
+    **values: Any,
+) -> bool:
+    """Move a batch that is still in `old`; a slow process cannot undo what another one has recorded."""
+    batch = session.get_one(BroadcastBatch, batch_id, populate_existing=True)
+    if batch.status != old:
+        return False
+    try:
+        guarded_move(session, BATCH_STATES, batch, new, cause=cause, now=now, **values)
+    except Conflict:
+        return False
+    return True

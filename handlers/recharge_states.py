@@ -21,8 +21,10 @@ from handlers.services import Ctx
 from handlers.vocabulary import ACCOUNT_NO, AGREE
 from handlers.wish import Wish
 from handlers.wording import recharge as say
+from handlers.wording.orders import in_doubt
 from models.errors import AmountInvalid, AmountOutOfRange, NoSuchAccount
 from payments.orders import start_recharge
+from payments.unconfirmed import PaymentInDoubt, check_none
 
 # Names of typed accounts that one person may look up: enough for a dormitory, too few for a list.
 LOOK_UPS = 10
@@ -86,6 +88,11 @@ def confirm(ctx: Ctx) -> Answer:
     """确认 makes the order; another amount changes it; anything else asks again."""
     wish = Wish.from_data(ctx.state.data)
     if ctx.push.text in AGREE and wish.amount_fen is not None:
+        try:
+            check_none(ctx.services, openid=ctx.openid, account_no=wish.account_no)
+        except PaymentInDoubt as doubt:
+            ctx.state.leave()
+            return Text(in_doubt(ctx.services.site, doubt.text))
         order = start_recharge(
             ctx.services, openid=ctx.openid, account_no=wish.account_no, amount_fen=wish.amount_fen
         )

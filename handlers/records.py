@@ -7,7 +7,7 @@ from handlers.patience import patient
 from handlers.services import Ctx
 from handlers.wording import orders as say
 from models.errors import Unavailable, Unknown
-from payments.orders import check_latest, history, look
+from payments.orders import check_open, history, look
 
 SHOWN = 5
 # A person may ask WeChat about their last order this often; a page asks by itself as well.
@@ -22,15 +22,15 @@ def show(ctx: Ctx) -> Answer:
 
 
 def check(ctx: Ctx) -> Answer:
-    """Ask WeChat about the last order now, and credit it if it was paid."""
+    """Ask WeChat about every open order now, credit what was paid and show it first."""
     ctx.services.limiter.hit(f"check:{ctx.openid}", limit=CHECKS, window_s=CHECK_WINDOW_S)
     try:
-        order = check_latest(ctx.services, openid=ctx.openid)
+        checked = check_open(ctx.services, openid=ctx.openid)
     except (Unavailable, Unknown):
         return Text(say.check_unanswered(ctx.services.site))
-    if order is None:
+    if checked is None:
         return Text(say.no_orders())
-    return Text(say.order(ctx.services.site, order))
+    return Text(say.checked(ctx.services.site, checked))
 
 
 @patient

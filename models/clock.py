@@ -54,3 +54,11 @@ def next_month(month: date) -> date:
 def month_before(month: date) -> date:
     """The first day of the month before."""
     return (month.replace(day=1) - timedelta(days=1)).replace(day=1)
+
+
+def months_earlier(on: date, months: int) -> date:
+    """The same day so many months earlier, or the last day of that month where it is shorter."""
+    first = on.replace(day=1)
+    for _ in range(months):
+        first = month_before(first)
+    return first.replace(day=min(on.day, (next_month(first) - first).days))

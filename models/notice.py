@@ -6,10 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint, select
+from sqlalchemy import JSON, ForeignKey, String, Text, UniqueConstraint, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
+from models.db.state import StateMachine
 
 
 class BroadcastStatus(StrEnum):
@@ -45,7 +46,8 @@ class Broadcast(Base):
     """One sending of a notice. `audience` is `all`, `tag` or `list`; `audience_arg` the tag id.
 
     `key` is chosen by the caller before anything is sent: the same key continues the same
-    broadcast, it never makes a second one.
+    broadcast, it never makes a second one. `content` is the text as it was confirmed: audience and
+    content are frozen together, whatever becomes of the notice.
     """
 
     __tablename__ = "broadcast"
@@ -55,6 +57,7 @@ class Broadcast(Base):
     notice_id: Mapped[int] = mapped_column(ForeignKey("notice.id"))
     audience: Mapped[str] = mapped_column(String(16))
     audience_arg: Mapped[str | None] = mapped_column(String(64))
+    content: Mapped[str] = mapped_column(Text, default="", server_default=text("''"))
     status: Mapped[BroadcastStatus] = mapped_column(String(16))
     recipients: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
@@ -80,6 +83,30 @@ class BroadcastBatch(Base):
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     submitted_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+BROADCAST_STATES = StateMachine(
+    name="broadcast",
+    label="群发",
+    model=Broadcast,
+    states=BroadcastStatus,
+    transitions={
+        BroadcastStatus.PLANNED: frozenset({BroadcastStatus.SENDING}),
+        BroadcastStatus.SENDING: frozenset({BroadcastStatus.DONE, BroadcastStatus.FAILED}),
+    },
+    number="key",
+)
+BATCH_STATES = StateMachine(
+    name="broadcast_batch",
+    label="群发批次",
+    model=BroadcastBatch,
+    states=BatchStatus,
+    transitions={
+        BatchStatus.PLANNED: frozenset({BatchStatus.SUBMITTED, BatchStatus.FAILED}),
+        BatchStatus.SUBMITTED: frozenset({BatchStatus.SENT, BatchStatus.FAILED}),
+    },
+    number="clientmsgid",
+)
 
 
 def latest_notices(session: Session, now: datetime, *, limit: int = 5) -> list[Notice]:

@@ -43,6 +43,7 @@ class ReviewKind(StrEnum):
     ADJUSTMENT_REFUSED = "ADJUSTMENT_REFUSED"
     ADJUSTMENT_UNKNOWN = "ADJUSTMENT_UNKNOWN"
     PAYOUT_RESULT = "PAYOUT_RESULT"
+    MISSING_BILL = "MISSING_BILL"
 
 
 class ReviewStatus(StrEnum):
@@ -55,6 +56,8 @@ class ReviewStatus(StrEnum):
 
 # Decisions to try once more: should that fail too, the question is open again.
 TRY_AGAIN = (
+    "repeat-call",
+    "undo-call",
     "credit-again",
     "run-again",
     "adjust-again",

@@ -10,19 +10,30 @@ from sqlalchemy import JSON, Date, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, BigId
+from models.db.state import StateMachine
 
 
 class ReconStatus(StrEnum):
-    """SIGNED locks the day."""
+    """SIGNED locks the day.
+
+    HALF_SIGNED: one operator signed although questions are open; another one has to sign as well.
+    NO_BILL: the day was never reconciled and the platform does not keep its bill any longer.
+    """
 
     RUNNING = "RUNNING"
     DONE = "DONE"
     SIGNED = "SIGNED"
+    HALF_SIGNED = "HALF_SIGNED"
+    NO_BILL = "NO_BILL"
+
+
+FINISHED = (ReconStatus.DONE, ReconStatus.HALF_SIGNED, ReconStatus.SIGNED)
 
 
 class ReconRun(Base):
     """One campus day, one kind of bill; run again, it replaces its result until it is signed.
 
+    `first_signed_by` is the first of two signatures under a day with open questions.
     `totals` in fen: what the bill's own last line says, what we summed, ours, billing's.
     """
 
@@ -37,8 +48,27 @@ class ReconRun(Base):
     totals: Mapped[dict[str, Any]] = mapped_column(JSON)
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    first_signed_by: Mapped[str | None] = mapped_column(String(64))
+    first_signed_at: Mapped[datetime | None]
     signed_by: Mapped[str | None] = mapped_column(String(64))
     signed_at: Mapped[datetime | None]
+
+
+RECON_STATES = StateMachine(
+    name="recon_run",
+    label="对账",
+    model=ReconRun,
+    states=ReconStatus,
+    transitions={
+        # To RUNNING: run again. The result and a first signature under it are replaced.
+        ReconStatus.RUNNING: frozenset({ReconStatus.RUNNING, ReconStatus.DONE, ReconStatus.NO_BILL}),
+        ReconStatus.DONE: frozenset({ReconStatus.RUNNING, ReconStatus.HALF_SIGNED, ReconStatus.SIGNED}),
+        ReconStatus.HALF_SIGNED: frozenset({ReconStatus.RUNNING, ReconStatus.SIGNED}),
+        # A bill that was downloaded by hand.
+        ReconStatus.NO_BILL: frozenset({ReconStatus.RUNNING}),
+    },
+    number="bill_on",
+)
 
 
 class Difference(Base):

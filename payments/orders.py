@@ -36,10 +36,10 @@ from models.order import (
 from models.refund import NOTHING_BACK, money_back_of
 from models.site import RechargeRules
 from models.swap import SwapIntent, swaps_of
-from payments import numbers, outbox, settle, swap
+from payments import numbers, outbox, settle, swap, unconfirmed
 from payments.amount import check_amount
 from payments.services import Services
-from payments.views import OrderView, view_of
+from payments.views import OrderView, Step, view_of
 from payments.wechatpay.errors import AlreadyPaid, OrderClosed, PayRefused
 
 # An open order with less time left than this is not offered again: nobody pays that fast.
@@ -157,14 +157,43 @@ def check_now(services: Services, *, order_no: str, openid: str) -> OrderView:
     return look(services, order_no=order_no, openid=openid)
 
 
-def check_latest(services: Services, *, openid: str) -> OrderView | None:
-    """`check_now` for the newest order that is not credited yet, else the newest; None without orders."""
-    found = history(services, openid=openid, limit=5)
+@dataclass(frozen=True)
+class Checked:
+    """What 没到账 found. `shown` comes first; `also_paid` are other orders whose money is on its way."""
+
+    shown: OrderView
+    also_paid: tuple[OrderView, ...]
+
+
+def check_open(services: Services, *, openid: str) -> Checked | None:
+    """没到账 for all open orders of a payer: ask WeChat about each, record and expedite what was paid.
+
+    A paid order comes first; an unpaid one is shown only when no other is paid and on its way.
+
+    Returns: None without any order.
+    Raises: Unknown - nothing is known to be paid, and WeChat did not answer about some order.
+    """
+    answers = unconfirmed.query_open(services, openid)
+    found = history(services, openid=openid, limit=unconfirmed.ORDERS_MAX)
+    listed = {view.order_no for view in found}
+    # Open orders may be older than the newest ones.
+    older = [number for number in answers.paid if number not in listed]
+    found += [look(services, order_no=number, openid=openid) for number in older]
     if not found:
         return None
+    paid = [view for view in found if view.step in (Step.CREDITING, Step.ATTENTION)]
+    paid.sort(key=lambda view: view.order_no not in answers.paid)
+    if paid:
+        now = services.clock()
+        with services.transaction() as session:
+            for view in paid:
+                outbox.hasten(session, "credit", view.order_no, due_at=now)
+        services.wake()
+        return Checked(paid[0], tuple(paid[1:]))
+    if answers.unanswered:
+        raise Unknown("WeChat did not answer about an open order")
     open_ones = [view for view in found if not view.settled]
-    chosen = open_ones[0] if open_ones else found[0]
-    return check_now(services, order_no=chosen.order_no, openid=openid)
+    return Checked((open_ones or found)[0], ())
 
 
 def cancel(services: Services, *, order_no: str, openid: str) -> OrderView:

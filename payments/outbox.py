@@ -100,6 +100,15 @@ def claim(
     return [Claim(i.id, i.kind, i.key, dict(i.payload), i.attempts, owner, until) for i in items]
 
 
+def revive(session: Session, kind: str, key: str, *, now: datetime) -> None:
+    """Make a finished or parked item ready once more; does nothing to one that is ready."""
+    ended = update(OutboxItem).where(
+        OutboxItem.kind == kind, OutboxItem.key == key, OutboxItem.status != OutboxStatus.READY
+    )
+    again = {"attempts": 0, "lease_owner": None, "leased_until": None, "done_at": None}
+    rows_changed(session, ended.values(status=OutboxStatus.READY, next_at=now, **again))
+
+
 def renew(session: Session, held: Claim, *, now: datetime, lease_s: float = LEASE_S) -> Claim:
     """Hold the item for another `lease_s` seconds. Raises: Conflict - the lease ran out."""
     until = now + timedelta(seconds=lease_s)

@@ -26,9 +26,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Job:
-    """`next_turn(now)` is the first turn after `now`; a run that failed is due again after `again_s`."""
+    """`next_turn(now)` is the first turn after `now`.
 
-    run: Callable[[Services], None]
+    A run that failed, or that returned True because work is left, is due again after `again_s`.
+    """
+
+    run: Callable[[Services], bool | None]
     next_turn: Callable[[datetime], datetime]
     again_s: float | None = None
 
@@ -99,16 +102,17 @@ def take(session: Session, name: str, next_at: datetime, *, now: datetime) -> bo
 
 def _run(services: Services, name: str, job: Job) -> None:
     try:
-        job.run(services)
+        if job.run(services):
+            _again(services, name, job, None)
     except Exception as error:
         log.exception("periodic_failed", job=name)
-        _note_failure(services, name, job, error)
+        _again(services, name, job, f"{type(error).__name__}: {error}"[:200])
 
 
-def _note_failure(services: Services, name: str, job: Job, error: Exception) -> None:
+def _again(services: Services, name: str, job: Job, error: str | None) -> None:
     now = services.clock()
     with services.transaction() as session:
         row = session.get_one(Periodic, name, with_for_update=True)
-        row.last_error = f"{type(error).__name__}: {error}"[:200]
+        row.last_error = error
         if job.again_s is not None:
             row.next_at = min(row.next_at, now + timedelta(seconds=job.again_s))

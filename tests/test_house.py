@@ -124,9 +124,6 @@ WRITES_STATES = {
     "payments/outbox.py",
     "payments/sweep.py",
     # These move to guarded_move with the parts of the redesign that touch them.
-    "payments/reconcile/runs.py",
-    "bot/broadcast.py",
-    "bot/broadcast_steps.py",
 }
 
 

@@ -12,7 +12,7 @@ from billing.embedded.adjusting import Adjusting
 from billing.embedded.balance import Found, read_balance
 from billing.embedded.catalogue import offers
 from billing.embedded.faults import changing, looking
-from billing.embedded.listing import credit_lines
+from billing.embedded.listing import movement_lines
 from billing.embedded.reversal import Reversal, find_reversal, post_reversal
 from billing.embedded.usage import by_day
 from billing.embedded.withdrawal import find_withdrawal, post_withdrawal
@@ -54,7 +54,7 @@ class EmbeddedBilling(Adjusting):
             sessions=True,
             kick=False,
             local=True,
-            list_credits=True,
+            list_movements=True,
             withdraw=True,
             find_reversal=True,
             find_withdrawal=True,
@@ -276,10 +276,10 @@ class EmbeddedBilling(Adjusting):
         del account_no, mark
         raise Refused("暂不支持在这里下线，请在设备上断开网络")
 
-    def credits_between(self, since: datetime, until: datetime) -> Iterator[list[bytes]]:
-        """Credits applied in this time, in the order of the ledger. Raises: Unavailable, also on the way."""
+    def movements_between(self, since: datetime, until: datetime) -> Iterator[list[bytes]]:
+        """Movements of this time, in the order of the ledger. Raises: Unavailable, also on the way."""
         with looking():
-            yield from credit_lines(self._database, since, until)
+            yield from movement_lines(self._database, since, until)
 
     def _read_balance(self, account_no: str) -> Found:
         found = None

@@ -8,6 +8,7 @@ from bot.context import link, tap
 from handlers.wording.common import MAIN_WORDS, lines, moment, reach, short
 from models.money import yuan, yuan_short
 from models.site import Site
+from payments.orders import Checked
 from payments.views import OrderView, Step, steps
 
 STEP_MARKS = {"done": "●", "now": "◐", "todo": "○"}
@@ -40,17 +41,19 @@ def order(site: Site, view: OrderView) -> str:
     )
 
 
+def checked(site: Site, found: Checked) -> str:
+    """What 没到账 found: the order that matters, and other paid ones in short."""
+    if not found.also_paid:
+        return order(site, found.shown)
+    rows = [_row(site, view) for view in found.also_paid]
+    return lines(order(site, found.shown), "", "另有已付款的订单，请勿重复支付：", *rows)
+
+
 def records(site: Site, views: Sequence[OrderView]) -> str:
     """The last orders with their state."""
     if not views:
         return no_orders()
-    rows = [
-        link(
-            site.link(f"/h5/orders/{view.order_no}"),
-            f"{moment(view.created_at)} {yuan_short(view.amount_fen)}元→{view.account_no} {_state(view)}",
-        )
-        for view in views
-    ]
+    rows = [_row(site, view) for view in views]
     return lines("最近的充值：", *rows, "", f"{link(site.link('/h5/orders'), '全部记录')}　{tap('没到账')}")
 
 
@@ -66,6 +69,18 @@ def check_unanswered(site: Site) -> str:
         "请不要重复支付：系统会继续自动核对，已付的钱一定会入账或有人处理。",
         f"稍后再试：{tap('没到账')}　{link(site.link('/h5/orders'), '充值记录')}",
         f"着急请联系：{reach(site.contact)}",
+    )
+
+
+def in_doubt(site: Site, text: str) -> str:
+    """Another payment is not confirmed yet: no link to pay."""
+    return lines(text, f"{tap('没到账')}　{link(site.link('/h5/orders'), '充值记录')}")
+
+
+def _row(site: Site, view: OrderView) -> str:
+    return link(
+        site.link(f"/h5/orders/{view.order_no}"),
+        f"{moment(view.created_at)} {yuan_short(view.amount_fen)}元→{view.account_no} {_state(view)}",
     )
 
 

@@ -14,6 +14,7 @@ from models.outbox import OutboxItem, OutboxStatus
 from models.refund import Refund
 from models.review import ReviewItem, ReviewStatus
 from models.statement import Difference, ReconRun
+from payments.reconcile.catch_up import missing_days
 from payments.reconcile.result import TRADE
 
 # Latency is told of the newest credits only: what the service is like now.
@@ -44,11 +45,15 @@ class Figures:
     credit_p50_s: float
     credit_p99_s: float
     differences_last_run: int
+    # Days without a reconciliation: those that still have a bill, and those that have none any more.
+    days_due: int
+    days_without_bill: int
 
 
 def figures(session: Session, now: datetime) -> Figures:
-    """Everything `/metrics` tells, in nine queries."""
+    """Read everything that `/metrics` shows, in eleven queries."""
     latencies = _latencies(session)
+    gaps = missing_days(session, now)
     return Figures(
         orders=_count(session, Order),
         credits=_count(session, Credit),
@@ -65,6 +70,8 @@ def figures(session: Session, now: datetime) -> Figures:
         credit_p50_s=_quantile(latencies, 0.5),
         credit_p99_s=_quantile(latencies, 0.99),
         differences_last_run=_differences(session),
+        days_due=len(gaps.due),
+        days_without_bill=len(gaps.lost),
     )
 
 

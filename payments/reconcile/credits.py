@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from billing.interface import CreditReceipt
+from billing.interface import CreditReceipt, MoneyCall
+from models.errors import Conflict
 from models.order import CREDIT_VOID, Credit, CreditStatus
 from models.outbox import OutboxItem, OutboxStatus
-from payments import outbox
+from payments import late, outbox
 from payments.numbers import is_credit_no
+from payments.reconcile.billing.expected import REPAIR
 from payments.reconcile.ours import Day, KnownCredit, batched, known_credits
 from payments.reconcile.piles import Unequal
 from payments.reconcile.result import Action, Finding, Kind
@@ -56,9 +58,14 @@ class Credits:
 
     def _unexpected(self, one: Unequal, found: Found) -> Finding | None:
         known = found.get(one.key.decode())
-        if known is None or known.credit.status in CREDIT_VOID:
-            return _asked(Kind.CREDIT_UNEXPECTED, one, found)
+        if known is None or known.credit.status == CreditStatus.VOIDED:
+            # Voided: its money has gone back. Recording that opens an item with its own repair.
+            late_one = known is not None and self._record_late(known)
+            action = Action.RECORDED if late_one else Action.ASKED
+            return _asked(Kind.CREDIT_UNEXPECTED, one, found, action=action)
         credit = known.credit
+        if credit.status in CREDIT_VOID:
+            return None
         if self._day.holds(known.paid_at):
             # Promised on this day and not left over: another line of billing's answers to it already.
             return _asked(Kind.DOUBLE_CREDIT, one, found)
@@ -66,8 +73,27 @@ class Credits:
             return _asked(Kind.CREDIT_DIFFERS, one, found)
         if credit.status == CreditStatus.CREDITED and credit.changed_at < self._day.since:
             # We knew it as done before this day began, and billing did it on this day.
-            return _asked(Kind.DOUBLE_CREDIT, one, found)
+            return None if self._repeated(credit) else _asked(Kind.DOUBLE_CREDIT, one, found)
         return None
+
+    def _record_late(self, known: KnownCredit) -> bool:
+        now = self._services.clock()
+        try:
+            with self._services.transaction() as session:
+                credit = session.get_one(Credit, known.credit.id, with_for_update=True)
+                if credit.status != CreditStatus.VOIDED:
+                    return False
+                late.credit_applied(session, credit, known.order_no, now=now)
+        except Conflict:
+            return False
+        return True
+
+    def _repeated(self, credit: Credit) -> bool:
+        """Return True if operators let billing repeat this credit."""
+        whole_key = f"{MoneyCall.CREDIT}:{credit.credit_no}"
+        with self._services.reading() as session:
+            query = select(OutboxItem.id).where(OutboxItem.kind == REPAIR, OutboxItem.key == whole_key)
+            return session.scalar(query) is not None
 
     def _missing(self, one: Unequal, found: Found) -> Finding | None:
         known = found.get(one.key.decode())

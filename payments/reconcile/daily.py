@@ -1,8 +1,8 @@
-"""Daily reconciliation: WeChat's bill, our orders and billing's credits, to the fen.
+"""Daily reconciliation: WeChat's bill, our orders and billing's movements, to the fen.
 
 The three lists are dealt into piles by number and compared pile by pile, so memory stays flat and
 only what differs is ever looked at row by row. A day may be run again; its result is replaced until
-somebody signs it. Source: payments.md 3.3.
+it is signed. Source: payments.md 3.3.
 """
 
 from __future__ import annotations
@@ -12,41 +12,51 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from billing.interface import MoneyCall
 from models.clock import campus_date
-from models.errors import Conflict, Malformed, Refused, ServiceError, Unavailable
+from models.errors import Conflict, Malformed, Refused, ServiceError, Unavailable, Unknown
 from models.review import ReviewKind, ask_person
 from payments.numbers import credit_no
 from payments.reconcile import refunds as reconcile_refunds
 from payments.reconcile.bill import PAID, SEPARATOR, Bill, BillRow, fen
+from payments.reconcile.billing.expected import expected, is_ours
+from payments.reconcile.billing.movements import Movements
+from payments.reconcile.catch_up import missing_days, name_lost
 from payments.reconcile.credits import Credits
 from payments.reconcile.decide import Foreign, Payments, flagged
 from payments.reconcile.ours import Day, Tally, at_the_counter, promises
 from payments.reconcile.piles import Piles, cancel, compare, piles_for
 from payments.reconcile.result import TRADE, Action, Finding, Kind
-from payments.reconcile.runs import Summary, begin, check_open, days_done, settle_waiting, summary_of
+from payments.reconcile.runs import Summary, begin, check_open, settle_waiting, summary_of
 from payments.services import Services
 from payments.wechatpay.bills import NoStatement, trade_bill
 
-CATCH_UP_DAYS = 31
-# The bill of a day is ready at ten the next morning.
-BILL_READY = timedelta(hours=10)
+# So many days a turn: a backlog takes several turns, each of some minutes.
+DAYS_PER_TURN = 10
+# After so many answers in a row that never came, the rest of the turn would fail alike.
+OUTAGES_MAX = 3
 READ_BYTES = 1024 * 1024
 
 
 @dataclass
 class _Books:
-    """What was counted on the way: our payments and credits, billing's, those of others, the counter's."""
+    """What was counted on the way: our payments and credits, billing's, those of others, the counter's.
+
+    `moved` and `listed` are the other movements, as our books and as billing have them.
+    """
 
     paid: Tally = field(default_factory=Tally)
     promised: Tally = field(default_factory=Tally)
     credited: Tally = field(default_factory=Tally)
     foreign: Tally = field(default_factory=Tally)
     counter: Tally = field(default_factory=Tally)
+    moved: Tally = field(default_factory=Tally)
+    listed: Tally = field(default_factory=Tally)
 
 
 class _Piles:
@@ -59,28 +69,36 @@ class _Piles:
         self.ours = Piles(folder, "ours", count)
         self.promised = Piles(folder, "promised", count)
         self.credited = Piles(folder, "credited", count)
+        self.moved = Piles(folder, "moved", count)
+        self.listed = Piles(folder, "listed", count)
 
 
-def due_job(services: Services, *, foreign_prefixes: Sequence[str] = ()) -> None:
-    """Reconcile yesterday, from ten in the morning on, and earlier days whose turn failed.
+def due_job(services: Services, *, foreign_prefixes: Sequence[str] = ()) -> bool:
+    """Reconcile yesterday, from ten in the morning on, and every earlier day that has no result yet.
 
-    The periodic job: called again it does only what is not done yet.
+    The periodic job: called again it does only what is not done yet, oldest day first and a bounded
+    number of days a turn. Days whose bill the platform no longer keeps are named to an operator.
+    Returns: True if days are left for the next turn.
     Raises: Unavailable - some day could not be done yet; the others are.
     """
-    yesterday = campus_date(services.clock() - BILL_READY) - timedelta(days=1)
     with services.reading() as session:
-        done = days_done(session, yesterday - timedelta(days=CATCH_UP_DAYS))
-    first = min(done, default=yesterday)
+        gaps = missing_days(session, services.clock())
+    name_lost(services, gaps, TRADE)
+    done, outages = 0, 0
     late: list[str] = []
-    for on in (first + timedelta(days=n) for n in range((yesterday - first).days + 1)):
-        if on in done:
-            continue
+    for on in gaps.due:
+        if done == DAYS_PER_TURN or outages == OUTAGES_MAX:
+            break
         try:
             run_daily(services, on, foreign_prefixes=foreign_prefixes)
         except ServiceError as error:
             late.append(f"{on}: {error}")
+            outages = outages + 1 if isinstance(error, Unavailable | Unknown) else 0
+        else:
+            done, outages = done + 1, 0
     if late:
         raise Unavailable("; ".join(late))
+    return done < len(gaps.due)
 
 
 def run_daily(services: Services, on: date, *, foreign_prefixes: Sequence[str] = ()) -> Summary:
@@ -149,6 +167,7 @@ def _reconcile(
         books.counter = at_the_counter(session, day)
     recorder = begin(services, day.on, TRADE, sha1)
     recorder.add(Credits(services, day).findings(compare(piles.promised, piles.credited)))
+    recorder.add(Movements(services, day).findings(compare(piles.moved, piles.listed)))
     payments = Payments(services, day, bill)
     recorder.add(flagged(services, _numbers(piles.repaired)))
     recorder.add(payments.findings(compare(piles.theirs, piles.ours)))
@@ -177,9 +196,11 @@ def _deal_ours(services: Services, day: Day, piles: _Piles, books: _Books) -> No
                 spool.writelines(number + b"\n" for number in step.repaired)
                 yield step.credits
 
-        if services.billing.capabilities().list_credits:
-            billing = _billing_lines(services, day, books.credited)
+        if services.billing.capabilities().list_movements:
+            billing = _billing_lines(services, day, piles, books)
             cancel(promised(), billing, piles.promised, piles.credited)
+            for lines in expected(services.database, day, books.moved):
+                piles.moved.deal(lines)
         else:
             for _ in promised():
                 continue
@@ -228,14 +249,23 @@ def _fen_text(yuan: bytes) -> bytes:
     return str(fen(yuan)).encode()
 
 
-def _billing_lines(services: Services, day: Day, tally: Tally) -> Iterator[list[bytes]]:
-    # Other tills credit in billing, too: their numbers begin otherwise.
-    ours = credit_no("").encode()
-    for batch in services.billing.credits_between(day.since, day.until):
-        lines = [line for line in batch if line.startswith(ours)]
-        # The tab before the amount does not disturb int().
-        tally.count(len(lines), sum(int(line[line.rindex(b"\t") :]) for line in lines))
+def _billing_lines(services: Services, day: Day, piles: _Piles, books: _Books) -> Iterator[list[bytes]]:
+    """Yield the credits of orders that billing lists; its other movements go onto piles of their own."""
+    # Other systems credit in billing, too: their numbers begin otherwise.
+    ours, skip = f"{MoneyCall.CREDIT}:{credit_no('')}".encode(), len(f"{MoneyCall.CREDIT}:")
+    for batch in services.billing.movements_between(day.since, day.until):
+        lines = [line[skip:] for line in batch if line.startswith(ours)]
+        _count(books.credited, lines)
+        if len(lines) < len(batch):
+            others = [line for line in batch if is_ours(line.partition(b"\t")[0])]
+            _count(books.listed, others)
+            piles.listed.deal(others)
         yield lines
+
+
+def _count(tally: Tally, lines: list[bytes]) -> None:
+    # The tab before the amount does not disturb int().
+    tally.count(len(lines), sum(int(line[line.rindex(b"\t") :]) for line in lines))
 
 
 def _totals(day: Day, bill: Bill | None) -> Iterator[Finding]:
@@ -276,6 +306,8 @@ def _sums(bill: Bill | None, books: _Books, foreign: Foreign) -> dict[str, Any]:
         "counter": asdict(books.counter),
         "promised": asdict(books.promised),
         "billing": asdict(books.credited),
+        "moved": asdict(books.moved),
+        "billing_moved": asdict(books.listed),
         "known_foreign": asdict(books.foreign),
         "foreign": {"rows": foreign.rows, "fen": foreign.fen},
     }

@@ -14,7 +14,7 @@ from models.clock import CAMPUS_ZONE, campus_date, next_month
 from models.db.engine import Database
 from models.order import Order, PaymentFact
 from models.refund import Refund, RefundStatus
-from models.statement import ReconRun, ReconStatus
+from models.statement import FINISHED, ReconRun
 from payments.confirm import WECHAT
 from payments.reconcile.fund_lines import MARK, Line
 from payments.reconcile.ours import Day, Tally
@@ -22,7 +22,6 @@ from payments.reconcile.result import TRADE
 
 # WeChat has accepted it. Whatever became of it then, the bill may have it.
 ACCEPTED = (RefundStatus.PROCESSING, RefundStatus.SUCCESS, RefundStatus.ABNORMAL, RefundStatus.CLOSED)
-FINISHED = (ReconStatus.DONE, ReconStatus.SIGNED)
 # The note of a line: our refund was closed, or nobody told us on which day it was accepted.
 CLOSED, UNSURE = "closed", "unsure"
 ROWS_AT_ONCE = 1000

@@ -2,7 +2,7 @@
 
 The fourth check beside orders, trade bills and billing: what really came onto the merchant's account
 and went off it. Bills and books are dealt into piles and compared, so memory stays flat. A month may
-be run again; its result is replaced until somebody signs it. Source: payments.md 3.3.
+be run again; its result is replaced until it is signed. Source: payments.md 3.3.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from sqlalchemy.orm import Session
 from models.clock import campus_date, days_of, month_before, next_month
 from models.errors import Conflict, Refused, ServiceError, Unavailable
 from models.statement import ReconStatus
-from payments.reconcile.daily import BILL_READY, READ_BYTES
+from payments.reconcile.catch_up import BILL_READY, missing_months, name_lost
+from payments.reconcile.daily import READ_BYTES
 from payments.reconcile.fund_bill import FundBill
 from payments.reconcile.fund_books import Books, Source
 from payments.reconcile.fund_checks import Sides, TradeBills, findings_of_days, foreign_rows, sums_of_days
@@ -39,30 +40,26 @@ from payments.wechatpay.bills import NoStatement, fundflow_bill
 BETWEEN_DAYS_S = 0.4
 # Until this day of the month the job waits for daily results that are late; then it does without.
 PATIENT_UNTIL_DAY = 5
-# WeChat gives out bills of three months: a month that was missed is done with the next one.
-CATCH_UP_MONTHS = 2
 
 
 def due_job(services: Services, *, foreign_prefixes: Sequence[str] = ()) -> None:
-    """Reconcile last month once its bills are ready, and the month before if its turn failed.
+    """Reconcile last month once its bills are ready, and every earlier month that has no result yet.
 
-    The periodic job: called again it does only what is not done yet. A month without any daily
-    result was before our time.
+    The periodic job: called again it does only what is not done yet, oldest month first. A month
+    without any daily result was before our time; one whose bills the platform no longer keeps in full
+    is named to an operator.
     Raises: Unavailable - some month could not be done yet; the others are.
     """
-    today = campus_date(services.clock() - BILL_READY)
-    months = [month_before(today)]
-    for _ in range(CATCH_UP_MONTHS - 1):
-        months.append(month_before(months[-1]))
+    now = services.clock()
+    today = campus_date(now - BILL_READY)
     with services.reading() as session:
-        done = days_done(session, months[-1], FUNDFLOW)
-        open_days = {month: _open_days(session, month) for month in reversed(months) if month not in done}
+        gaps = missing_months(session, now)
+        open_days = {month: _open_days(session, month) for month in gaps.due}
+    name_lost(services, gaps, FUNDFLOW)
     late: list[str] = []
     for month, days in open_days.items():
-        if days is None:
-            continue
         try:
-            if days and month == months[0] and today.day < PATIENT_UNTIL_DAY:
+            if days and month == month_before(today) and today.day < PATIENT_UNTIL_DAY:
                 raise Unavailable(f"{len(days)} days are not reconciled, the first is {days[0]}")
             run_month(services, month, foreign_prefixes=foreign_prefixes)
         except ServiceError as error:
@@ -168,11 +165,9 @@ def _left_by(session: Session, month: date) -> int | None:
     return closing_fen
 
 
-def _open_days(session: Session, month: date) -> list[date] | None:
-    """Days from our first daily result on that have none; None: the month was before our time."""
-    since = first_reconciled(session)
-    if since is None or since >= next_month(month):
-        return None
+def _open_days(session: Session, month: date) -> list[date]:
+    """List the days from our first daily result on that have none."""
+    since = first_reconciled(session) or next_month(month)
     done = days_done(session, month)
     return [on for on in days_of(month) if on >= since and on not in done]
 

@@ -13,10 +13,10 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from models import journal
-from models.db.state import rows_changed
+from models.db.state import guarded_move, rows_changed
 from models.errors import Conflict
 from models.review import ReviewKind, ask_person
-from models.statement import Difference, ReconRun, ReconStatus
+from models.statement import RECON_STATES, Difference, ReconRun, ReconStatus
 from payments.services import Services
 
 TRADE = "trade"
@@ -25,7 +25,6 @@ BATCH = 200
 # In a disaster one person cannot answer a million questions: the rest stands in the report.
 ASKED_MAX = 1000
 KEY_MAX = 80
-NAME_MAX = 64
 
 
 class Kind(StrEnum):
@@ -41,6 +40,11 @@ class Kind(StrEnum):
     CREDIT_DIFFERS = "CREDIT_DIFFERS"
     CREDIT_UNEXPECTED = "CREDIT_UNEXPECTED"
     DOUBLE_CREDIT = "DOUBLE_CREDIT"
+    # Reversals, withdrawals, package purchases, and what undoes them, against billing.
+    MOVEMENT_MISSING = "MOVEMENT_MISSING"
+    MOVEMENT_UNEXPECTED = "MOVEMENT_UNEXPECTED"
+    MOVEMENT_DIFFERS = "MOVEMENT_DIFFERS"
+    MOVEMENT_TWICE = "MOVEMENT_TWICE"
     REFUND_MISSING_IN_BILL = "REFUND_MISSING_IN_BILL"
     REFUND_DIFFERS = "REFUND_DIFFERS"
     EXTERNAL_REFUND = "EXTERNAL_REFUND"
@@ -133,7 +137,18 @@ class Recorder:
         """Close the run. Raises: Conflict - another run of this day began meanwhile."""
         self.flush()
         with self._services.transaction() as session:
-            self._insist(session, status=ReconStatus.DONE, totals=totals, finished_at=now)
+            self._insist(session)
+            run = session.get_one(ReconRun, self._run.id, populate_existing=True)
+            guarded_move(
+                session,
+                RECON_STATES,
+                run,
+                ReconStatus.DONE,
+                cause="finished",
+                now=now,
+                totals=totals,
+                finished_at=now,
+            )
             if self._asked > ASKED_MAX:
                 self._ask_about_the_rest(session, now)
             journal.note(
@@ -148,7 +163,8 @@ class Recorder:
                 differences=dict(self.counts),
             )
 
-    def _insist(self, session: Session, **values: Any) -> None:
+    def _insist(self, session: Session) -> None:
+        """Lock the run until this transaction ends. Raises: Conflict - another run replaced it."""
         statement = (
             update(ReconRun)
             .where(
@@ -156,7 +172,7 @@ class Recorder:
                 ReconRun.status == ReconStatus.RUNNING,
                 ReconRun.started_at == self._run.started_at,
             )
-            .values(**(values or {"kind": self._run.kind}))
+            .values(kind=self._run.kind)
         )
         if rows_changed(session, statement) != 1:
             raise Conflict(f"another reconciliation of {self._run.bill_on} began")

@@ -1,4 +1,4 @@
-"""Reconciliations that were made: begun, signed, read again."""
+"""Runs of a reconciliation: begun, replaced, read again. Signing is `payments.reconcile.sign_off`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from models import journal
 from models.clock import month_before, next_month
-from models.db.state import rows_changed
+from models.db.state import guarded_move
 from models.errors import Conflict, Refused
 from models.review import ReviewKind, ask_person
-from models.statement import Difference, ReconRun, ReconStatus
-from payments.reconcile.result import FUNDFLOW, NAME_MAX, TRADE, Action, FundKind, Kind, Recorder
+from models.statement import FINISHED, RECON_STATES, Difference, ReconRun, ReconStatus
+from payments.reconcile.result import FUNDFLOW, TRADE, Action, FundKind, Kind, Recorder
 from payments.services import Services
 
 # How a run says that a row of ours stands in the bill next door. A run of fund-flow bills is of one
@@ -28,18 +27,10 @@ SIGNED = {
     TRADE: "该日对账已签字确认，不能重新对账",
     FUNDFLOW: "该月资金对账已签字确认，不能重新对账",
 }
-UNFINISHED = {
-    TRADE: "该日还没有完成的对账结果，不能签字",
-    FUNDFLOW: "该月还没有完成的资金对账结果，不能签字",
-}
-STILL_WAITING = {
-    TRADE: "还有差异在等次日账单，请在次日对账之后签字",
-    FUNDFLOW: "还有差异在等下月账单，请在下月资金对账之后签字",
-}
 
 
 class DaySigned(Refused):
-    """Somebody signed this day (or month): its result stays as it is."""
+    """This day (or month) is signed: its result stays as it is."""
 
     status = 409
     code = "E-SIGNED"
@@ -59,6 +50,12 @@ class Summary:
     totals: dict[str, Any]
     differences: dict[str, int]
     signed_by: str | None
+    first_signed_by: str | None = None
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """Who signed so far, in this order."""
+        return tuple(name for name in (self.first_signed_by, self.signed_by) if name)
 
 
 def check_open(session: Session, on: date, kind: str) -> None:
@@ -73,52 +70,35 @@ def begin(services: Services, on: date, kind: str, bill_sha1: str | None) -> Rec
     Raises: DaySigned; Conflict - another run of this day, its first, began at the same moment.
     """
     now = services.clock()
+    started: dict[str, Any] = {
+        "bill_sha1": bill_sha1,
+        "totals": {},
+        "started_at": now,
+        "finished_at": None,
+        "first_signed_by": None,
+        "first_signed_at": None,
+    }
     try:
         with services.transaction() as session:
-            found = session.scalar(select(ReconRun).where(*_is(on, kind)).with_for_update())
-            run = _new(session, on, kind) if found is None else _emptied(session, found)
-            run.status, run.bill_sha1, run.totals = ReconStatus.RUNNING, bill_sha1, {}
-            run.started_at, run.finished_at = now, None
+            run = session.scalar(select(ReconRun).where(*_is(on, kind)).with_for_update())
+            if run is None:
+                run = _new(session, on, kind, started)
+            else:
+                if run.status == ReconStatus.SIGNED:
+                    raise DaySigned(SIGNED[kind])
+                session.execute(delete(Difference).where(Difference.run_id == run.id))
+                guarded_move(
+                    session, RECON_STATES, run, ReconStatus.RUNNING, cause="begun", now=now, **started
+                )
     except IntegrityError as error:
         raise Conflict(f"another reconciliation of {on} began") from error
     return Recorder(services, run)
 
 
-def _new(session: Session, on: date, kind: str) -> ReconRun:
-    run = ReconRun(bill_on=on, kind=kind)
+def _new(session: Session, on: date, kind: str, started: dict[str, Any]) -> ReconRun:
+    run = ReconRun(bill_on=on, kind=kind, status=ReconStatus.RUNNING, **started)
     session.add(run)
     return run
-
-
-def _emptied(session: Session, run: ReconRun) -> ReconRun:
-    if run.status == ReconStatus.SIGNED:
-        raise DaySigned(SIGNED[run.kind])
-    session.execute(delete(Difference).where(Difference.run_id == run.id))
-    return run
-
-
-def sign(services: Services, *, on: date, actor: str, kind: str = TRADE) -> None:
-    """Put a name under a finished day; nothing changes its result any more.
-
-    Raises: DaySigned; Refused - there is no finished result, something waits for the next bill, or no name.
-    """
-    name, now = actor.strip(), services.clock()
-    if not 0 < len(name) <= NAME_MAX:
-        raise Refused("请填写签字人姓名")
-    with services.transaction() as session:
-        check_open(session, on, kind)
-        signed = (
-            update(ReconRun)
-            .where(*_is(on, kind), ReconRun.status == ReconStatus.DONE)
-            .values(status=ReconStatus.SIGNED, signed_by=name, signed_at=now)
-        )
-        if rows_changed(session, signed) != 1:
-            raise Refused(UNFINISHED[kind])
-        if session.scalar(_waiting(on, kind).limit(1)) is not None:
-            raise Refused(STILL_WAITING[kind])
-        journal.note(
-            session, "recon-signed", order_no=None, actor=name, now=now, bill_on=str(on), bill_kind=kind
-        )
 
 
 def summary_of(session: Session, on: date, kind: str = TRADE) -> Summary | None:
@@ -135,6 +115,7 @@ def summary_of(session: Session, on: date, kind: str = TRADE) -> Summary | None:
         run.totals,
         dict(counted),
         run.signed_by,
+        run.first_signed_by,
     )
 
 
@@ -176,7 +157,7 @@ def settle_waiting(services: Services, on: date, kind: str = TRADE) -> None:
 
 
 def _settle(services: Services, session: Session, on: date, kind: str) -> None:
-    for one in session.scalars(_waiting(on, kind)):
+    for one in session.scalars(waiting(on, kind)):
         if seen_next_door(session, on, one.key, kind):
             one.action = Action.NONE
             continue
@@ -200,12 +181,13 @@ def days_done(session: Session, since: date, kind: str = TRADE) -> set[date]:
     query = select(ReconRun.bill_on).where(
         ReconRun.kind == kind,
         ReconRun.bill_on >= since,
-        ReconRun.status.in_([ReconStatus.DONE, ReconStatus.SIGNED]),
+        ReconRun.status.in_(FINISHED),
     )
     return set(session.scalars(query))
 
 
-def _waiting(on: date, kind: str) -> Select[Difference]:
+def waiting(on: date, kind: str) -> Select[Difference]:
+    """Select the differences that wait for the next bill."""
     return (
         select(Difference)
         .join(ReconRun, ReconRun.id == Difference.run_id)

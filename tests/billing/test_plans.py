@@ -136,5 +136,5 @@ def test_the_credits_of_a_day_are_found_by_their_time(
         )
     analyze(any_database)
     with plans(any_database) as lines:
-        assert list(billing.credits_between(clock(), clock() + timedelta(hours=1)))
+        assert list(billing.movements_between(clock(), clock() + timedelta(hours=1)))
     assert any("ix_ledger_entry_at" in line for line in lines[:3]), lines

@@ -5,14 +5,19 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from bot.broadcast import Broadcaster
 from bot.client import WechatClient
 from bot.redis_gate import connect
+from models.base import Base
+from models.db.engine import Database
 from tests.bot.bot_fake_api import FakeApi
 from tests.bot.bot_servers import RedisServer, make_client
+from tests.bot.broadcast_platform import Clock, Platform
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +69,26 @@ def api() -> Iterator[FakeApi]:
 @pytest.fixture
 def client(api: FakeApi, redis: Redis) -> WechatClient:
     return make_client(api.base, redis)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = Database(f"sqlite:///{tmp_path}/test.db")
+    Base.metadata.create_all(made.engine)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def clock(now: datetime) -> Clock:
+    return Clock(now)
+
+
+@pytest.fixture
+def platform(api: FakeApi) -> Platform:
+    return Platform(api)
+
+
+@pytest.fixture
+def caster(database: Database, client: WechatClient, clock: Clock) -> Broadcaster:
+    return Broadcaster(database, client, clock, clock.sleep)

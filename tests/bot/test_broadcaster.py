@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,82 +15,14 @@ from hypothesis import strategies as st
 from bot.audience import batches, distinct, read_openids
 from bot.broadcast import Broadcaster, Progress, Quota, record_result
 from bot.broadcast_steps import NoSuchBroadcast
-from bot.client import WechatClient
 from bot.errors import QuotaExhausted
-from models.base import Base
 from models.db.engine import Database
 from models.errors import Malformed, Refused, Unavailable, Unknown
 from models.notice import BroadcastStatus, latest_notices
 from tests.bot.bot_fake_api import FakeApi
+from tests.bot.broadcast_platform import SEND, SEND_ALL, Clock, Platform, people, plan
 
-SEND = "/cgi-bin/message/mass/send"
-SEND_ALL = "/cgi-bin/message/mass/sendall"
 GET = "/cgi-bin/message/mass/get"
-
-
-class Platform:
-    """Mass messages as the platform keeps them: by clientmsgid, each sent once."""
-
-    def __init__(self, api: FakeApi) -> None:
-        self.by_client: dict[str, int] = {}
-        self.received: Counter[str] = Counter()
-        self.lose_answers = 0
-        self.refuse: dict[str, Any] | None = None
-        api.on(SEND, self.send)
-        api.on(SEND_ALL, self.send)
-
-    def send(self, _: dict[str, str], body: dict[str, Any]) -> Any:
-        if self.refuse is not None:
-            return self.refuse
-        client_id = body["clientmsgid"]
-        if client_id in self.by_client:
-            return {"errcode": 45065, "errmsg": "clientmsgid exist", "msg_id": self.by_client[client_id]}
-        self.by_client[client_id] = 3147483661 + len(self.by_client)
-        self.received.update(body.get("touser", ["everybody"]))
-        if self.lose_answers:
-            self.lose_answers -= 1
-            return None
-        return {"errcode": 0, "errmsg": "send job submission success", "msg_id": self.by_client[client_id]}
-
-
-class Clock:
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-        self.slept_s: list[float] = []
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept_s.append(seconds)
-        self.now += timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path}/test.db")
-    Base.metadata.create_all(made.engine)
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
-def clock(now: datetime) -> Clock:
-    return Clock(now)
-
-
-@pytest.fixture
-def platform(api: FakeApi) -> Platform:
-    return Platform(api)
-
-
-@pytest.fixture
-def caster(database: Database, client: WechatClient, clock: Clock) -> Broadcaster:
-    return Broadcaster(database, client, clock, clock.sleep)
-
-
-def people(count: int) -> Iterator[str]:
-    return (f"oStudent-{number:07d}" for number in range(count))
 
 
 @given(st.integers(2, 60), st.integers(2, 9))
@@ -129,7 +60,7 @@ def test_a_notice_is_shown_and_broadcast_to_a_list(
     notice_id = caster.write_notice("停网通知", "今晚 23 点起停网维护")
     with database.reading() as session:
         assert [notice.title for notice in latest_notices(session, clock.now)] == ["停网通知"]
-    planned = caster.plan("night", notice_id, "list", openids=people(25_000))
+    planned = plan(caster, "night", notice_id, "list", openids=people(25_000))
     assert (planned.recipients, planned.total, planned.status) == (25_000, 3, BroadcastStatus.PLANNED)
     seen: list[Progress] = []
     done = caster.send("night", seen.append)
@@ -143,8 +74,10 @@ def test_a_notice_is_shown_and_broadcast_to_a_list(
 
 def test_planning_again_changes_nothing(caster: Broadcaster, platform: Platform) -> None:
     notice_id = caster.write_notice("a", "b")
-    caster.plan("k", notice_id, "list", openids=people(5))
-    assert caster.plan("k", notice_id, "list", openids=people(9)).recipients == 5
+    plan(caster, "k", notice_id, "list", openids=people(5))
+    assert plan(caster, "k", notice_id, "list", openids=reversed(list(people(5)))).recipients == 5
+    caster.send("k")
+    assert plan(caster, "k", notice_id, "list", openids=people(5)).submitted == 1
     caster.send("k")
     assert platform.received == Counter(people(5))
 
@@ -152,17 +85,17 @@ def test_planning_again_changes_nothing(caster: Broadcaster, platform: Platform)
 def test_a_plan_that_fails_leaves_nothing(caster: Broadcaster) -> None:
     notice_id = caster.write_notice("a", "b")
     with pytest.raises(Refused):
-        caster.plan("k", notice_id, "list", openids=["oA", "oA"])
+        plan(caster, "k", notice_id, "list", openids=["oA", "oA"])
     with pytest.raises(NoSuchBroadcast):
         caster.progress("k")
     with pytest.raises(Refused):
-        caster.plan("k", notice_id, "tag")
+        plan(caster, "k", notice_id, "tag")
 
 
 def test_everybody_and_a_tag_are_one_call(caster: Broadcaster, platform: Platform, api: FakeApi) -> None:
     notice_id = caster.write_notice("a", "b")
-    caster.plan("all", notice_id, "all")
-    caster.plan("tag", notice_id, "tag", tag_id=101)
+    plan(caster, "all", notice_id, "all")
+    plan(caster, "tag", notice_id, "tag", tag_id=101)
     caster.send("all")
     caster.send("tag")
     filters = [body["filter"] for _, _, body in api.calls_of(SEND_ALL)]
@@ -179,7 +112,7 @@ def test_a_killed_sending_goes_on_and_repeats_nothing(
     caster: Broadcaster, platform: Platform, monkeypatch: pytest.MonkeyPatch, after: str
 ) -> None:
     notice_id = caster.write_notice("a", "b")
-    caster.plan("k", notice_id, "list", openids=people(25_000))
+    plan(caster, "k", notice_id, "list", openids=people(25_000))
 
     def die(*_: object) -> None:
         raise Killed
@@ -200,7 +133,7 @@ def test_a_lost_answer_is_asked_for_again_after_a_minute(
     caster: Broadcaster, platform: Platform, clock: Clock
 ) -> None:
     platform.lose_answers = 1
-    caster.plan("k", caster.write_notice("a", "b"), "list", openids=people(5))
+    plan(caster, "k", caster.write_notice("a", "b"), "list", openids=people(5))
     assert caster.send("k").submitted == 1
     assert clock.slept_s == [61]
     assert platform.received == Counter(people(5))
@@ -209,7 +142,7 @@ def test_a_lost_answer_is_asked_for_again_after_a_minute(
 def test_what_stays_unknown_is_left_for_another_day_but_not_for_two(
     caster: Broadcaster, platform: Platform, api: FakeApi, clock: Clock
 ) -> None:
-    caster.plan("k", caster.write_notice("a", "b"), "list", openids=people(5))
+    plan(caster, "k", caster.write_notice("a", "b"), "list", openids=people(5))
     api.on(SEND, 500)
     with pytest.raises(Unknown):
         caster.send("k")
@@ -223,7 +156,7 @@ def test_what_stays_unknown_is_left_for_another_day_but_not_for_two(
 def test_a_refusal_after_an_unknown_keeps_the_doubt(
     caster: Broadcaster, platform: Platform, api: FakeApi, clock: Clock
 ) -> None:
-    caster.plan("k", caster.write_notice("a", "b"), "list", openids=people(5))
+    plan(caster, "k", caster.write_notice("a", "b"), "list", openids=people(5))
     answers: list[Any] = [500, {"errcode": 45028, "errmsg": "has no masssend quota"}]
     api.on(SEND, lambda _query, _body: answers.pop(0))
     with pytest.raises(QuotaExhausted):
@@ -241,7 +174,7 @@ def test_what_certainly_was_not_sent_is_sent_any_time_later(
     monkeypatch: pytest.MonkeyPatch,
     reason: str,
 ) -> None:
-    caster.plan("k", caster.write_notice("a", "b"), "list", openids=people(5))
+    plan(caster, "k", caster.write_notice("a", "b"), "list", openids=people(5))
     with monkeypatch.context() as patch:
         if reason == "quota":
             patch.setattr(platform, "refuse", {"errcode": 45028, "errmsg": "has no masssend quota"})
@@ -263,7 +196,7 @@ def test_a_batch_with_a_bad_openid_does_not_stop_the_others(
 ) -> None:
     bad = {"errcode": 40031, "errmsg": "invalid openid list"}
     api.on(SEND, lambda q, b: bad if "oStudent-0000001" in b["touser"] else platform.send(q, b))
-    caster.plan("k", caster.write_notice("a", "b"), "list", openids=people(20_000))
+    plan(caster, "k", caster.write_notice("a", "b"), "list", openids=people(20_000))
     done = caster.send("k")
     assert (done.failed, done.submitted) == (1, 1)
 
@@ -276,7 +209,7 @@ def _event(msg_id: int, status: str = "send success") -> dict[str, str]:
 def test_results_come_by_event_once(
     caster: Broadcaster, platform: Platform, database: Database, clock: Clock
 ) -> None:
-    caster.plan("k", caster.write_notice("a", "b"), "list", openids=people(20_000))
+    plan(caster, "k", caster.write_notice("a", "b"), "list", openids=people(20_000))
     caster.send("k")
     first, second = platform.by_client.values()
     with database.transaction() as session:
@@ -294,7 +227,7 @@ def test_results_come_by_event_once(
 def test_a_failed_batch_fails_the_broadcast(
     caster: Broadcaster, platform: Platform, database: Database, clock: Clock
 ) -> None:
-    caster.plan("k", caster.write_notice("a", "b"), "list", openids=people(5))
+    plan(caster, "k", caster.write_notice("a", "b"), "list", openids=people(5))
     caster.send("k")
     (msg_id,) = platform.by_client.values()
     with database.transaction() as session:
@@ -305,7 +238,7 @@ def test_a_failed_batch_fails_the_broadcast(
 def test_results_whose_event_was_lost_are_asked_for(
     caster: Broadcaster, platform: Platform, api: FakeApi
 ) -> None:
-    caster.plan("k", caster.write_notice("a", "b"), "list", openids=people(5))
+    plan(caster, "k", caster.write_notice("a", "b"), "list", openids=people(5))
     caster.send("k")
     api.on(GET, {"errcode": 40059, "errmsg": "invalid msg id"})
     assert caster.poll("k").submitted == 1
@@ -332,7 +265,7 @@ def test_more_calls_than_the_platform_takes_in_a_minute_are_spread(
     caster: Broadcaster, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.broadcast.CALLS_PER_MINUTE", 2)
-    caster.plan("k", caster.write_notice("a", "b"), "list", openids=people(45_000))
+    plan(caster, "k", caster.write_notice("a", "b"), "list", openids=people(45_000))
     assert caster.send("k").submitted == 5
     assert clock.slept_s == [61, 61]
 
@@ -340,13 +273,17 @@ def test_more_calls_than_the_platform_takes_in_a_minute_are_spread(
 @pytest.mark.long
 def test_a_long_list_takes_no_more_memory_than_a_batch_or_two(caster: Broadcaster) -> None:
     notice_id = caster.write_notice("a", "b")
-    caster.plan("warm", notice_id, "list", openids=people(20_000))
+
+    def frozen(key: str, count: int) -> None:
+        caster.freeze(caster.draft(key, notice_id, "list", openids=people(count)), people(count))
+
+    frozen("warm", 20_000)
     tracemalloc.start()
     try:
-        caster.plan("k", notice_id, "list", openids=people(30_000))
+        frozen("k", 30_000)
         _, small_bytes = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
-        caster.plan("k2", notice_id, "list", openids=people(90_000))
+        frozen("k2", 90_000)
         _, large_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from sqlalchemy import select
 
+from app.cli import main
 from app.phone import link_in
 from bot.broadcast import Broadcaster
-from models.notice import BatchStatus, BroadcastBatch, BroadcastStatus
+from models.notice import BatchStatus, Broadcast, BroadcastBatch, BroadcastStatus
 from tests.rig import Rig, eventually, toml
 
 ROOT = Path(__file__).parent.parent.parent
@@ -100,6 +102,37 @@ def test_a_preview_reaches_one_person_only(make_rig: Callable[..., Rig]) -> None
     broadcaster.preview(broadcaster.write_notice(TITLE, BODY), reader.openid)
     assert BODY in reader.wait_for(TITLE)
     assert not any(TITLE in str(bubble.get("text")) for bubble in other.messages())
+
+
+def test_an_aborted_confirmation_leaves_nothing_for_the_next_sending(
+    make_rig: Callable[..., Rig], tmp_path: Path
+) -> None:
+    """`--all` answered with n, then `--tag 2 --yes`: what goes out is what was printed last."""
+    rig = make_rig(workers=0)
+    reader = rig.phone()
+    reader.follow()
+    config = str(toml(rig.config, tmp_path))
+
+    def type_in(command: str, *arguments: str, said: str | None = None) -> Result:
+        line = ["broadcast", command, *arguments, "--config", config]
+        return CliRunner().invoke(main, line, input=said)
+
+    notice_id = type_in("write", "--title", TITLE, "--body", BODY).output.strip()
+    aborted = type_in("send", notice_id, "--all", said="n\n")
+    assert aborted.exit_code == 1
+    assert "all followers" in aborted.output
+    assert batches(rig) == []
+    sent = type_in("send", notice_id, "--tag", "2", "--yes")
+    assert f"notice-{notice_id}: tag 2, 1 calls, 1 to go" in sent.output
+    assert not any(TITLE in str(bubble.get("text")) for bubble in reader.messages())
+    with rig.house.database.reading() as session:
+        stored = session.scalars(select(Broadcast)).one()
+    assert (stored.audience, stored.audience_arg, stored.content) == ("tag", "2", f"{TITLE}\n\n{BODY}")
+    again = type_in("send", notice_id, "--all", "--yes")
+    assert (again.exit_code, "标签 2" in again.output) == (1, True)
+    assert len(batches(rig)) == len(jobs(rig)) == 1
+    assert type_in("send", notice_id, "--tag", "2", "--yes").exit_code == 0
+    assert len(jobs(rig)) == 1
 
 
 def kill_after_the_third_call(rig: Rig, operator: Operator, sending: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from payments import orders
 from web.current import services
 from web.guards import openid_first, slow_down
+from web.h5.doubt import doubt_of
 
 blueprint = Blueprint("h5_pay", __name__, url_prefix="/h5/pay")
 
@@ -15,11 +16,14 @@ blueprint = Blueprint("h5_pay", __name__, url_prefix="/h5/pay")
 @blueprint.get("/<order_no>")
 @openid_first
 def review(openid: str, order_no: str) -> ResponseReturnValue:
-    """Account, masked name and amount once more; an order that is past paying shows its state instead."""
+    """Account, masked name and amount once more; an order that is past paying shows its state instead.
+
+    While another payment is not confirmed, the page says so and has no button to pay.
+    """
     order = orders.look(services(), order_no=order_no, openid=openid)
     if not order.payable or order.expires_at <= services().clock():
         return redirect(f"/h5/orders/{order.order_no}")
-    return render_template("h5/pay.html", order=order)
+    return render_template("h5/pay.html", order=order, doubt=doubt_of(openid, order))
 
 
 @blueprint.post("/<order_no>/params")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from payments.review.actions import (
+    billing_differences,
     credit,
     general,
     late,
@@ -17,6 +18,7 @@ from payments.review.actions.base import Action, Decision, Details, Found
 
 # One mapping per module; `Mapping.__or__` would hide a name that two modules use.
 _PARTS: tuple[Mapping[str, Action], ...] = (
+    billing_differences.ACTIONS,
     credit.ACTIONS,
     late.ACTIONS,
     second_payments.ACTIONS,

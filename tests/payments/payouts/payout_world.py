@@ -19,6 +19,7 @@ from payments.counter import desk as counter
 from payments.payouts import approval as payouts
 from payments.payouts import delivery as payout_delivery
 from payments.payouts.approval import PayoutView
+from payments.reconcile.billing import repair as billing_repair
 from payments.refunds import delivery as refund_delivery
 from sandbox.credentials import Credentials
 from tests.models_of_money.world import ACCOUNTS, PEOPLE
@@ -94,6 +95,7 @@ class PayoutWorld(RefundWorld):
             "refund": refund_delivery.deliver,
             repairs.KIND: repairs.deliver,
             "adjustment": adjustment_delivery.deliver,
+            billing_repair.KIND: billing_repair.deliver,
             "payout": payout_delivery.deliver,
             swap.KIND: swap.deliver,
             "inbox": notify.deliver,

@@ -115,13 +115,13 @@ class ListedBilling(ScriptedBilling):
             sessions=False,
             kick=False,
             local=True,
-            list_credits=self.can_list,
+            list_movements=self.can_list,
         )
 
-    def credits_between(self, since: datetime, until: datetime) -> Iterator[list[bytes]]:
+    def movements_between(self, since: datetime, until: datetime) -> Iterator[list[bytes]]:
         for line in self.applied:
             if since <= self.at.get(line.key, since) < until:
-                yield ["\t".join(map(str, line)).encode()]
+                yield [b"credit:" + "\t".join(map(str, line)).encode()]
 
     def apply(self, key: str, account_no: str, fen: int) -> None:
         self.credits[key] = (account_no, fen)

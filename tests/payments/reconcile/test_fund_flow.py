@@ -17,7 +17,8 @@ from models.db.engine import Database
 from models.errors import Malformed, Refused, Unavailable
 from models.review import ReviewItem
 from models.statement import ReconStatus
-from payments.reconcile import monthly, runs
+from models.values.actor import Actor
+from payments.reconcile import monthly, runs, sign_off
 from payments.reconcile.result import FUNDFLOW, FundKind
 from payments.reconcile.runs import DaySigned
 from tests.payments.reconcile.fund_cases import (
@@ -165,9 +166,13 @@ def test_a_signed_month_is_locked(world: FundWorld) -> None:
     hide(world, [income_missing], 1)
     over(world)
     with pytest.raises(Refused, match="该月"):
-        runs.sign(world.services, on=MARCH, actor="会计王", kind=FUNDFLOW)
+        sign_off.sign(world.services, on=MARCH, actor=Actor("会计王"), kind=FUNDFLOW)
     result = run(world)
-    runs.sign(world.services, on=MARCH, actor="会计王", kind=FUNDFLOW)
+    # Its difference is an open question, so it takes two operators.
+    assert not sign_off.sign(world.services, on=MARCH, actor=Actor("出纳李"), kind=FUNDFLOW).signed
+    with pytest.raises(sign_off.SecondSignatureNeeded):
+        sign_off.sign(world.services, on=MARCH, actor=Actor.from_name("出纳 李"), kind=FUNDFLOW)
+    assert sign_off.sign(world.services, on=MARCH, actor=Actor("会计王"), kind=FUNDFLOW).signed
     with pytest.raises(DaySigned, match="该月"):
         world.run(MARCH)
     with world.database.reading() as session:
@@ -175,7 +180,11 @@ def test_a_signed_month_is_locked(world: FundWorld) -> None:
         assert kept is not None
         # The day of that date is another thing.
         assert runs.summary_of(session, MARCH) != kept
-    assert (kept.status, kept.signed_by, kept.totals) == (ReconStatus.SIGNED, "会计王", result.totals)
+    assert (kept.status, kept.signers, kept.totals) == (
+        ReconStatus.SIGNED,
+        ("出纳李", "会计王"),
+        result.totals,
+    )
 
 
 def test_a_bill_of_another_month_or_twice_is_refused_and_leaves_the_result(world: FundWorld) -> None:

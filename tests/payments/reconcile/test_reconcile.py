@@ -18,10 +18,12 @@ from models.order import Credit, CreditStatus, OrderAction, OrderStatus, Payment
 from models.outbox import OutboxItem, OutboxStatus
 from models.review import ReviewItem, ReviewKind
 from models.statement import Difference, ReconStatus
+from models.values.actor import Actor
 from payments.reconcile import daily as reconcile
 from payments.reconcile import decide as reconcile_decide
 from payments.reconcile import result as reconcile_result
 from payments.reconcile import runs as reconcile_runs
+from payments.reconcile import sign_off
 from payments.reconcile.result import Action, Kind
 from payments.reconcile.runs import DaySigned, Summary
 from payments.views import OrderView
@@ -266,17 +268,17 @@ def test_a_run_again_gives_the_same_result_and_asks_nothing_twice(world: BillWor
 def test_a_signed_day_is_locked(world: BillWorld) -> None:
     view = world.credited()
     with pytest.raises(Refused):
-        reconcile_runs.sign(world.services, on=ON, actor="会计王")
+        sign_off.sign(world.services, on=ON, actor=Actor("会计王"))
     run(world, row_of(view))
     with pytest.raises(Refused):
-        reconcile_runs.sign(world.services, on=ON, actor="  ")
-    reconcile_runs.sign(world.services, on=ON, actor="会计王")
+        sign_off.sign(world.services, on=ON, actor=Actor.from_name("  "))
+    sign_off.sign(world.services, on=ON, actor=Actor("会计王"))
     with pytest.raises(DaySigned):
         run(world)
     with pytest.raises(DaySigned):
         reconcile_runs.begin(world.services, ON, reconcile_result.TRADE, None)
     with pytest.raises(DaySigned):
-        reconcile_runs.sign(world.services, on=ON, actor="别人")
+        sign_off.sign(world.services, on=ON, actor=Actor("别人"))
     with world.database.reading() as session:
         result = reconcile_runs.summary_of(session, ON)
         assert result is not None

@@ -10,8 +10,9 @@ import pytest
 from models.clock import CAMPUS_ZONE
 from models.db.engine import Database
 from models.errors import Refused
+from models.values.actor import Actor
 from payments.reconcile import daily as reconcile
-from payments.reconcile import runs as reconcile_runs
+from payments.reconcile import sign_off
 from payments.reconcile.result import Action, Kind
 from tests.payments.reconcile.bill_maker import ON, BillWorld, row_of
 from tests.payments.reconcile.test_reconcile import asked, differences, of, run
@@ -31,7 +32,7 @@ def test_a_payment_around_midnight_waits_for_tomorrows_bill_and_is_found_there(w
     assert differences(world) == of(Kind.MISSING_IN_BILL, number, Action.WAIT)
     assert asked(world) == []
     with pytest.raises(Refused, match="次日"):
-        reconcile_runs.sign(world.services, on=ON, actor="会计王")
+        sign_off.sign(world.services, on=ON, actor=Actor("会计王"))
     world.clock.forward(days=1)
     late = row_of(view, at=datetime(2026, 3, 11, 0, 0, 1, tzinfo=CAMPUS_ZONE))
     reconcile.run_file(world.services, ON + timedelta(days=1), world.bill(late))
@@ -40,7 +41,7 @@ def test_a_payment_around_midnight_waits_for_tomorrows_bill_and_is_found_there(w
     run(world)
     assert differences(world) == []
     assert asked(world) == []
-    reconcile_runs.sign(world.services, on=ON, actor="会计王")
+    sign_off.sign(world.services, on=ON, actor=Actor("会计王"))
 
 
 def test_a_payment_that_tomorrows_bill_lacks_too_is_asked_about_then(world: BillWorld) -> None:
@@ -61,7 +62,7 @@ def test_a_day_done_again_does_not_wait_for_a_bill_that_was_seen(world: BillWorl
     world.clock.forward(days=1)
     tomorrow = ON + timedelta(days=1)
     reconcile.run_file(world.services, tomorrow, world.bill())
-    reconcile_runs.sign(world.services, on=tomorrow, actor="会计王")
+    sign_off.sign(world.services, on=tomorrow, actor=Actor("会计王"))
     run(world)
     assert differences(world) == of(Kind.MISSING_IN_BILL, f"{view.order_no}01", Action.ASKED)
-    reconcile_runs.sign(world.services, on=ON, actor="会计王")
+    sign_off.sign(world.services, on=ON, actor=Actor("会计王"))
