@@ -37,6 +37,7 @@ from handlers import ROUTES
 from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db.engine import Database
+from models.outbox import Lane
 from models.site import Contact, RechargeRules, Site
 from models.tidings import Form
 from payments import alerts, credit, notify, settle, swap, sweep
@@ -54,8 +55,8 @@ from web.identity import Identity, IdentityConfig, UnifiedIdentity
 from web.oidc import OidcConfig, OidcIdentity
 from web.services import WebServices
 
-WAKE_KEY = "campusnet:wake"
-# More tokens than workers could ever need; the list is trimmed so that it cannot grow.
+WAKE_KEYS = {Lane.MONEY: "campusnet:wake", Lane.MESSAGE: "campusnet:wake:message"}
+# More tokens than workers could ever need; the lists are trimmed so that they cannot grow.
 WAKE_KEEP = 16
 # How often the journal is sealed, when all of it is gone through, and how often stuck work is looked for.
 SEAL_S = 5
@@ -93,7 +94,8 @@ class House:
         return Worker(
             self.web,
             self.deliveries,
-            wait=Waiter(self.config.redis.url).wait,
+            wait=time.sleep,
+            waits={lane: Waiter(self.config.redis.url, key).wait for lane, key in WAKE_KEYS.items()},
             lease_s=self.config.worker.lease_s,
             periodic=self.periodic,
         )
@@ -232,17 +234,19 @@ def shallow(services: Services) -> dict[str, Any]:
 
 
 def wake(store: redis.Redis) -> None:
-    """Tell one waiting worker that something is due. Redis away: it looks by itself within a second."""
+    """Wake one waiting worker for each lane. Redis away: it looks by itself within a second."""
     with contextlib.suppress(redis.RedisError), store.pipeline(transaction=False) as pipe:
-        pipe.lpush(WAKE_KEY, 1)
-        pipe.ltrim(WAKE_KEY, 0, WAKE_KEEP - 1)
+        for key in WAKE_KEYS.values():
+            pipe.lpush(key, 1)
+            pipe.ltrim(key, 0, WAKE_KEEP - 1)
         pipe.execute()
 
 
 class Waiter:
     """Waits for `wake` on a connection of its own; without Redis it just waits."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str) -> None:
+        self._key = key
         self._store = redis.Redis.from_url(
             url, socket_connect_timeout=0.5, socket_timeout=5.0, retry=Retry(NoBackoff(), 0)
         )
@@ -250,7 +254,7 @@ class Waiter:
     def wait(self, seconds: float) -> None:
         """Return at a wake-up, or after `seconds`."""
         try:
-            self._store.blpop([WAKE_KEY], timeout=seconds)
+            self._store.blpop([self._key], timeout=seconds)
         except redis.RedisError:
             time.sleep(seconds)
 

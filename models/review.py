@@ -29,6 +29,7 @@ class ReviewKind(StrEnum):
     EXTERNAL_REFUND = "EXTERNAL_REFUND"
     BILL_DIFFERENCE = "BILL_DIFFERENCE"
     JOB_FAILED = "JOB_FAILED"
+    OUTAGE = "OUTAGE"
 
 
 class ReviewStatus(StrEnum):
@@ -41,6 +42,8 @@ class ReviewStatus(StrEnum):
 
 # Decisions to try once more: should that fail too, the question is open again.
 TRY_AGAIN = ("credit-again", "run-again")
+# What closes an alarm without an operator: the trouble is over. It is opened again when it comes back.
+OVER = "over"
 
 
 class ReviewItem(Base):
@@ -98,7 +101,15 @@ def ask_person(
         ReviewItem.kind == kind,
         ReviewItem.key == key[:80],
         ReviewItem.status == ReviewStatus.CLOSED,
-        ReviewItem.outcome.in_(TRY_AGAIN),
+        ReviewItem.outcome.in_((*TRY_AGAIN, OVER)),
     )
     undecided = dict.fromkeys(("proposal", "proposed_by", "approved_by", "evidence", "outcome", "closed_at"))
     rows_changed(session, again.values(status=ReviewStatus.OPEN, **undecided, **asked))
+
+
+def end_alarm(session: Session, kind: ReviewKind, key: str, *, now: datetime) -> None:
+    """Close an open item whose trouble has ended by itself; does nothing otherwise."""
+    over = update(ReviewItem).where(
+        ReviewItem.kind == kind, ReviewItem.key == key[:80], ReviewItem.status != ReviewStatus.CLOSED
+    )
+    rows_changed(session, over.values(status=ReviewStatus.CLOSED, outcome=OVER, closed_at=now))
