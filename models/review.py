@@ -93,8 +93,10 @@ def ask_person(
         insert(ReviewItem)
         .values(kind=kind, key=key[:80], status=ReviewStatus.OPEN, **asked)
         .on_conflict_do_nothing(index_elements=["kind", "key"])
+        # PostgreSQL's driver does not count the rows of this statement.
+        .returning(ReviewItem.id)
     )
-    if rows_changed(session, opened):
+    if session.scalar(opened) is not None:
         return
     # Not in one statement with the insert: that would lock an item which a person is deciding just now.
     again = update(ReviewItem).where(
