@@ -37,6 +37,7 @@ from handlers import ROUTES
 from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db.engine import Database
+from models.db.postgres import Limits
 from models.outbox import Lane
 from models.site import Contact, RechargeRules, Site
 from models.tidings import Form
@@ -58,6 +59,8 @@ from web.services import WebServices
 WAKE_KEYS = {Lane.MONEY: "campusnet:wake", Lane.MESSAGE: "campusnet:wake:message"}
 # More tokens than workers could ever need; the lists are trimmed so that they cannot grow.
 WAKE_KEEP = 16
+# How long a worker waits for a locked row: everything else of its lane is behind it.
+WORKER_LOCK_TIMEOUT_S = 0.5
 # How often the journal is sealed, when all of it is gone through, and how often stuck work is looked for.
 SEAL_S = 5
 SEAL_LATE_AT = (4, 10)
@@ -112,9 +115,18 @@ class House:
         self.redis.close()
 
 
-def build(config: Config, *, clock: Clock = utc_now) -> House:
-    """Wire everything; opens no connection yet. Raises: ValueError, OSError - keys that cannot be used."""
-    database = Database(config.database.url, pool_size=config.database.pool_size)
+def build(config: Config, *, clock: Clock = utc_now, background: bool = False) -> House:
+    """Wire everything; opens no connection yet.
+
+    Args:
+        background: for a process that only works: it waits for locked rows shorter than a page does.
+    Raises: ValueError, OSError - keys that cannot be used.
+    """
+    database = Database(
+        config.database.url,
+        pool_size=config.database.pool_size,
+        limits=limits_of(config, background=background),
+    )
     store = connect(config.redis.url)
     wechat = WechatClient(
         ClientConfig(
@@ -183,6 +195,18 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         ),
     }
     return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
+
+
+def limits_of(config: Config, *, background: bool) -> Limits:
+    """Return how long sessions of PostgreSQL may wait."""
+    section = config.database
+    patience_s = min(section.lock_timeout_s, WORKER_LOCK_TIMEOUT_S) if background else section.lock_timeout_s
+    return Limits(
+        statement_timeout_s=section.statement_timeout_s,
+        lock_timeout_s=patience_s,
+        idle_in_transaction_timeout_s=section.idle_in_transaction_timeout_s,
+        tcp_user_timeout_s=section.tcp_user_timeout_s,
+    )
 
 
 def pay_config(config: Config) -> PayConfig:
