@@ -233,9 +233,11 @@ class Worker:
             if remote in failing:
                 pauses.note_success(session, remote, now=now)
         elif ended.remote_fault is not None:
-            if pauses.note_failure(session, remote, ended.remote_fault, now=now):
+            row = pauses.note_failure(session, remote, ended.remote_fault, now=now)
+            if pauses.is_paused(row):
                 return self._later(item)
-            if item.attempts >= ALONE_AFTER and not isinstance(outcome, Park):
+            alone = row.alarmed_at is None and item.attempts >= ALONE_AFTER
+            if alone and not isinstance(outcome, Park):
                 self._ask(session, item, ended.error)
         return outcome
 

@@ -78,8 +78,8 @@ def take_probe(session: Session, remote: Remote, *, now: datetime) -> bool:
     return rows_changed(session, taken) == 1
 
 
-def note_failure(session: Session, remote: Remote, failure: Failure, *, now: datetime) -> bool:
-    """Count one failure. Returns: whether the system is paused now."""
+def note_failure(session: Session, remote: Remote, failure: Failure, *, now: datetime) -> LanePause:
+    """Count one failure. Returns: what is known of the system now."""
     insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
     key, reason = failure.key[:KEY_MAX], failure.reason[:REASON_MAX]
     first = insert(LanePause).values(
@@ -96,7 +96,7 @@ def note_failure(session: Session, remote: Remote, failure: Failure, *, now: dat
     told_late = now - row.since >= ALARM_AFTER
     if failure.alarm and row.alarmed_at is None and (row.probe_at is not None or told_late):
         _alarm(session, row, now=now)
-    return row.probe_at is not None
+    return row
 
 
 def note_success(session: Session, remote: Remote, *, now: datetime) -> None:
