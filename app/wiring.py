@@ -42,6 +42,8 @@ from models.outbox import Lane
 from models.site import Contact, RechargeRules, Site
 from models.tidings import Form
 from payments import alerts, credit, notify, settle, swap, sweep
+from payments.adjustments import approval as adjustments
+from payments.adjustments import delivery as adjustment_delivery
 from payments.audit import hash_chain as sealing
 from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
@@ -141,7 +143,7 @@ def build(config: Config, *, clock: Clock = utc_now, background: bool = False) -
         clock=clock,
         billing=registry.build(config.billing.backend, database=database, clock=clock),
         pay=WechatPay(pay_config(config), clock),
-        rules=RechargeRules(**config.recharge.model_dump()),
+        rules=RechargeRules(**config.recharge.model_dump(), foreign_prefixes=config.pay.foreign_prefixes),
         site=site_of(config),
         wake=partial(wake, store),
     )
@@ -165,16 +167,6 @@ def build(config: Config, *, clock: Clock = utc_now, background: bool = False) -
         ),
     )
     notices = Notices(wechat, templates_of(config))
-    deliveries: dict[str, Deliver] = {
-        "settle": settle.deliver,
-        "credit": credit.deliver,
-        swap.KIND: swap.deliver,
-        "refund": refund_delivery.deliver,
-        "payout": payout_delivery.deliver,
-        "inbox": notify.deliver,
-        "message": partial(deliver_message, notices),
-        alerts.JOB: partial(deliver_alert, notices),
-    }
     periodic = {
         "seal": Job(sealing.seal, every(SEAL_S)),
         "seal-late": Job(sealing.seal_late, daily(*SEAL_LATE_AT)),
@@ -194,7 +186,22 @@ def build(config: Config, *, clock: Clock = utc_now, background: bool = False) -
             again_s=FUND_FLOW_AGAIN_S,
         ),
     }
-    return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
+    return House(config, database, store, wechat, notices, web, accounting, _deliveries(notices), periodic)
+
+
+def _deliveries(notices: Notices) -> dict[str, Deliver]:
+    """Return who delivers which kind of outbox item."""
+    return {
+        "settle": settle.deliver,
+        "credit": credit.deliver,
+        swap.KIND: swap.deliver,
+        "refund": refund_delivery.deliver,
+        "payout": payout_delivery.deliver,
+        adjustments.KIND: adjustment_delivery.deliver,
+        "inbox": notify.deliver,
+        "message": partial(deliver_message, notices),
+        alerts.JOB: partial(deliver_alert, notices),
+    }
 
 
 def limits_of(config: Config, *, background: bool) -> Limits:

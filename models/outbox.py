@@ -45,6 +45,7 @@ WORK: Mapping[str, Work] = {
     "credit": Work(Lane.MONEY, Remote.BILLING),
     "swap": Work(Lane.MONEY, Remote.BILLING),
     "payout": Work(Lane.MONEY, Remote.BILLING),
+    "adjustment": Work(Lane.MONEY, Remote.BILLING),
     "settle": Work(Lane.MONEY, Remote.PAYMENT),
     # Needs billing (the reversal) and WeChat Pay: neither outage may pause the work of the other system.
     "refund": Work(Lane.MONEY, Remote.REFUND),
