@@ -57,7 +57,7 @@ def serve(config_path: Path, bind: str, processes: int, threads: int) -> None:
 @config_option
 def worker(config_path: Path) -> None:
     """Run one background worker; start as many as you like."""
-    house = wiring.build(open_config(config_path))
+    house = wiring.build(open_config(config_path), background=True)
     stopped = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -149,6 +149,10 @@ class DatabaseSection(Section):
 
     url: str
     pool_size: int = Field(default=10, ge=1, le=100)
+    statement_timeout_s: float = Field(default=15.0, gt=0, le=600)
+    lock_timeout_s: float = Field(default=2.0, gt=0, le=60)
+    idle_in_transaction_timeout_s: float = Field(default=15.0, gt=0, le=20)
+    tcp_user_timeout_s: float = Field(default=10.0, gt=0, le=60)
 
 
 class RedisSection(Section):

@@ -13,9 +13,11 @@ from app import wiring
 from app.opening import config_option, open_config
 from models.errors import Refused, ServiceError
 from models.money import yuan
+from models.outbox import WORK
 from models.review import ReviewItem
 from models.values.actor import Actor
 from models.write_off import WriteOff
+from payments.review import bulk
 from payments.review import queue as reviews
 from payments.review.actions import ACTIONS
 from payments.review.write_offs import list_write_offs
@@ -112,6 +114,28 @@ def reject(config_path: Path, item_id: int, actor: str) -> None:
     """Put a proposal back; the item stays open."""
     with reviewing(config_path) as services:
         reviews.reject(services, item_id, actor=Actor.from_name(actor))
+
+
+@review_group.command("run-again")
+@config_option
+@actor_option
+@click.option("--kind", "job", required=True, type=click.Choice(sorted(WORK)), help="The kind of job.")
+@click.option("--evidence", default="", help="Why they work now; needed to propose.")
+@click.option("--approve", "approves", is_flag=True, help="Approve what another operator proposed.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+def run_again(
+    *, config_path: Path, actor: str, job: str, evidence: str, approves: bool, limit: int | None
+) -> None:
+    """Run all given-up jobs of a kind again: one operator proposes, another one approves."""
+    who = Actor.from_name(actor)
+    with reviewing(config_path) as services:
+        if approves:
+            done = bulk.approve_run_again(services, job=job, actor=who, limit=limit)
+        else:
+            done = bulk.propose_run_again(services, job=job, actor=who, evidence=evidence, limit=limit)
+        click.echo(f"{'approved' if approves else 'proposed'}: {done.items}")
+        for reason, count in sorted(done.left.items()):
+            click.echo(f"left: {count} ({reason})")
 
 
 @review_group.command("written-off")

@@ -37,6 +37,8 @@ from handlers import ROUTES
 from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db.engine import Database
+from models.db.postgres import Limits
+from models.outbox import Lane
 from models.site import Contact, RechargeRules, Site
 from models.tidings import Form
 from payments import alerts, credit, notify, repairs, settle, swap, sweep
@@ -57,9 +59,11 @@ from web.identity import Identity, IdentityConfig, UnifiedIdentity
 from web.oidc import OidcConfig, OidcIdentity
 from web.services import WebServices
 
-WAKE_KEY = "campusnet:wake"
-# More tokens than workers could ever need; the list is trimmed so that it cannot grow.
+WAKE_KEYS = {Lane.MONEY: "campusnet:wake", Lane.MESSAGE: "campusnet:wake:message"}
+# More tokens than workers could ever need; the lists are trimmed so that they cannot grow.
 WAKE_KEEP = 16
+# How long a worker waits for a locked row: everything else of its lane is behind it.
+WORKER_LOCK_TIMEOUT_S = 0.5
 # How often the journal is sealed, when all of it is gone through, and how often stuck work is looked for.
 SEAL_S = 5
 SEAL_LATE_AT = (4, 10)
@@ -96,7 +100,8 @@ class House:
         return Worker(
             self.web,
             self.deliveries,
-            wait=Waiter(self.config.redis.url).wait,
+            wait=time.sleep,
+            waits={lane: Waiter(self.config.redis.url, key).wait for lane, key in WAKE_KEYS.items()},
             lease_s=self.config.worker.lease_s,
             periodic=self.periodic,
         )
@@ -113,9 +118,18 @@ class House:
         self.redis.close()
 
 
-def build(config: Config, *, clock: Clock = utc_now) -> House:
-    """Wire everything; opens no connection yet. Raises: ValueError, OSError - keys that cannot be used."""
-    database = Database(config.database.url, pool_size=config.database.pool_size)
+def build(config: Config, *, clock: Clock = utc_now, background: bool = False) -> House:
+    """Wire everything; opens no connection yet.
+
+    Args:
+        background: for a process that only works: it waits for locked rows shorter than a page does.
+    Raises: ValueError, OSError - keys that cannot be used.
+    """
+    database = Database(
+        config.database.url,
+        pool_size=config.database.pool_size,
+        limits=limits_of(config, background=background),
+    )
     store = connect(config.redis.url)
     wechat = WechatClient(
         ClientConfig(
@@ -193,6 +207,18 @@ def _deliveries(notices: Notices) -> dict[str, Deliver]:
     }
 
 
+def limits_of(config: Config, *, background: bool) -> Limits:
+    """Return how long sessions of PostgreSQL may wait."""
+    section = config.database
+    patience_s = min(section.lock_timeout_s, WORKER_LOCK_TIMEOUT_S) if background else section.lock_timeout_s
+    return Limits(
+        statement_timeout_s=section.statement_timeout_s,
+        lock_timeout_s=patience_s,
+        idle_in_transaction_timeout_s=section.idle_in_transaction_timeout_s,
+        tcp_user_timeout_s=section.tcp_user_timeout_s,
+    )
+
+
 def pay_config(config: Config) -> PayConfig:
     """The merchant of the configuration, with its keys read from their files."""
     pay = config.pay
@@ -242,17 +268,19 @@ def shallow(services: Services) -> dict[str, Any]:
 
 
 def wake(store: redis.Redis) -> None:
-    """Tell one waiting worker that something is due. Redis away: it looks by itself within a second."""
+    """Wake one waiting worker for each lane. Redis away: it looks by itself within a second."""
     with contextlib.suppress(redis.RedisError), store.pipeline(transaction=False) as pipe:
-        pipe.lpush(WAKE_KEY, 1)
-        pipe.ltrim(WAKE_KEY, 0, WAKE_KEEP - 1)
+        for key in WAKE_KEYS.values():
+            pipe.lpush(key, 1)
+            pipe.ltrim(key, 0, WAKE_KEEP - 1)
         pipe.execute()
 
 
 class Waiter:
     """Waits for `wake` on a connection of its own; without Redis it just waits."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str) -> None:
+        self._key = key
         self._store = redis.Redis.from_url(
             url, socket_connect_timeout=0.5, socket_timeout=5.0, retry=Retry(NoBackoff(), 0)
         )
@@ -260,7 +288,7 @@ class Waiter:
     def wait(self, seconds: float) -> None:
         """Return at a wake-up, or after `seconds`."""
         try:
-            self._store.blpop([WAKE_KEY], timeout=seconds)
+            self._store.blpop([self._key], timeout=seconds)
         except redis.RedisError:
             time.sleep(seconds)
 

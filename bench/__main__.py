@@ -1,14 +1,18 @@
-"""`python -m bench`: messages a second and p99 of three applications, interleaved, with ratios."""
+"""`python -m bench`: messages a second and p99 of three applications, interleaved, with ratios.
+
+`python -m bench --check` compares every row of `goals.toml` with what its source measures.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import report
+from bench import goals, report
 from bench.ground import ground
 from bench.measure import CONNECTIONS, CONTESTANTS, Contestant, Leg, Length, run_leg
 from bench.scene import KEYWORDS, Scene
@@ -32,6 +36,8 @@ class Plan:
 
 def main() -> None:
     """Measure as asked and print."""
+    if "--check" in sys.argv[1:]:
+        sys.exit(_check([name for name in sys.argv[1:] if name != "--check"]))
     plan = _plan()
     with tempfile.TemporaryDirectory(prefix="campusnet-bench-") as folder, ground(Path(folder)) as scene:
         print(
@@ -40,6 +46,18 @@ def main() -> None:
         )
         legs = _measure(plan, scene)
     print("\n".join([*report.table(legs), "", *report.rows(legs)]))
+
+
+def _check(names: list[str]) -> int:
+    """Compare the rows with these names, or all. Returns: 0 when every one is measured and met."""
+    rows = [row for row in goals.load() if not names or row.name in names]
+    unknown = set(names) - {row.name for row in rows}
+    if unknown:
+        print(f"no such row: {', '.join(sorted(unknown))}")
+        return 1
+    verdicts = goals.check(rows)
+    print("\n".join(verdict.line() for verdict in verdicts))
+    return 0 if all(verdict.kept for verdict in verdicts) else 1
 
 
 def _measure(plan: Plan, scene: Scene) -> dict[str, list[Leg]]:
@@ -60,6 +78,7 @@ def _measure(plan: Plan, scene: Scene) -> dict[str, list[Leg]]:
 
 def _plan() -> Plan:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare with goals.toml (names: only these)")
     parser.add_argument("--quick", action="store_true", help="a rough look, under twenty seconds")
     parser.add_argument("--rounds", type=int, help="rounds of one leg for each (default 6, quick 3)")
     parser.add_argument("--seconds", type=float, help="length of a leg (default 2, quick 1)")

@@ -46,6 +46,10 @@ class WindowUsedUp(QuotaExhausted):
     """The customer messages to this person are used up until they write again."""
 
 
+class TemplatesUsedUp(QuotaExhausted):
+    """The template messages of the day are used up; customer messages to others still go."""
+
+
 class UserUnreachable(ApiRefused):
     """This person cannot be written to now; skip them."""
 

@@ -15,7 +15,15 @@ import structlog
 
 from bot.client import WechatClient
 from bot.customer import Delivery
-from bot.errors import ApiRefused, QuotaExhausted, UserUnreachable, WindowClosed, WindowUsedUp
+from bot.errors import (
+    ApiRefused,
+    QuotaExhausted,
+    TemplatesUsedUp,
+    TooFast,
+    UserUnreachable,
+    WindowClosed,
+    WindowUsedUp,
+)
 from bot.render import ELLIPSIS, shorten
 from models.errors import Unknown
 from models.tidings import WORDS, Form
@@ -75,6 +83,7 @@ class Notices:
 
         Raises:
             QuotaExhausted: certainly not sent; the account has to wait for its quota.
+            TemplatesUsedUp: the same, for template messages alone.
             Unknown: it may have been sent; with the same `filled.once` a template is not sent twice.
             Unavailable: certainly not sent.
             ApiRefused: the customer message is refused, and somebody has to look.
@@ -85,7 +94,14 @@ class Notices:
         except (WindowClosed, QuotaExhausted) as refusal:
             if filled is None or template is None:
                 return _without_template(refusal)
-            return self._send_template(openid, template, filled, tries)
+            try:
+                return self._send_template(openid, template, filled, tries)
+            except TooFast:
+                raise
+            except QuotaExhausted as used_up:
+                if isinstance(refusal, WindowClosed | WindowUsedUp):
+                    raise TemplatesUsedUp(used_up.errcode, used_up.message) from used_up
+                raise
         except UserUnreachable:
             return Delivery.UNREACHABLE
         return Delivery.SENT

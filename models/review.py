@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
-from models.db.state import StateMachine, guarded_move, rows_changed
+from models.db.state import StateMachine, guarded_move
 from models.errors import Conflict
 
 
@@ -44,6 +44,7 @@ class ReviewKind(StrEnum):
     ADJUSTMENT_UNKNOWN = "ADJUSTMENT_UNKNOWN"
     PAYOUT_RESULT = "PAYOUT_RESULT"
     MISSING_BILL = "MISSING_BILL"
+    OUTAGE = "OUTAGE"
 
 
 class ReviewStatus(StrEnum):
@@ -65,6 +66,8 @@ TRY_AGAIN = (
     "return-withdrawal",
     "call-absent",
 )
+# What closes an alarm without an operator: the trouble is over. It is opened again when it comes back.
+OVER = "over"
 
 
 class ReviewItem(Base):
@@ -133,15 +136,17 @@ def ask_person(
         insert(ReviewItem)
         .values(kind=kind, key=key[:80], status=ReviewStatus.OPEN, **asked)
         .on_conflict_do_nothing(index_elements=["kind", "key"])
+        # PostgreSQL's driver does not count the rows of this statement.
+        .returning(ReviewItem.id)
     )
-    if rows_changed(session, opened):
+    if session.scalar(opened) is not None:
         return
     # Not in one statement with the insert: that would lock an item which an operator is deciding just now.
     query = select(ReviewItem).where(
         ReviewItem.kind == kind,
         ReviewItem.key == key[:80],
         ReviewItem.status == ReviewStatus.CLOSED,
-        ReviewItem.outcome.in_(TRY_AGAIN),
+        ReviewItem.outcome.in_((*TRY_AGAIN, OVER)),
     )
     item = session.scalar(query)
     if item is not None:
@@ -162,3 +167,14 @@ def reopen_item(session: Session, item: ReviewItem, *, cause: str, now: datetime
         )
     except Conflict:
         return
+
+
+def end_alarm(session: Session, kind: ReviewKind, key: str, *, now: datetime) -> None:
+    """Close an open item whose trouble has ended by itself; does nothing otherwise."""
+    query = select(ReviewItem).where(
+        ReviewItem.kind == kind, ReviewItem.key == key[:80], ReviewItem.status != ReviewStatus.CLOSED
+    )
+    item = session.scalar(query.with_for_update())
+    if item is not None:
+        values = {"outcome": OVER, "closed_at": now}
+        guarded_move(session, REVIEW_STATES, item, ReviewStatus.CLOSED, cause=OVER, now=now, **values)

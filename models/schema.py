@@ -35,7 +35,7 @@ from models import (
     write_off,
 )
 from models.base import Base
-from models.db import state
+from models.db import postgres, state
 from models.db.engine import Database
 
 # Every module with tables; tests/models/test_schema.py fails when one is missing here.
@@ -123,10 +123,12 @@ def _config() -> Config:
 @contextmanager
 def _migrating(database: Database) -> Iterator[tuple[Connection, Config]]:
     with database.engine.connect() as connection, _keys_unchecked(connection), connection.begin():
-        if database.dialect == "postgresql":
+        if database.dialect != "postgresql":
+            yield connection, _config()
+            return
+        with postgres.unlimited(connection):
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
-        yield connection, _config()
+            yield connection, _config()
 
 
 @contextmanager

@@ -7,23 +7,34 @@ lock is held from BEGIN. Finishing is fenced: only the holder of a running lease
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import BindParameter, Select, bindparam, or_, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from models.db.state import rows_changed
 from models.errors import Conflict
-from models.outbox import OutboxItem, OutboxStatus
+from models.outbox import UNFINISHED, WORK, Lane, OutboxItem, OutboxStatus, work_of
 
 LEASE_S = 30
 BACKOFF_FIRST_S = 2.0
-BACKOFF_CAP_S = 600.0
-ATTEMPTS_MAX = 40
+# Money is tried again within a minute of the return of whatever was down. A message that may have been
+# sent already is not repeated that often.
+BACKOFF_CAP_S = 60.0
+MESSAGE_BACKOFF_CAP_S = 600.0
+# Tries that end in a bug of ours; an outage never uses them up.
+FAILURES_MAX = 40
+# A time further ahead than this was written by a clock that was wrong.
+CLOCK_SKEW = timedelta(minutes=1)
+PULLED_AT_ONCE = 1000
+
+# Written into the statement: with a parameter in its place the partial index could not be used.
+_READY: BindParameter[OutboxStatus] = bindparam("ready", OutboxStatus.READY, literal_execute=True)
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,8 @@ class Claim:
     attempts: int
     owner: str
     leased_until: datetime
+    failures: int = 0
+    created_at: datetime | None = None
 
     def check_lease(self, now: datetime) -> None:
         """Return while the lease runs: the last check before a call that a successor might repeat.
@@ -56,17 +69,20 @@ def put(
     now: datetime,
     due_at: datetime | None = None,
 ) -> None:
-    """Promise work in this transaction; a promise already made under `(kind, key)` stays as it is."""
+    """Enqueue work in this transaction; work already enqueued under `(kind, key)` stays as it is."""
     insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
     session.execute(
         insert(OutboxItem)
         .values(
             kind=kind,
             key=key,
+            lane=work_of(kind).lane,
             payload=payload,
             status=OutboxStatus.READY,
             attempts=0,
+            failures=0,
             next_at=due_at or now,
+            touched_at=now,
             created_at=now,
         )
         .on_conflict_do_nothing(index_elements=["kind", "key"])
@@ -74,30 +90,88 @@ def put(
 
 
 def claim(
-    session: Session, owner: str, *, now: datetime, limit: int, kinds: list[str], lease_s: float = LEASE_S
+    session: Session,
+    owner: str,
+    *,
+    now: datetime,
+    limit: int,
+    kinds: Sequence[str],
+    lease_s: float = LEASE_S,
 ) -> list[Claim]:
     """Lease up to `limit` due items of these kinds for `lease_s` seconds, oldest first."""
-    free = or_(OutboxItem.leased_until.is_(None), OutboxItem.leased_until <= now)
-    due = (
-        select(OutboxItem)
-        .where(
-            OutboxItem.status == OutboxStatus.READY,
-            OutboxItem.next_at <= now,
-            OutboxItem.kind.in_(kinds),
-            free,
-        )
-        .order_by(OutboxItem.next_at)
-        .limit(limit)
-        # Written out only by PostgreSQL; on SQLite the transaction already holds the write lock.
-        .with_for_update(skip_locked=True)
-    )
-    items = list(session.scalars(due))
+    if not kinds:
+        return []
     until = now + timedelta(seconds=lease_s)
-    for item in items:
-        item.lease_owner = owner
-        item.leased_until = until
-        item.attempts += 1
-    return [Claim(i.id, i.kind, i.key, dict(i.payload), i.attempts, owner, until) for i in items]
+    found = session.execute(_due(kinds, now, limit)).all()
+    if not found:
+        return []
+    session.execute(
+        update(OutboxItem)
+        .where(OutboxItem.id.in_([row.id for row in found]))
+        .values(
+            lease_owner=owner,
+            leased_until=until,
+            touched_at=now,
+            attempts=OutboxItem.attempts + 1,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return [
+        Claim(
+            row.id,
+            row.kind,
+            row.key,
+            dict(row.payload),
+            row.attempts + 1,
+            owner,
+            until,
+            row.failures,
+            row.created_at,
+        )
+        for row in found
+    ]
+
+
+def _due(kinds: Sequence[str], now: datetime, limit: int) -> Select[Any]:
+    """The oldest due items, locked.
+
+    One walk along the index for each kind: neither a hundred thousand rows of this kind nor those of a
+    kind that this worker lacks are read or sorted.
+    """
+    branches = []
+    for kind in kinds:
+        rows = (
+            select(*_CLAIMED, OutboxItem.next_at)
+            .where(
+                OutboxItem.lane == work_of(kind).lane,
+                OutboxItem.kind == kind,
+                UNFINISHED,
+                OutboxItem.status == _READY,
+                OutboxItem.next_at <= now,
+                or_(OutboxItem.leased_until.is_(None), OutboxItem.leased_until <= now),
+            )
+            .order_by(OutboxItem.next_at)
+            .limit(limit)
+            # Written out only by PostgreSQL; on SQLite the transaction already holds the write lock.
+            .with_for_update(skip_locked=True)
+            .subquery()
+        )
+        branches.append(select(*rows.c))
+    if len(branches) == 1:
+        return branches[0]
+    due = union_all(*branches).subquery()
+    return select(*due.c).order_by(due.c.next_at).limit(limit)
+
+
+_CLAIMED = (
+    OutboxItem.id,
+    OutboxItem.kind,
+    OutboxItem.key,
+    OutboxItem.payload,
+    OutboxItem.attempts,
+    OutboxItem.failures,
+    OutboxItem.created_at,
+)
 
 
 def revive(session: Session, kind: str, key: str, *, now: datetime) -> None:
@@ -105,14 +179,14 @@ def revive(session: Session, kind: str, key: str, *, now: datetime) -> None:
     ended = update(OutboxItem).where(
         OutboxItem.kind == kind, OutboxItem.key == key, OutboxItem.status != OutboxStatus.READY
     )
-    again = {"attempts": 0, "lease_owner": None, "leased_until": None, "done_at": None}
+    again = {"attempts": 0, "failures": 0, "touched_at": now, "lease_owner": None, "leased_until": None, "done_at": None}
     rows_changed(session, ended.values(status=OutboxStatus.READY, next_at=now, **again))
 
 
 def renew(session: Session, held: Claim, *, now: datetime, lease_s: float = LEASE_S) -> Claim:
     """Hold the item for another `lease_s` seconds. Raises: Conflict - the lease ran out."""
     until = now + timedelta(seconds=lease_s)
-    _guarded(session, held, now, leased_until=until)
+    _guarded(session, held, now, leased_until=until, touched_at=now)
     return replace(held, leased_until=until)
 
 
@@ -129,13 +203,16 @@ def finish(session: Session, held: Claim, *, now: datetime, note: str | None = N
     _settle(session, held, now, status=OutboxStatus.DONE, done_at=now, last_error=note)
 
 
-def postpone(session: Session, held: Claim, *, now: datetime, due_at: datetime, error: str | None) -> None:
-    """Give the item back until `due_at`. Raises: Conflict - the lease ran out."""
-    _settle(session, held, now, next_at=due_at, last_error=error)
+def postpone(
+    session: Session, held: Claim, *, now: datetime, due_at: datetime, error: str | None, failed: bool = False
+) -> None:
+    """Give the item back until `due_at`; `failed` counts a bug. Raises: Conflict - the lease ran out."""
+    failures = held.failures + 1 if failed else held.failures
+    _settle(session, held, now, next_at=due_at, last_error=error, failures=failures)
 
 
 def park(session: Session, held: Claim, *, now: datetime, error: str) -> None:
-    """Leave the item to a person. Raises: Conflict - the lease ran out."""
+    """Leave the item to an operator. Raises: Conflict - the lease ran out."""
     _settle(session, held, now, status=OutboxStatus.PARKED, last_error=error)
 
 
@@ -154,14 +231,42 @@ def hasten(session: Session, kind: str, key: str, *, due_at: datetime) -> None:
     )
 
 
-def backoff_s(attempts: int) -> float:
-    """Seconds until the next try: 2, 4, 8 ... 600, each with up to a quarter of jitter."""
-    base: float = min(BACKOFF_CAP_S, BACKOFF_FIRST_S * 2 ** min(attempts - 1, 20))
+def pull_back(session: Session, *, now: datetime) -> int:
+    """Correct what a clock that was ahead has written. Returns: how many items.
+
+    An item keeps the wait that it was given, counted from now; a lease that was written then has no holder
+    who could still use it.
+    """
+    ahead = select(OutboxItem.id, OutboxItem.next_at, OutboxItem.touched_at).where(
+        UNFINISHED, OutboxItem.touched_at > now + CLOCK_SKEW
+    )
+    rows = session.execute(ahead.limit(PULLED_AT_ONCE).with_for_update(skip_locked=True)).all()
+    for number, next_at, touched_at in rows:
+        meant = next_at - (touched_at or now)
+        due_at = min(next_at, now + max(meant, timedelta(0)))
+        values = {"next_at": due_at, "touched_at": now, "lease_owner": None, "leased_until": None}
+        session.execute(update(OutboxItem).where(OutboxItem.id == number).values(values))
+    return len(rows)
+
+
+def sort_lanes(session: Session) -> int:
+    """Move items to the lane of their kind: the previous version's processes know no lanes."""
+    moved = 0
+    for kind, work in WORK.items():
+        wrong = update(OutboxItem).where(OutboxItem.kind == kind, UNFINISHED, OutboxItem.lane != work.lane)
+        moved += rows_changed(session, wrong.values(lane=work.lane))
+    return moved
+
+
+def backoff_s(attempts: int, *, kind: str = "") -> float:
+    """Seconds until the next try: 2, 4, 8 ... up to the lane's cap, each with up to a quarter of jitter."""
+    cap = MESSAGE_BACKOFF_CAP_S if work_of(kind).lane == Lane.MESSAGE else BACKOFF_CAP_S
+    base: float = min(cap, BACKOFF_FIRST_S * 2 ** min(attempts - 1, 20))
     return base * (1 + random.random() / 4)  # noqa: S311 - spreading load, no secret
 
 
 def _settle(session: Session, held: Claim, now: datetime, **values: Any) -> None:
-    _guarded(session, held, now, lease_owner=None, leased_until=None, **values)
+    _guarded(session, held, now, lease_owner=None, leased_until=None, touched_at=now, **values)
 
 
 def _guarded(session: Session, held: Claim, now: datetime, **values: Any) -> None:

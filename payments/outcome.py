@@ -22,10 +22,27 @@ class Later:
 
 @dataclass(frozen=True)
 class Park:
-    """A person has to decide; `asked` when the delivery has opened its own review item."""
+    """An operator has to decide; `asked` when the delivery has opened its own review item."""
 
     reason: str
     asked: bool = True
 
 
-Outcome = Done | Later | Park
+@dataclass(frozen=True)
+class Pause:
+    """The outside system refuses everybody (access token, quota): certainly not done.
+
+    Args:
+        reason: for operators.
+        at: when this item comes back.
+        until: when the system can be used again, as far as it says; None: it is probed soon.
+        alarm: False for a limit that is over within a minute.
+    """
+
+    reason: str
+    at: datetime
+    until: datetime | None = None
+    alarm: bool = True
+
+
+Outcome = Done | Later | Park | Pause

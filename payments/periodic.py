@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from models.clock import CAMPUS_ZONE, next_month
 from models.db.state import rows_changed
 from models.schedule import Periodic
+from payments.outbox import CLOCK_SKEW
 from payments.services import Services
 
 log = structlog.get_logger()
@@ -74,27 +75,36 @@ def run_due(services: Services, jobs: Mapping[str, Job]) -> int:
         known = {row.name: row.next_at for row in session.scalars(select(Periodic))}
     ran = 0
     for name, job in jobs.items():
-        if name in known and known[name] > now:
+        latest = job.next_turn(now + CLOCK_SKEW)
+        if name in known and now < known[name] <= latest:
             continue
         with services.transaction() as session:
-            ours = take(session, name, job.next_turn(now), now=now)
+            ours = take(session, name, job.next_turn(now), now=now, latest=latest)
         if ours:
             ran += 1
             _run(services, name, job)
     return ran
 
 
-def take(session: Session, name: str, next_at: datetime, *, now: datetime) -> bool:
-    """Move the row forward. Returns: whether this caller did it. A new job starts with its next turn."""
+def take(
+    session: Session, name: str, next_at: datetime, *, now: datetime, latest: datetime | None = None
+) -> bool:
+    """Move the row to its next turn. A new job starts with its next turn.
+
+    Args:
+        latest: a turn after this one was written by a clock that was ahead; it is taken now.
+    Returns: whether this caller did it.
+    """
     if session.get(Periodic, name) is None:
         insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
         # Every worker of a new installation meets a new job at the same moment: the first row stays.
         first = insert(Periodic).values(name=name, next_at=next_at)
         session.execute(first.on_conflict_do_nothing(index_elements=["name"]))
         return False
+    due = Periodic.next_at <= now
     statement = (
         update(Periodic)
-        .where(Periodic.name == name, Periodic.next_at <= now)
+        .where(Periodic.name == name, due if latest is None else or_(due, Periodic.next_at > latest))
         .values(next_at=next_at, last_at=now, last_error=None)
     )
     return rows_changed(session, statement) == 1

@@ -2,11 +2,13 @@
 
 Every unfinished order, credit, swap, refund and payout has an outbox row that drives it. Should that
 row be missing or done (a bug, a hand in the database), nothing would ever happen again; this finds it.
+What a clock that was ahead has postponed is pulled back first.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy import ColumnElement, and_, exists, literal, or_, select, update
@@ -20,7 +22,7 @@ from models.outbox import OutboxItem, OutboxStatus
 from models.payout import PartStatus, PayoutPart
 from models.refund import Refund, RefundStatus
 from models.swap import SwapIntent, SwapStatus
-from payments import outbox, repairs, swap
+from payments import outbox, pauses, repairs, swap
 from payments.confirm import COUNTER
 from payments.services import Services
 
@@ -46,7 +48,9 @@ MOVING_PART = (PartStatus.WAITING, PartStatus.SENDING, PartStatus.UNKNOWN)
 
 
 def sweep(services: Services) -> None:
-    """Promise again what nobody works on."""
+    """Enqueue again what nothing works on, and pull back what waits for a clock that was wrong."""
+    with services.transaction() as session:
+        pulled = _pull_back(session, services.clock())
     with services.transaction() as session:
         stuck = [("settle", number) for number in _stuck_orders(session, services)]
         stuck += [("credit", number) for number in _stuck_credits(session, services)]
@@ -58,8 +62,20 @@ def sweep(services: Services) -> None:
         for kind, key in stuck:
             log.warning("swept", kind=kind, key=key)
             promise_again(session, kind, key, services)
-    if stuck:
+    if stuck or pulled:
         services.wake()
+
+
+def _pull_back(session: Session, now: datetime) -> int:
+    pulled = outbox.pull_back(session, now=now) + pauses.pull_back(session, now=now)
+    if pulled:
+        log.warning("clock_was_ahead", pulled_back=pulled)
+    return pulled + outbox.sort_lanes(session)
+
+
+def _still(changed_at: Any, now: datetime) -> ColumnElement[bool]:
+    """Whether nothing has changed for a while; a change in the future was written by a wrong clock."""
+    return or_(changed_at < now - GRACE, changed_at > now + GRACE)
 
 
 def promise_again(session: Session, kind: str, key: str, services: Services) -> None:
@@ -68,7 +84,15 @@ def promise_again(session: Session, kind: str, key: str, services: Services) -> 
     revived = (
         update(OutboxItem)
         .where(OutboxItem.kind == kind, OutboxItem.key == key)
-        .values(status=OutboxStatus.READY, next_at=now, attempts=0, lease_owner=None, leased_until=None)
+        .values(
+            status=OutboxStatus.READY,
+            next_at=now,
+            touched_at=now,
+            attempts=0,
+            failures=0,
+            lease_owner=None,
+            leased_until=None,
+        )
     )
     if rows_changed(session, revived) == 0:
         outbox.put(session, kind, key, {NUMBERS.get(kind, "order_no"): key}, now=now)
@@ -100,7 +124,7 @@ def _stuck_credits(session: Session, services: Services) -> list[str]:
         .join(Credit, Credit.order_id == Order.id)
         .where(
             Credit.status.in_(MOVING_CREDIT),
-            Credit.changed_at < services.clock() - GRACE,
+            _still(Credit.changed_at, services.clock()),
             ~_driven("credit", Order.order_no.expression),
         )
     )
@@ -116,7 +140,7 @@ def _stuck_swaps(session: Session, services: Services) -> list[str]:
             SwapIntent.status == SwapStatus.WAITING,
             # Before that the money has not arrived: the credit drives it.
             Credit.status == CreditStatus.CREDITED,
-            Credit.changed_at < services.clock() - GRACE,
+            _still(Credit.changed_at, services.clock()),
             ~_driven(swap.KIND, Order.order_no.expression),
         )
     )
@@ -128,7 +152,7 @@ def _stuck_refunds(session: Session, services: Services) -> list[str]:
         Refund.status.in_(MOVING_REFUND),
         # The counter owes it: a clerk ends it, no job.
         or_(Refund.status != RefundStatus.PROCESSING, Refund.origin != COUNTER),
-        Refund.changed_at < services.clock() - GRACE,
+        _still(Refund.changed_at, services.clock()),
         ~_driven("refund", Refund.out_refund_no.expression),
     )
     return list(session.scalars(query.limit(BATCH)))
@@ -137,7 +161,7 @@ def _stuck_refunds(session: Session, services: Services) -> list[str]:
 def _stuck_payouts(session: Session, services: Services) -> list[str]:
     query = select(PayoutPart.part_no).where(
         PayoutPart.status.in_(MOVING_PART),
-        PayoutPart.changed_at < services.clock() - GRACE,
+        _still(PayoutPart.changed_at, services.clock()),
         ~_driven("payout", PayoutPart.part_no.expression),
     )
     return list(session.scalars(query.limit(BATCH)))

@@ -9,15 +9,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
+from models.db import postgres
+from models.db.postgres import Limits
+from models.errors import Conflict
 from models.prepared import Prepared
 
 SQLITE_BUSY_TIMEOUT_MS = 10_000
 SQLITE_RETRY_S = 0.01
-POSTGRES_STATEMENT_TIMEOUT_MS = 15_000
 # What is raised when the database does not answer, or has no connection to spare.
 NO_ANSWER = (OperationalError, InterfaceError, PoolTimeout)
 
@@ -29,12 +31,18 @@ class Database:
     writers wait for one another instead of failing half-way; readers never block (WAL).
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, limits: Limits | None = None) -> None:
+        """Open nothing yet.
+
+        Args:
+            limits: what the sessions of PostgreSQL wait for at most.
+        """
         self.url = url
-        self.engine = _engine(url, pool_size)
+        limits = limits or Limits()
+        self.engine = _engine(url, pool_size, limits)
         self._readers = self.engine.execution_options(campusnet_read=True)
         # Nothing is begun or rolled back on this one: each SELECT stands for itself.
-        self._bare = _engine(url, pool_size, bare=True)
+        self._bare = _engine(url, pool_size, limits, bare=True)
         self._write = sessionmaker(self.engine, expire_on_commit=False)
         self._read = sessionmaker(self._readers, expire_on_commit=False)
 
@@ -45,20 +53,23 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """Commit when the block returns, roll back when it raises. Never nest, never call out inside."""
-        with self._write.begin() as session:
+        """Commit when the block returns, roll back when it raises. Never nest, never call out inside.
+
+        Raises: Conflict - another session holds a row that is needed, and nothing was changed.
+        """
+        with _named_errors(), self._write.begin() as session:
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that only looks; nothing it does is committed."""
-        with self._read() as session:
+        with _named_errors(), self._read() as session:
             yield session
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """A bare read connection for the few queries of the hot path."""
-        with self._readers.connect() as connection:
+        with _named_errors(), self._readers.connect() as connection:
             yield connection
 
     def look(self, prepared: Prepared, **values: Any) -> list[tuple[Any, ...]]:
@@ -76,7 +87,21 @@ class Database:
             engine.dispose()
 
 
-def _engine(url: str, pool_size: int, *, bare: bool = False) -> Engine:
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """A row that stays locked is a Conflict; a session that the server ended is one that does not answer."""
+    try:
+        yield
+    except DBAPIError as error:
+        code = postgres.sqlstate_of(error)
+        if code in postgres.ROW_HELD:
+            raise Conflict(f"another session holds a row that is needed ({code})") from error
+        if code in postgres.SESSION_ENDED and not isinstance(error, OperationalError):
+            raise OperationalError(error.statement, None, error.orig or error) from error
+        raise
+
+
+def _engine(url: str, pool_size: int, limits: Limits, *, bare: bool = False) -> Engine:
     parsed = make_url(url)
     # Errors are logged, and what a statement was about may be somebody's openid.
     extra: dict[str, Any] = {"hide_parameters": True}
@@ -97,11 +122,8 @@ def _engine(url: str, pool_size: int, *, bare: bool = False) -> Engine:
         max_overflow=20,
         pool_timeout=5,
         pool_pre_ping=True,
+        creator=postgres.creator(parsed, limits),
         **extra,
-        connect_args={
-            "connect_timeout": 3,
-            "options": f"-c statement_timeout={POSTGRES_STATEMENT_TIMEOUT_MS} -c timezone=UTC",
-        },
     )
 
 

@@ -29,8 +29,8 @@ POLL_AGES = tuple(timedelta(seconds=s) for s in (60, 300, 900, 3600, 6 * 3600))
 POLL_CALM = timedelta(days=1)
 # A bank card may take three working days.
 PATIENCE = timedelta(days=7)
-# Tries without a clear answer (about an hour) after which a person is told.
-ASK_AFTER = 12
+# Tries without a clear answer (about an hour) after which an operator is told.
+ASK_AFTER = 60
 # The merchant's trouble, not this refund's: it is sent again once a person has mended it.
 MENDABLE = frozenset({"NOTENOUGH", "SIGNERROR", "NOAUTH", "MCHNOTEXISTS"})
 
@@ -38,12 +38,19 @@ MENDABLE = frozenset({"NOTENOUGH", "SIGNERROR", "NOAUTH", "MCHNOTEXISTS"})
 def deliver(services: Services, held: outbox.Claim) -> Outcome:
     """The outbox job `refund`; a refund without a clear answer is never given up, only asked about.
 
-    Raises: Conflict - somebody else works on it.
+    Raises: Conflict - another worker has it; Unknown, Unavailable - no answer: the worker tries again.
     """
     try:
         return _work(services, held)
-    except (Unknown, Unavailable, PayRefused) as error:
-        return _no_answer(services, held, error)
+    except Unavailable:
+        # Certainly not done: an outage, of which the worker raises one alarm for all refunds.
+        raise
+    except Unknown as error:
+        _ask_late(services, held, error)
+        raise
+    except PayRefused as error:
+        _ask_late(services, held, error)
+        return _later(services, held)
     except Mismatch as mismatch:
         return _contradicted(services, held, mismatch)
 
@@ -169,14 +176,14 @@ def _facts(services: Services, out_refund_no: str) -> tuple[Refund, int]:
         return row[0], row[1]
 
 
-def _no_answer(services: Services, held: outbox.Claim, error: ServiceError) -> Outcome:
-    now = services.clock()
-    if held.attempts >= ASK_AFTER:
-        with services.transaction() as session:
-            order, refund = locked(session, held.key)
-            if refund.refund_id is None:
-                ask(session, order, refund, ReviewKind.REFUND_UNKNOWN, now=now, reason=str(error)[:200])
-    return _later(services, held)
+def _ask_late(services: Services, held: outbox.Claim, error: ServiceError) -> None:
+    if held.attempts < ASK_AFTER:
+        return
+    with services.transaction() as session:
+        order, refund = locked(session, held.key)
+        if refund.refund_id is None:
+            reason = str(error)[:200]
+            ask(session, order, refund, ReviewKind.REFUND_UNKNOWN, now=services.clock(), reason=reason)
 
 
 def _contradicted(services: Services, held: outbox.Claim, mismatch: Mismatch) -> Outcome:

@@ -112,3 +112,58 @@ def test_a_round_that_fails_is_not_the_last(world: World, monkeypatch: pytest.Mo
         assert failed.is_set()
     finally:
         assert running.stop()
+
+
+@pytest.mark.parametrize(
+    ("hanging", "wanted"), [("message", "credit"), ("settle", "credit"), ("credit", "settle")]
+)
+def test_a_hanging_system_keeps_no_work_of_another_one_waiting(
+    world: World, hanging: str, wanted: str
+) -> None:
+    """A message API that answered nothing kept a credit waiting for 1,510 s behind 302 messages."""
+    stuck, done, may_end, stopped = (threading.Event() for _ in range(4))
+
+    def hang(_services: Services, _item: outbox.Claim) -> Outcome:
+        stuck.set()
+        may_end.wait(PATIENCE_S)
+        return Done()
+
+    def deliver(_services: Services, _item: outbox.Claim) -> Outcome:
+        done.set()
+        return Done()
+
+    def enqueue(kind: str, count: int) -> None:
+        with world.database.transaction() as session:
+            for number in range(count):
+                outbox.put(session, kind, str(number), {}, now=world.clock.now)
+
+    enqueue(hanging, 300)
+    worker = Worker(world.services, {hanging: hang, wanted: deliver}, wait=stopped.wait)
+    thread = threading.Thread(target=worker.run, args=(stopped,), daemon=True)
+    thread.start()
+    try:
+        assert stuck.wait(PATIENCE_S)
+        enqueue(wanted, 1)
+        assert done.wait(PATIENCE_S / 2)
+    finally:
+        stopped.set()
+        may_end.set()
+        thread.join(PATIENCE_S)
+
+
+def test_in_one_thread_money_is_done_before_messages(world: World) -> None:
+    order: list[str] = []
+
+    def deliver(_services: Services, item: outbox.Claim) -> Outcome:
+        order.append(item.kind)
+        return Done()
+
+    with world.database.transaction() as session:
+        for kind in ("message", "settle", "credit"):
+            for number in range(9):
+                outbox.put(session, kind, str(number), {}, now=world.clock.now)
+    worker = Worker(
+        world.services, dict.fromkeys(("message", "settle", "credit"), deliver), wait=lambda _: None
+    )
+    worker.run_once()
+    assert order == ["credit"] * 4 + ["settle"] * 4 + ["message"] * 4

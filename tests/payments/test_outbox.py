@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from models.db.engine import Database
 from models.errors import Conflict
-from models.outbox import OutboxStatus
+from models.outbox import WORK, Lane, OutboxItem, OutboxStatus, work_of
 from payments import outbox
 from tests.builders import NOON, World
 
@@ -102,7 +104,62 @@ def test_a_parked_item_waits_for_a_person(world: World) -> None:
     assert item.status == OutboxStatus.PARKED
 
 
-@given(st.integers(min_value=1, max_value=200))
-def test_waiting_grows_and_ends_at_ten_minutes(attempts: int) -> None:
-    waited = outbox.backoff_s(attempts)
-    assert min(600, 2**attempts) <= waited <= 750
+@given(st.integers(min_value=1, max_value=10**6))
+def test_money_waits_a_minute_at_most_and_a_message_ten(attempts: int) -> None:
+    for kind, cap_s in (("credit", 60), ("message", 600)):
+        waited = outbox.backoff_s(attempts, kind=kind)
+        assert min(cap_s, 2 ** min(attempts, 20)) <= waited <= cap_s * 1.25
+
+
+def test_each_kind_has_a_lane_and_messages_are_not_money() -> None:
+    lanes = {kind: work.lane for kind, work in WORK.items()}
+    assert {kind for kind, lane in lanes.items() if lane == Lane.MESSAGE} == {"message", "alert"}
+    assert work_of("a kind of tomorrow").lane == Lane.MONEY
+
+
+def test_an_item_is_written_into_the_lane_of_its_kind(either: World) -> None:
+    now = either.clock()
+    with either.database.transaction() as session:
+        outbox.put(session, "message", "m", {}, now=now)
+        outbox.put(session, "credit", "c", {}, now=now)
+        session.add(
+            OutboxItem(kind="alert", key="a", payload={}, status="READY", next_at=now, created_at=now)
+        )
+    with either.database.reading() as session:
+        found = dict(session.execute(select(OutboxItem.kind, OutboxItem.lane)).all())
+    assert found == {"message": "message", "alert": "message", "credit": "money"}
+
+
+def test_the_oldest_is_claimed_first_whatever_its_kind(either: World) -> None:
+    for minutes, kind in ((3, "settle"), (1, "credit"), (2, "settle"), (4, "credit")):
+        with either.database.transaction() as session:
+            due_at = NOON - timedelta(minutes=minutes)
+            outbox.put(session, kind, f"{minutes}", {}, now=NOON, due_at=due_at)
+    with either.database.transaction() as session:
+        got = outbox.claim(session, "w", now=NOON, limit=3, kinds=["credit", "settle"])
+    assert [item.key for item in got] == ["4", "3", "2"]
+
+
+@pytest.mark.postgres
+def test_a_claim_reads_few_rows_of_a_long_queue(postgres_database: Database) -> None:
+    """Kinds that a worker lacks and a backlog of its own kinds are neither read nor sorted."""
+    world = World(postgres_database)
+    fill = """
+        INSERT INTO outbox (kind, key, lane, payload, status, attempts, failures, next_at, created_at)
+        SELECT kind, kind || n, lane, '{}', 'READY', 0, 0, :now - n * interval '1 second', :now
+        FROM generate_series(1, 20000) n,
+        (VALUES ('message', 'message'), ('alert', 'message'), ('credit', 'money'), ('x', 'money'))
+            AS kinds(kind, lane)
+    """
+    with world.database.transaction() as session:
+        session.execute(text(fill), {"now": NOON})
+        session.execute(text("ANALYZE outbox"))
+    statement = outbox._due(["alert", "message"], NOON, 4).compile(
+        postgres_database.engine, compile_kwargs={"literal_binds": True}
+    )
+    with world.database.reading() as session:
+        plan = "\n".join(session.scalars(text(f"EXPLAIN (ANALYZE, COSTS OFF) {statement}")))
+    assert plan.count("using ix_outbox_lane") == 2, plan
+    assert "Seq Scan" not in plan
+    read = [int(rows) for rows in re.findall(r"ix_outbox_lane on outbox.*?rows=(\d+)", plan)]
+    assert read == [4, 4], plan

@@ -95,15 +95,11 @@ def test_without_the_fence_a_late_worker_frees_money_that_is_being_sent(
 
 
 def claim_on_two_connections(desk: Desk) -> list[int]:
-    """Two workers claim before either commits. Returns: how many items each got."""
+    """Two workers look for due items before either commits. Returns: how many each got."""
     desk.tell(desk.paid_order())
-    claim = partial(outbox.claim, now=desk.services.clock(), limit=4, kinds=["credit"])
+    due = outbox._due(["credit", "swap"], desk.services.clock(), 4)
     with desk.database.reading() as first, desk.database.reading() as second:
-        got = [len(claim(first, "first"))]
-        first.flush()
-        got.append(len(claim(second, "second")))
-        first.commit()
-    return got
+        return [len(session.execute(due).all()) for session in (first, second)]
 
 
 def test_an_item_is_claimed_by_one_of_two_workers(desk: Desk) -> None:
@@ -132,8 +128,7 @@ def test_a_turn_of_a_periodic_job_is_taken_once(desk: Desk, monkeypatch: pytest.
 
 
 def test_without_compare_and_set_a_turn_is_taken_twice(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    def naive_take(session: Session, name: str, next_at: Any, *, now: Any) -> bool:
-        del now
+    def naive_take(session: Session, name: str, next_at: Any, **_: Any) -> bool:
         session.execute(update(Periodic).where(Periodic.name == name).values(next_at=next_at))
         return True
 

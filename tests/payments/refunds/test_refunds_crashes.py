@@ -17,7 +17,8 @@ from tests.crashes.points import Crash
 from tests.models_of_money.world import make_template
 from tests.payments.refunds.refund_world import RefundWorld
 
-PLACES_MAX = 80
+# Each thread of a worker claims in a transaction of its own.
+PLACES_MAX = 240
 ROUNDS_MAX = 12
 
 

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from models.allocation import Allocation
+from models.db.engine import Database
 from models.errors import IllegalTransition, Refused, Unknown
 from models.journal import JournalRow
 from models.order import CreditStatus
@@ -170,6 +171,11 @@ def test_a_credit_that_is_refused_again_is_asked_about_again(world: World) -> No
     deliver(world, view)
     assert world.credit(view).status == CreditStatus.CREDITED
     assert only_item(world).status == ReviewStatus.CLOSED
+
+
+def test_what_was_to_be_tried_again_is_asked_again_on_both_databases(any_database: Database) -> None:
+    world = World(any_database)
+    test_a_credit_that_is_refused_again_is_asked_about_again(world)
 
 
 def test_nobody_decides_without_a_name(world: World) -> None:
