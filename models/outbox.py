@@ -46,6 +46,8 @@ WORK: Mapping[str, Work] = {
     "swap": Work(Lane.MONEY, Remote.BILLING),
     "payout": Work(Lane.MONEY, Remote.BILLING),
     "adjustment": Work(Lane.MONEY, Remote.BILLING),
+    "repair": Work(Lane.MONEY, Remote.BILLING),
+    "billing-repair": Work(Lane.MONEY, Remote.BILLING),
     "settle": Work(Lane.MONEY, Remote.PAYMENT),
     # Needs billing (the reversal) and WeChat Pay: neither outage may pause the work of the other system.
     "refund": Work(Lane.MONEY, Remote.REFUND),

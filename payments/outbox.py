@@ -179,7 +179,14 @@ def revive(session: Session, kind: str, key: str, *, now: datetime) -> None:
     ended = update(OutboxItem).where(
         OutboxItem.kind == kind, OutboxItem.key == key, OutboxItem.status != OutboxStatus.READY
     )
-    again = {"attempts": 0, "failures": 0, "touched_at": now, "lease_owner": None, "leased_until": None, "done_at": None}
+    again = {
+        "attempts": 0,
+        "failures": 0,
+        "touched_at": now,
+        "lease_owner": None,
+        "leased_until": None,
+        "done_at": None,
+    }
     rows_changed(session, ended.values(status=OutboxStatus.READY, next_at=now, **again))
 
 
