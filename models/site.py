@@ -46,6 +46,16 @@ class Site:
 
 
 @dataclass(frozen=True)
+class CounterRules:
+    """Bounds of one booking at the counter or from a bank list, in fen."""
+
+    max_fen: int = 1_000_000
+
+
+DEFAULT_COUNTER_RULES = CounterRules()
+
+
+@dataclass(frozen=True)
 class RechargeRules:
     """Bounds of one recharge, in fen; `order_ttl_s` is how long an order can be paid.
 

@@ -23,7 +23,7 @@ from models.counter import BankFile, BankLine, BankStatus, Channel, ReturnReason
 from models.csv_rows import READ_BYTES, Row, read_rows
 from models.errors import AmountOutOfRange, Refused
 from models.money import fen_from, yuan
-from payments.counter.desk import REFERENCE, check_person
+from payments.counter.desk import REFERENCE, find_person
 from payments.counter.steps import (
     NAME_MAX,
     Booked,
@@ -137,8 +137,9 @@ def assign(services: Services, *, line_id: int, account_no: str, name: str, acto
 
     Raises: NoSuchLine; NameMismatch; LimitReached; IllegalTransition - decided meanwhile; Unavailable.
     """
-    actor, account_no = named(actor), account_no.strip()
-    masked_name = check_person(services, clerk=actor, account_no=account_no, name=name)
+    actor = named(actor)
+    person = find_person(services, clerk=actor, account_no=account_no, name=name)
+    account_no, masked_name = person.account_no, person.masked_name
     now = services.clock()
     with _booking(services) as session:
         line = _queued(session, line_id)

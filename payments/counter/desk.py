@@ -6,17 +6,19 @@ A top-up is an order without WeChat: the same `confirm_paid`, the same credit.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from billing.interface import AccountName
 from models import journal
 from models.clock import campus_date
 from models.counter import Channel, CounterBooking, CounterDay, CounterMiss, ReturnItem, ReturnReason, Way
 from models.errors import AmountInvalid, AmountOutOfRange, Refused
+from models.values.tables.text import clean
 from payments.counter.steps import (
     NAME_MAX,
     Booked,
@@ -25,6 +27,7 @@ from payments.counter.steps import (
     ReceiptUsed,
     book_order,
     book_return,
+    check_bound,
     check_misses,
     check_price,
     find_booking,
@@ -86,34 +89,42 @@ def take(
     """
     clerk = named(clerk)
     money = _checked(
-        Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, account_no.strip())
+        Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, clean(account_no))
     )
+    check_bound(amount_fen, services.counter_rules)
     known = _known(services, money, clerk)
     if known is not None:
         return known
-    masked_name = check_person(services, clerk=clerk, account_no=account_no.strip(), name=name)
+    person = find_person(services, clerk=clerk, account_no=account_no, name=name)
+    money = replace(money, account_no=person.account_no)
     try:
         check_price(services.billing.catalogue(), amount_fen)
         returned = False
     except AmountOutOfRange:
         returned = True
-    booked = _book(services, money, clerk, masked_name, returned=returned)
+    booked = _book(services, money, clerk, person.masked_name, returned=returned)
     services.wake()
     return booked
 
 
 def check_person(services: Services, *, clerk: str, account_no: str, name: str) -> str:
-    """Return the masked name of the account if the name is its owner's.
+    """Return the masked name of the account if the name is its owner's. Raises: as `find_person`."""
+    return find_person(services, clerk=clerk, account_no=account_no, name=name).masked_name
+
+
+def find_person(services: Services, *, clerk: str, account_no: str, name: str) -> AccountName:
+    """Return the account by the number under which billing keeps it, if the name is its owner's.
 
     Raises: NameMismatch, also for an account that does not exist; LimitReached; Unavailable.
     """
     with services.reading() as session:
         check_misses(session, clerk, services.clock())
-    if not 0 < len(name.strip()) <= NAME_MAX or not services.billing.name_matches(account_no, name):
+    number = services.account_rules.parse(account_no) or clean(account_no)
+    if not 0 < len(clean(name)) <= NAME_MAX or not services.billing.name_matches(number, name):
         with services.transaction() as session:
             session.add(CounterMiss(clerk=clerk, at=services.clock()))
         raise NameMismatch
-    return services.billing.find_account(account_no).masked_name
+    return services.billing.find_account(account_no)
 
 
 def look_up(services: Services, receipt_no: str) -> Booked:
@@ -193,9 +204,9 @@ def _known(services: Services, money: Money, clerk: str) -> Booked | None:
     row = found.booking
     if row.receipt_no != money.receipt_no:
         raise ReceiptUsed("这笔转账已经入账，请勿重复登记")
-    if (row.clerk, row.account_no, row.amount_fen, row.way, row.reference) != (
+    same_account = services.account_rules.is_same(row.account_no or "", money.account_no or "")
+    if not same_account or (row.clerk, row.amount_fen, row.way, row.reference) != (
         clerk,
-        money.account_no,
         money.amount_fen,
         money.way,
         money.reference,
