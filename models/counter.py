@@ -45,14 +45,14 @@ class ReturnReason(StrEnum):
 class BankStatus(StrEnum):
     """What became of a transfer of a bank list.
 
-    CREDITED has a booking of its own or confirms that of a clerk, QUEUED waits for an operator, DUPLICATE
-    is money that was booked under another number.
+    CREDITED has a booking of its own or confirms that of a clerk, QUEUED waits for an operator, DISMISSED
+    has none: its money was booked before, or the bank took it back.
     """
 
     CREDITED = "CREDITED"
     QUEUED = "QUEUED"
     RETURNING = "RETURNING"
-    DUPLICATE = "DUPLICATE"
+    DISMISSED = "DISMISSED"
 
 
 class CounterDay(Base):
@@ -110,7 +110,7 @@ class CounterBooking(Base):
 
     `reference` is the bank's number of a transfer as it was written, `reference_key` what is left of it
     however it is written. `transfer_key` is unique: one booking per row of a bank list, and one per number
-    that a clerk types.
+    that a clerk types. `payer_key` is the account of a transfer as it is compared. Cash has none of them.
     """
 
     __tablename__ = "counter_booking"
@@ -118,7 +118,7 @@ class CounterBooking(Base):
         CheckConstraint("amount_fen > 0", name="amount_positive"),
         CheckConstraint("(order_id IS NULL) <> (return_item_id IS NULL)", name="order_or_return"),
         Index("ix_counter_booking_clerk_day", "clerk", "business_on"),
-        Index("ix_counter_booking_account_amount", "account_no", "amount_fen"),
+        Index("ix_counter_booking_payer_amount", "payer_key", "amount_fen"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -130,6 +130,7 @@ class CounterBooking(Base):
     reference: Mapped[str | None] = mapped_column(String(64))
     reference_key: Mapped[str | None] = mapped_column(String(64), index=True)
     transfer_key: Mapped[str | None] = mapped_column(String(80), unique=True)
+    payer_key: Mapped[str | None] = mapped_column(String(32))
     account_no: Mapped[str | None] = mapped_column(String(32))
     amount_fen: Mapped[int]
     order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"), unique=True)
@@ -215,7 +216,7 @@ BANK_LINE_STATES = StateMachine(
     model=BankLine,
     states=BankStatus,
     transitions={
-        BankStatus.QUEUED: frozenset({BankStatus.CREDITED, BankStatus.RETURNING, BankStatus.DUPLICATE})
+        BankStatus.QUEUED: frozenset({BankStatus.CREDITED, BankStatus.RETURNING, BankStatus.DISMISSED})
     },
     number="reference",
     refusal="这笔转账已经处理",

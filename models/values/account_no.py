@@ -93,6 +93,9 @@ class AccountRules:
         return number.lower() if self.ignore_case else number
 
 
+DEFAULT_RULES: Final = AccountRules()
+
+
 def is_prefix(realm: str) -> bool:
     """Return True if this realm stands before the number."""
     return realm.endswith(("\\", "/"))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
@@ -22,14 +23,14 @@ from models.clock import campus_date
 from models.counter import BankFile, BankLine, BankStatus, Channel, ReturnReason, Way
 from models.errors import AmountOutOfRange
 from models.values.actor import Actor
-from models.values.names import name_key
 from models.values.tables.errors import RowError
 from models.values.tables.reader import Table, open_table
 from payments.counter import bank_rows
-from payments.counter.bank_rows import ACCOUNT_MAX, COLUMNS, REQUIRED, Contested, check_columns
-from payments.counter.reversals import note_reversals
+from payments.counter.bank_rows import COLUMNS, REQUIRED, Contested, check_columns
+from payments.counter.reversals import REVERSED, note_reversals
 from payments.counter.steps import NAME_MAX, Money, book_order, book_return, check_price
 from payments.counter.transfers import (
+    ACCOUNT_MAX,
     Known,
     Match,
     Transfer,
@@ -38,6 +39,7 @@ from payments.counter.transfers import (
     is_rounded,
     known_row,
     lock_transfers,
+    name_key,
     reference_key,
 )
 from payments.services import Services
@@ -80,6 +82,7 @@ class _Verdict:
     status: BankStatus
     reason: str
     masked_name: str = ""
+    account_no: str = ""
     is_owner: bool = False
 
 
@@ -87,6 +90,7 @@ class _Verdict:
 class _Run:
     """One reading of a list: `file_id` is None for a dry run, which keeps what it has `seen` instead."""
 
+    services: Services
     offers: Sequence[Offer]
     file_id: int | None
     actor: Actor
@@ -105,6 +109,7 @@ def read_list(
     Args:
         source: the bank account the list belongs to; by default what the file says, then
             `[counter] bank_account`.
+
     Raises:
         TableRefused: no such table, or a direction, currency or status column that is not understood.
         Unavailable: billing cannot be asked; what was booked stays.
@@ -112,23 +117,30 @@ def read_list(
     actor = Actor.from_name(actor) if isinstance(actor, str) else actor
     table = open_table(path, COLUMNS, required=REQUIRED)
     check_columns(table)
-    default = source.strip() or bank_rows.account_above(table) or services.counter.bank_account
-    contested = bank_rows.contested(table, max_fen=services.counter.max_fen)
+    default = bank_rows.normal_source(source) or bank_rows.account_above(table)
+    default = default or bank_rows.normal_source(services.counter_rules.bank_account)
+    rules = services.counter_rules
+    contested = bank_rows.contested(table, accounts=services.account_rules, max_fen=rules.max_fen)
     file_id = None if dry_run else _open_file(services, path, actor)
-    run = _Run(services.billing.catalogue(), file_id, actor, contested)
-    _read_rows(services, table, run, default, fixed=bool(source.strip()))
+    run = _Run(services, services.billing.catalogue(), file_id, actor, contested)
+    _read_rows(table, run, default, fixed=bool(source.strip()))
     if file_id is not None:
-        note_reversals(services, contested, file_id=file_id, actor=actor)
-    _close_file(services, run)
+        note_reversals(services, contested, file_id=file_id)
+    _close_file(run)
     services.wake()
     return run.report
 
 
-def _read_rows(services: Services, table: Table, run: _Run, source: str, *, fixed: bool) -> None:
+def _read_rows(table: Table, run: _Run, source: str, *, fixed: bool) -> None:
+    services = run.services
     for row in table.rows():
         try:
             transfer = bank_rows.transfer_of(
-                row, source=source, fixed_source=fixed, max_fen=services.counter.max_fen
+                row,
+                accounts=services.account_rules,
+                source=source,
+                fixed_source=fixed,
+                max_fen=services.counter_rules.max_fen,
             )
         except RowError as error:
             run.report.reject(error)
@@ -137,31 +149,32 @@ def _read_rows(services: Services, table: Table, run: _Run, source: str, *, fixe
         if is_rounded(key):
             run.rounded[transfer.identity] += 1
             transfer = transfer.as_occurrence(run.rounded[transfer.identity])
-        _one(services, transfer, run)
+        _one(transfer, run)
 
 
-def _one(services: Services, transfer: Transfer, run: _Run) -> None:
+def _one(transfer: Transfer, run: _Run) -> None:
+    services = run.services
     with services.reading() as session:
         # Most rows of a list that overlaps another one end here, without a question to billing.
-        if _match(services, session, transfer, run, is_owner=False).same is not None:
+        if _match(session, transfer, run, is_owner=False).same is not None:
             run.report.known += 1
             return
-    verdict = _judge(services, transfer, run)
+    verdict = _judge(transfer, run)
     if run.file_id is None:
         with services.reading() as session:
-            match = _match(services, session, transfer, run, is_owner=verdict.is_owner)
-        _remember(services, transfer, match, run)
+            match = _match(session, transfer, run, is_owner=verdict.is_owner)
+        _remember(transfer, match, run)
         _count(run.report, match, verdict)
         return
     with services.transaction() as session:
         lock_transfers(session)
-        match = _match(services, session, transfer, run, is_owner=verdict.is_owner)
+        match = _match(session, transfer, run, is_owner=verdict.is_owner)
         if match.same is None:
-            _write(services, session, transfer, match, verdict, run)
+            _write(session, transfer, match, verdict, run)
     _count(run.report, match, verdict)
 
 
-def _match(services: Services, session: Session, transfer: Transfer, run: _Run, *, is_owner: bool) -> Match:
+def _match(session: Session, transfer: Transfer, run: _Run, *, is_owner: bool) -> Match:
     keys = _keys(transfer) if run.seen else ()
     seen = [row for key in keys for row in run.seen.get(key, ())]
     known = (row for row in candidates(session, transfer) if row.booking_id not in run.confirmed)
@@ -169,8 +182,8 @@ def _match(services: Services, session: Session, transfer: Transfer, run: _Run, 
         transfer,
         [*known, *seen],
         is_owner=is_owner,
-        today=campus_date(services.clock()),
-        confirm_days=services.counter.confirm_transfers_days,
+        today=campus_date(run.services.clock()),
+        confirm_days=run.services.counter_rules.confirm_transfers_days,
     )
 
 
@@ -183,14 +196,15 @@ def _count(report: Report, match: Match, verdict: _Verdict) -> None:
         report.count(verdict.status)
 
 
-def _judge(services: Services, transfer: Transfer, run: _Run) -> _Verdict:
+def _judge(transfer: Transfer, run: _Run) -> _Verdict:
     """Decide by the row alone. Raises: Unavailable."""
     if not transfer.account_no or not transfer.name:
         verdict = _Verdict(BankStatus.RETURNING, ReturnReason.NO_NAME)
     else:
-        verdict = _judge_payer(services, transfer, run.offers)
+        verdict = _judge_payer(run.services, transfer, run.offers)
     if run.contested.concerns(transfer):
-        return _Verdict(BankStatus.QUEUED, "reversed", is_owner=verdict.is_owner)
+        # Not the owner's as far as a clerk's booking is concerned: that is not confirmed.
+        return _Verdict(BankStatus.QUEUED, REVERSED)
     return verdict
 
 
@@ -204,19 +218,17 @@ def _judge_payer(services: Services, transfer: Transfer, offers: Sequence[Offer]
     if not is_owner:
         return _Verdict(BankStatus.QUEUED, "mismatch")
     found = services.billing.find_account(transfer.account_no)
-    return _Verdict(BankStatus.CREDITED, "match", found.masked_name, is_owner=True)
+    return _Verdict(BankStatus.CREDITED, "match", found.masked_name, found.account_no, is_owner=True)
 
 
-def _write(
-    services: Services, session: Session, transfer: Transfer, match: Match, verdict: _Verdict, run: _Run
-) -> None:
+def _write(session: Session, transfer: Transfer, match: Match, verdict: _Verdict, run: _Run) -> None:
     """Write the row, and its booking where there is one, in this transaction."""
-    now, clerk = services.clock(), run.actor.name
+    now, clerk = run.services.clock(), run.actor.name
     status, reason = verdict.status, verdict.reason
     if match.confirms is not None:
         status, reason = BankStatus.CREDITED, "confirmed"
     elif match.why is not None:
-        status, reason = BankStatus.QUEUED, verdict.reason if verdict.reason == "reversed" else match.why
+        status, reason = BankStatus.QUEUED, REVERSED if verdict.reason == REVERSED else match.why
     line = BankLine(
         file_id=run.file_id,
         line_no=transfer.line_no,
@@ -232,14 +244,14 @@ def _write(
         status=status,
         reason=reason,
         resembles_line_id=None if match.like is None else match.like.line_id,
-        resembles_booking_id=match.like.booking_id if match.like is not None and match.like.is_clerks else None,
+        resembles_booking_id=None if match.like is None else match.like.clerks_booking_id,
         decided_by=clerk,
         decided_at=now,
     )
     if match.confirms is not None:
         line.booking_id = match.confirms.booking_id
     elif status == BankStatus.CREDITED:
-        money = money_of(line, line.account_no)
+        money = money_of(line, verdict.account_no)
         booked = book_order(session, money, clerk=clerk, masked_name=verdict.masked_name, now=now)
         line.booking_id = booked.booking.id
     elif status == BankStatus.RETURNING:
@@ -250,13 +262,13 @@ def _write(
     session.add(line)
 
 
-def _remember(services: Services, transfer: Transfer, match: Match, run: _Run) -> None:
+def _remember(transfer: Transfer, match: Match, run: _Run) -> None:
     """Keep what a dry run would have written for the rows below it."""
     if match.same is not None:
         return
     if match.confirms is not None and match.confirms.booking_id is not None:
         run.confirmed.add(match.confirms.booking_id)
-    row = known_row(transfer, campus_date(services.clock()))
+    row = known_row(transfer, campus_date(run.services.clock()))
     for key in _keys(transfer):
         run.seen.setdefault(key, []).append(row)
 
@@ -264,8 +276,11 @@ def _remember(services: Services, transfer: Transfer, match: Match, run: _Run) -
 def _keys(transfer: Transfer) -> tuple[str, ...]:
     """Where a dry run looks for rows that may be this one; as `candidates` does in the database."""
     number = reference_key(transfer.reference)[:15]
-    payer = (f"{kind}:{text}:{transfer.amount_fen}" for kind, text in
-             (("a", transfer.account_no), ("n", name_key(transfer.name))) if text)
+    payer = (
+        f"{kind}:{text}:{transfer.amount_fen}"
+        for kind, text in (("a", transfer.account_no), ("n", name_key(transfer.name)))
+        if text
+    )
     return (f"r:{number}", *payer)
 
 
@@ -284,6 +299,7 @@ def money_of(line: BankLine, account_no: str | None) -> Money:
         amount_fen=line.amount_fen,
         account_no=account_no,
         transfer_key=f"list:{line.identity}"[:80],
+        payer_key=line.account_no,
     )
 
 
@@ -304,9 +320,10 @@ def _open_file(services: Services, path: Path, actor: Actor) -> int:
         return session.scalars(select(BankFile.id).where(BankFile.sha256 == name)).one()
 
 
-def _close_file(services: Services, run: _Run) -> None:
+def _close_file(run: _Run) -> None:
     """Note the reading in the journal; a dry run as well: it tells which names match."""
-    now, file_id, report = services.clock(), run.file_id, run.report
+    services, file_id, report = run.services, run.file_id, run.report
+    now = services.clock()
     with services.transaction() as session:
         if file_id is not None:
             session.get_one(BankFile, file_id).finished_at = now

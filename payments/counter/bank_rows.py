@@ -6,6 +6,7 @@ Amount, direction, currency and status are read by `models.values.tables.movemen
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -18,7 +19,7 @@ from models.values.tables.dates import parse_date
 from models.values.tables.errors import CellError, RowError, TableRefused
 from models.values.tables.movements import Movement, read_movement
 from models.values.tables.reader import Row, Table
-from models.values.tables.text import clean, excerpt, half_width
+from models.values.tables.text import clean, half_width
 from models.values.tables.words import Direction, Outcome, parse_outcome, parse_reversed
 from payments.counter.transfers import Transfer, parse_reference, reference_key
 
@@ -44,7 +45,6 @@ COLUMNS: Final = {
     "remark": ("备注", "交易备注"),
 }
 REQUIRED: Final = ("reference",)
-ACCOUNT_MAX: Final = 32
 SOURCE_MAX: Final = 64
 _TIME_ONLY: Final = re.compile(r"[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?", re.ASCII)
 _UNDONE: Final = re.compile(r"冲正|冲销|抹账|红冲|退汇|退票|撤销")
@@ -103,7 +103,9 @@ def normal_source(text: str) -> str:
     return "".join(c for c in half_width(text) if c.isalnum() or c == "*").casefold()[:SOURCE_MAX]
 
 
-def transfer_of(row: Row, *, accounts: AccountRules, source: str, fixed_source: bool, max_fen: int) -> Transfer:
+def transfer_of(
+    row: Row, *, accounts: AccountRules, source: str, fixed_source: bool, max_fen: int
+) -> Transfer:
     """Return the incoming transfer of a row.
 
     Raises:
@@ -187,11 +189,10 @@ def _amount_of(row: Row) -> int | None:
 
 def _payers_of(row: Row, accounts: AccountRules) -> list[str]:
     found = []
-    for read in (lambda: _account_no_of(row, accounts), lambda: normal_name(_name_of(row))):
-        try:
-            found.append(read())
-        except RowError:
-            continue
+    with suppress(RowError):
+        found.append(_account_no_of(row, accounts))
+    with suppress(RowError):
+        found.append(normal_name(_name_of(row)))
     return [payer for payer in found if payer]
 
 

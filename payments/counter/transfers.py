@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, or_, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.clock import campus_date
 from models.counter import BankLine, Channel, CounterBooking, Way
@@ -29,7 +29,10 @@ from models.values.tables.text import clean, excerpt, half_width
 NEARBY = timedelta(days=31)
 # Identities of transfers that were read when the number alone was one (migration 0013).
 OLD_IDENTITY = "reference:"
+# How the unique keys of transfers begin that a clerk booked since then.
+BY_CLERK = "clerk:"
 KEY_MAX = 64
+ACCOUNT_MAX = 32
 # A spreadsheet keeps this many digits of a number and writes zeros for the rest.
 SPREADSHEET_DIGITS = 15
 REFERENCE = re.compile(r"[0-9A-Za-z_-]{4,64}", re.ASCII)
@@ -73,9 +76,9 @@ class Transfer:
         """A digest of what makes two rows the same transfer."""
         day = self.day.isoformat() if self.day else ""
         payer = (self.account_no, name_key(self.name))
-        parts = (self.source, day, self.reference, str(self.amount_fen), *payer)
+        parts = [self.source, day, self.reference, str(self.amount_fen), *payer]
         if self.occurrence > 1:
-            parts = (*parts, str(self.occurrence))
+            parts.append(str(self.occurrence))
         return hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).hexdigest()
 
     def as_occurrence(self, number: int) -> Transfer:
@@ -101,7 +104,12 @@ class Known:
     @property
     def is_clerks(self) -> bool:
         """True for a clerk's booking that no list has confirmed."""
-        return self.line_id is None and self.booking_id is not None
+        return self.clerks_booking_id is not None
+
+    @property
+    def clerks_booking_id(self) -> int | None:
+        """The booking, if a clerk made it and no list has confirmed it."""
+        return self.booking_id if self.line_id is None else None
 
 
 @dataclass(frozen=True)
@@ -253,7 +261,7 @@ def is_rounded(key: str) -> bool:
 
 def candidates(session: Session, transfer: Transfer) -> Iterator[Known]:
     """Yield the transfers on record that could be this one: by number, then by payer and amount."""
-    payer = [BankLine.account_no == transfer.account_no] if transfer.account_no else []
+    payer = [BankLine.account_no == transfer.account_no[:ACCOUNT_MAX]] if transfer.account_no else []
     key = name_key(transfer.name)
     if key:
         payer.append(BankLine.name_key == key)
@@ -265,23 +273,23 @@ def candidates(session: Session, transfer: Transfer) -> Iterator[Known]:
             yield known_line(line)
     money = CounterBooking.amount_fen == transfer.amount_fen
     if transfer.account_no:
-        money = money & (CounterBooking.account_no == transfer.account_no)
+        money = money & (CounterBooking.payer_key == transfer.account_no[:ACCOUNT_MAX])
     for condition in (_by_number(CounterBooking.reference_key, transfer.reference), money):
         for booking in session.scalars(unconfirmed_bookings().where(condition)):
             yield known_booking(booking)
 
 
 def booked_before(
-    session: Session, *, reference: str, account_no: str, amount_fen: int, on: date, confirm_days: int
+    session: Session, *, reference: str, payer_key: str, amount_fen: int, on: date, confirm_days: int
 ) -> Known | None:
     """Return the transfer on record that a clerk may be booking once more, or None."""
     for known in _with_number(session, reference):
         if same_number(reference, known.reference):
             return known
     near = timedelta(days=confirm_days)
-    line_of = (BankLine.account_no == account_no) & (BankLine.amount_fen == amount_fen)
+    line_of = (BankLine.account_no == payer_key) & (BankLine.amount_fen == amount_fen)
     lines = session.scalars(select(BankLine).where(line_of).order_by(BankLine.id))
-    booking_of = (CounterBooking.account_no == account_no) & (CounterBooking.amount_fen == amount_fen)
+    booking_of = (CounterBooking.payer_key == payer_key) & (CounterBooking.amount_fen == amount_fen)
     bookings = session.scalars(unconfirmed_bookings().where(booking_of))
     for known in (*map(known_line, lines), *map(known_booking, bookings)):
         if abs((known.day or known.seen_on) - on) <= near:
@@ -325,7 +333,7 @@ def known_booking(booking: CounterBooking) -> Known:
         seen_on=booking.business_on,
         reference=booking.reference or "",
         amount_fen=booking.amount_fen,
-        account_no=booking.account_no or "",
+        account_no=booking.payer_key or "",
         name_key="",
         identity="",
     )
@@ -356,7 +364,7 @@ def _with_number(session: Session, reference: str) -> Iterator[Known]:
     yield from map(known_booking, session.scalars(clerks.order_by(CounterBooking.id)))
 
 
-def _by_number(column: ColumnElement[Any], reference: str) -> ColumnElement[bool]:
+def _by_number(column: InstrumentedAttribute[Any], reference: str) -> ColumnElement[bool]:
     """Return the condition for numbers that `same_number` might call the same."""
     key = reference_key(reference)
     if not key.isdecimal() or len(key) <= SPREADSHEET_DIGITS:

@@ -14,7 +14,11 @@ branch_labels = None
 depends_on = None
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-NEW_OF_BOOKINGS: dict[str, Any] = {"reference_key": sa.String(64), "transfer_key": sa.String(80)}
+NEW_OF_BOOKINGS: dict[str, Any] = {
+    "reference_key": sa.String(64),
+    "transfer_key": sa.String(80),
+    "payer_key": sa.String(32),
+}
 NEW_OF_LINES: dict[str, Any] = {
     "identity": sa.String(80),
     "source": sa.String(64),
@@ -30,7 +34,7 @@ NEEDED = ("identity", "source", "reference_key", "name_key")
 RESEMBLES = (("resembles_line_id", "bank_line"), ("resembles_booking_id", "counter_booking"))
 INDEXES = (
     ("ix_counter_booking_reference_key", "counter_booking", ["reference_key"]),
-    ("ix_counter_booking_account_amount", "counter_booking", ["account_no", "amount_fen"]),
+    ("ix_counter_booking_payer_amount", "counter_booking", ["payer_key", "amount_fen"]),
     ("ix_bank_line_reference_key", "bank_line", ["reference_key"]),
     ("ix_bank_line_account_amount", "bank_line", ["account_no", "amount_fen"]),
     ("ix_bank_line_name_amount", "bank_line", ["name_key", "amount_fen"]),
@@ -44,7 +48,7 @@ def upgrade() -> None:
     for table, columns in (("counter_booking", NEW_OF_BOOKINGS), ("bank_line", NEW_OF_LINES)):
         for name, kind in columns.items():
             op.add_column(table, sa.Column(name, kind))
-    _fill("counter_booking", {"transfer_key": _old_identity, "reference_key": _number})
+    _fill("counter_booking", {"transfer_key": _old_identity, "reference_key": _number, "payer_key": _payer})
     _fill(
         "bank_line",
         {"identity": _old_identity, "source": _nothing, "reference_key": _number, "name_key": _name},
@@ -88,7 +92,7 @@ def downgrade() -> None:
 
 def _fill(name: str, makers: dict[str, Any]) -> None:
     """Compute the new columns of the rows there are."""
-    read = ["id", "reference", *(["noted_name"] if name == "bank_line" else [])]
+    read = ["id", "reference", "account_no", *(["noted_name"] if name == "bank_line" else [])]
     table = sa.table(name, *(sa.column(column) for column in (*read, *makers)))
     rows = [table.c[column] for column in read]
     connection, last = op.get_bind(), 0
@@ -109,6 +113,10 @@ def _old_identity(row: Any) -> str:
 
 def _number(row: Any) -> str:
     return _plain(row.reference).lstrip("0") or "0"
+
+
+def _payer(row: Any) -> str:
+    return (row.account_no or "").lower()
 
 
 def _name(row: Any) -> str:
