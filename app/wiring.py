@@ -41,6 +41,7 @@ from models.site import Contact, RechargeRules, Site
 from models.tidings import Form
 from payments import alerts, credit, notify, settle, swap, sweep
 from payments.audit import hash_chain as sealing
+from payments.counter import confirmation
 from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
 from payments.reconcile import daily as reconcile
@@ -72,6 +73,8 @@ RECONCILE_AGAIN_S = 900
 # On the first of the month, after the last day of the one before was reconciled.
 FUND_FLOW_AT = (10, 40)
 FUND_FLOW_AGAIN_S = 3600
+# Before the working day: transfers of clerks that no bank list has confirmed in time.
+TRANSFERS_AT = (7, 30)
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
             monthly(1, *FUND_FLOW_AT),
             again_s=FUND_FLOW_AGAIN_S,
         ),
+        "transfers": Job(confirmation.ask_about_unconfirmed, daily(*TRANSFERS_AT)),
     }
     return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
 
