@@ -74,7 +74,7 @@ RECONCILE_AGAIN_S = 900
 FUND_FLOW_AT = (10, 40)
 FUND_FLOW_AGAIN_S = 3600
 # Before the working day: transfers of clerks that no bank list has confirmed in time.
-TRANSFERS_AT = (7, 30)
+COUNTER_JOBS = {"transfers": Job(confirmation.ask_about_unconfirmed, daily(7, 30))}
 
 
 @dataclass(frozen=True)
@@ -182,9 +182,10 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
             monthly(1, *FUND_FLOW_AT),
             again_s=FUND_FLOW_AGAIN_S,
         ),
-        "transfers": Job(confirmation.ask_about_unconfirmed, daily(*TRANSFERS_AT)),
     }
-    return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
+    return House(
+        config, database, store, wechat, notices, web, accounting, deliveries, periodic | COUNTER_JOBS
+    )
 
 
 def pay_config(config: Config) -> PayConfig:
