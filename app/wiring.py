@@ -164,7 +164,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         "message": partial(deliver_message, notices),
         alerts.JOB: partial(deliver_alert, notices),
     }
-    periodic = {
+    periodic = COUNTER_JOBS | {
         "seal": Job(sealing.seal, every(SEAL_S)),
         "seal-late": Job(sealing.seal_late, daily(*SEAL_LATE_AT)),
         "sweep": Job(sweep.sweep, every(SWEEP_S)),
@@ -183,9 +183,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
             again_s=FUND_FLOW_AGAIN_S,
         ),
     }
-    return House(
-        config, database, store, wechat, notices, web, accounting, deliveries, periodic | COUNTER_JOBS
-    )
+    return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
 
 
 def pay_config(config: Config) -> PayConfig:
