@@ -43,6 +43,7 @@ from models.tidings import Form
 from models.values.account_no import AccountRules
 from payments import alerts, credit, notify, settle, swap, sweep
 from payments.audit import hash_chain as sealing
+from payments.counter import confirmation
 from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
 from payments.reconcile import daily as reconcile
@@ -74,6 +75,8 @@ RECONCILE_AGAIN_S = 900
 # On the first of the month, after the last day of the one before was reconciled.
 FUND_FLOW_AT = (10, 40)
 FUND_FLOW_AGAIN_S = 3600
+# Before the working day: transfers of clerks that no bank list has confirmed in time.
+COUNTER_JOBS = {"transfers": Job(confirmation.ask_about_unconfirmed, daily(7, 30))}
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         "message": partial(deliver_message, notices),
         alerts.JOB: partial(deliver_alert, notices),
     }
-    periodic = {
+    periodic = COUNTER_JOBS | {
         "seal": Job(sealing.seal, every(SEAL_S)),
         "seal-late": Job(sealing.seal_late, daily(*SEAL_LATE_AT)),
         "sweep": Job(sweep.sweep, every(SWEEP_S)),
@@ -190,7 +193,7 @@ def _services(config: Config, database: Database, store: redis.Redis, clock: Clo
         site=site_of(config),
         wake=partial(wake, store),
         account_rules=account_rules_of(config),
-        counter_rules=CounterRules(max_fen=config.counter.max_fen),
+        counter_rules=CounterRules(**config.counter.model_dump()),
     )
 
 

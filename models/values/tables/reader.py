@@ -94,6 +94,13 @@ class Table:
             if raw.line_no > self._header_line and not raw.is_empty:
                 yield self._row(raw)
 
+    def above(self) -> Iterator[list[str]]:
+        """Yield the cells of the rows above the header: titles, account numbers, periods."""
+        for raw in self._raw():
+            if raw.line_no >= self._header_line:
+                return
+            yield ["" if isinstance(cell, Damaged) else clean(cell) for cell in raw.cells]
+
     def _row(self, raw: RawRow) -> Row:
         problem = raw.problem or self._shape_problem(raw)
         cells = {

@@ -38,5 +38,5 @@ def excerpt(text: str) -> str:
 
 
 def is_blank(character: str) -> bool:
-    """Return True for a character that shows nothing and says nothing; NUL and other controls do not count."""
+    """Return True for a blank or an invisible character; NUL and other controls are neither."""
     return character.isspace() or unicodedata.category(character) in _AROUND or character in _FILLERS
