@@ -68,6 +68,7 @@ def _families(found: Figures) -> Iterator[Metric]:
         ("reconcile_differences", found.differences_last_run),
         ("reconcile_days_due", found.days_due),
         ("reconcile_days_without_bill", found.days_without_bill),
+        ("transfers_unconfirmed", found.transfers_unconfirmed),
     ):
         yield GaugeMetricFamily(f"campusnet_{name}", name.replace("_", " "), value=value)
 

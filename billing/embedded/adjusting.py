@@ -14,6 +14,7 @@ from billing.interface import CreditOutcome, CreditReceipt
 from models.clock import Clock
 from models.db.engine import Database
 from models.errors import AmountInvalid, NoSuchAccount
+from models.values.account_no import DEFAULT_RULES, AccountRules
 
 ADJUSTMENT = "adjustment"
 BOOK = "adjustments"
@@ -33,9 +34,10 @@ class _Entry:
 class Adjusting:
     """The adjusting entries of the embedded engine."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, account_rules: AccountRules = DEFAULT_RULES) -> None:
         self._database = database
         self._clock = clock
+        self._account_rules = account_rules
 
     def adjust(self, account_no: str, amount_fen: int, *, key: str, memo: str) -> CreditReceipt:
         """Write an adjusting entry once per key; a closed account only gives.

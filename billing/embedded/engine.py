@@ -80,18 +80,25 @@ class EmbeddedBilling(Adjusting):
             return closing.close_key(self._database, call, key, self._clock())
 
     def find_account(self, account_no: str) -> AccountName:
-        """The masked name of an account that takes money. Raises: NoSuchAccount, Unavailable."""
+        """The number and the masked name of an account that takes money, found in any of its spellings.
+
+        Raises: NoSuchAccount, Unavailable.
+        """
         with looking(), self._database.reading() as session:
-            name = accounts.active_name(session, account_no)
-        if name is None:
+            found = accounts.find_active(session, account_no, self._account_rules)
+        if found is None:
             raise NoSuchAccount
-        return AccountName(account_no, mask_name(name))
+        return AccountName(found.account_no, mask_name(found.name))
 
     def name_matches(self, account_no: str, name: str, *, closed: bool = False) -> bool:
         """Whether an account that takes money, or a closed one, has this full name. Raises: Unavailable."""
-        find = accounts.owner_name if closed else accounts.active_name
         with looking(), self._database.reading() as session:
-            known = find(session, account_no)
+            if closed:
+                number = accounts.resolve_one(session, account_no, self._account_rules) or account_no
+                known = accounts.owner_name(session, number)
+            else:
+                found = accounts.find_active(session, account_no, self._account_rules)
+                known = None if found is None else found.name
         return known is not None and accounts.same_name(known, name)
 
     def balance(self, account_no: str) -> Balance:
@@ -100,8 +107,9 @@ class EmbeddedBilling(Adjusting):
         Raises: NoSuchAccount, Unavailable.
         """
         found = self._read_balance(account_no)
-        if found.grant_missing and self._open_grant(account_no, found.kind):
-            found = self._read_balance(account_no)
+        number = found.balance.account_no
+        if found.grant_missing and self._open_grant(number, found.kind):
+            found = self._read_balance(number)
         return found.balance
 
     def credit(self, account_no: str, amount_fen: int, *, key: str, ref: str | None = None) -> CreditReceipt:
@@ -283,9 +291,14 @@ class EmbeddedBilling(Adjusting):
 
     def _read_balance(self, account_no: str) -> Found:
         found = None
-        if accounts.plausible(account_no):
-            with looking():
+        with looking():
+            if accounts.plausible(account_no):
                 found = read_balance(self._database, account_no, self._clock())
+            if found is None:
+                with self._database.reading() as session:
+                    number = accounts.resolve_one(session, account_no, self._account_rules)
+                if number is not None:
+                    found = read_balance(self._database, number, self._clock())
         if found is None:
             raise NoSuchAccount
         return found

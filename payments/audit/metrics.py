@@ -14,6 +14,7 @@ from models.outbox import OutboxItem, OutboxStatus
 from models.refund import Refund
 from models.review import ReviewItem, ReviewStatus
 from models.statement import Difference, ReconRun
+from payments.counter.confirmation import count_unconfirmed
 from payments.reconcile.catch_up import missing_days
 from payments.reconcile.result import TRADE
 
@@ -48,10 +49,11 @@ class Figures:
     # Days without a reconciliation: those that still have a bill, and those that have none any more.
     days_due: int
     days_without_bill: int
+    transfers_unconfirmed: int
 
 
 def figures(session: Session, now: datetime) -> Figures:
-    """Read everything that `/metrics` shows, in eleven queries."""
+    """Read everything that `/metrics` shows, in twelve queries."""
     latencies = _latencies(session)
     gaps = missing_days(session, now)
     return Figures(
@@ -72,6 +74,7 @@ def figures(session: Session, now: datetime) -> Figures:
         differences_last_run=_differences(session),
         days_due=len(gaps.due),
         days_without_bill=len(gaps.lost),
+        transfers_unconfirmed=count_unconfirmed(session),
     )
 
 

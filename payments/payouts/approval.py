@@ -30,7 +30,7 @@ from models.payout import (
 from models.refund import Refund
 from models.values.actor import Actor
 from payments import numbers, outbox
-from payments.counter.desk import check_owner
+from payments.counter.desk import find_person
 from payments.payouts.plan import Plan, preview
 from payments.refunds import approval as refunds
 from payments.refunds.approval import SamePerson, Wanted
@@ -98,9 +98,9 @@ def request(
     Raises: NameMismatch, LimitReached; IllegalTransition - another request waits; Refused - nothing to
         pay out, or bank details are missing; Unavailable.
     """
-    account_no = account_no.strip()
     # A closed account takes no money, but what is on it can be paid out.
-    check_owner(services, actor=actor, account_no=account_no, name=payee, closed=True)
+    person = find_person(services, actor=actor, account_no=account_no, name=payee, closed=True)
+    account_no = person.account_no
     plan = preview(services, account_no)
     if plan.formula.refundable_fen <= 0:
         raise Refused("账户没有可退金额")

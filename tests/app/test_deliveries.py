@@ -53,7 +53,7 @@ def deliver(world: World, api: Api, *, hours: float = 0, templates: bool = False
     """Deliver one message that has waited so long."""
     now = world.clock()
     payload = {"openid": "oA", "text": "充值到账", **({"template": SAID} if templates else {})}
-    held = outbox.Claim(1, "message", "m", payload, 1, "w", 0, now - timedelta(hours=hours))
+    held = outbox.Claim(1, "message", "m", payload, 1, "w", now, created_at=now - timedelta(hours=hours))
     notices = Notices(cast("WechatClient", api), TEMPLATE if templates else {})
     return deliver_message(notices, world.services, held)
 

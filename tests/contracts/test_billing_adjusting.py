@@ -34,7 +34,7 @@ def test_a_key_serves_one_entry_and_no_credit(backend: BillingBackend) -> None:
     for account_no, amount_fen in ((LI.account_no, 301), (LI.account_no, -300), (WANG.account_no, 300)):
         with pytest.raises(Refused):
             backend.adjust(account_no, amount_fen, key="j1", memo="x")
-    assert backend.find_credit("j1") is None
+    assert backend.find_credit(LI.account_no, "j1") is None
     assert backend.balance(LI.account_no).balance_fen == 1534
 
 

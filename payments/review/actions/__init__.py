@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from payments.review.actions import (
+    bank_lists,
     billing_differences,
     credit,
     general,
@@ -26,6 +27,7 @@ _PARTS: tuple[Mapping[str, Action], ...] = (
     payouts.ACTIONS,
     unmatched.ACTIONS,
     general.ACTIONS,
+    bank_lists.ACTIONS,
 )
 ACTIONS: dict[str, Action] = {name: action for part in _PARTS for name, action in part.items()}
 

@@ -110,7 +110,7 @@ def test_a_question_of_another_day_does_not_count(world: BillWorld) -> None:
 def test_a_proposal_is_still_open(world: BillWorld) -> None:
     run(world, row_of(world.credited(), fen=501))
     (item,) = items(world)
-    reviews.take(world.services, item.id, actor="会计王")
+    reviews.take(world.services, item.id, actor=Actor("会计王"))
     assert len(sign(world, "会计王").open_questions) == 1
 
 
