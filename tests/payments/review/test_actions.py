@@ -113,6 +113,8 @@ ELSEWHERE = {
     "adjust-again",
     "adjustment-arrived",
     "accept-result",
+    "assign",
+    "send-back",
 }
 
 
