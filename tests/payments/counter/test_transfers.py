@@ -34,7 +34,7 @@ from tests.payments.counter.bank_files import (
     wang,
     write,
 )
-from tests.payments.counter.till import LI, WANG, Till
+from tests.payments.counter.till import ANNA, BERT, LI, WANG, Till
 
 # The same number, written or kept differently.
 SPELLINGS = [
