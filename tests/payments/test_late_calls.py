@@ -229,6 +229,16 @@ def test_a_late_credit_without_its_open_item_is_found(world: LateWorld) -> None:
         assert check(session) == [f"credit c{order_no} was applied too late, and no open item asks about it"]
 
 
+def test_a_repair_that_the_ledger_does_not_have_is_found(world: LateWorld) -> None:
+    order_no = voided_and_applied(world)
+    with world.database.transaction() as session:
+        found = repairs.LateCredit(session, f"c{order_no}")
+        repairs.take_back(session, found.row, now=world.clock.now())
+        found.done(world.clock.now())
+    with world.database.reading() as session:
+        assert check(session) == [f"credit c{order_no} is taken back, the ledger does not have its reversal"]
+
+
 def test_taking_back_is_queried_after_a_doubt_and_done_once(world: LateWorld) -> None:
     order_no = voided_and_applied(world)
     world.billing.faults_of = {"reverse": [("after", UNANSWERED)]}
