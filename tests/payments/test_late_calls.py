@@ -343,6 +343,24 @@ def test_a_withdrawal_for_a_refused_part_is_put_back(world: LateWorld) -> None:
     world.check_all()
 
 
+def test_a_withdrawal_for_a_refused_part_is_paid_out(world: LateWorld) -> None:
+    withdrawn_too_late(world)
+    world.decide("LATE_WITHDRAWAL", "continue-payout")
+    assert (world.only_part().status, world.balance_fen()) == (PartStatus.WITHDRAWN, 1000)
+    world.check_all()
+
+
+def test_a_return_that_the_ledger_does_not_have_is_found(world: LateWorld) -> None:
+    withdrawn_too_late(world)
+    part_no = world.only_part().part_no
+    with world.database.transaction() as session:
+        found = repairs.LateWithdrawal(session, part_no)
+        repairs.put_back(session, found.row, now=world.clock.now())
+        found.done(world.clock.now())
+    with world.database.reading() as session:
+        assert check(session) == [f"payout part {part_no} is returned, the ledger does not have its credit"]
+
+
 def test_a_withdrawal_that_cannot_be_put_back_is_asked_about_again(world: LateWorld) -> None:
     withdrawn_too_late(world)
     world.set_account(active=False)
