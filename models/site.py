@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
 
 # Far above any amount that a counter sees; `[counter] max_fen` sets the bound of a site.
-MAX_ENTRY_FEN = 1_000_000_00
+MAX_ENTRY_FEN = 1_000_000
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ BILLING_CALLS = frozenset(
         "withdraw",
         "find_withdrawal",
         "close_key",
+        "adjust",
+        "find_adjustment",
     }
 )
 
