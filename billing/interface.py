@@ -255,7 +255,7 @@ class BillingBackend(Protocol):
         """
         ...
 
-    def find_adjustment(self, key: str, *, account_no: str) -> CreditReceipt | None:
+    def find_adjustment(self, account_no: str, key: str) -> CreditReceipt | None:
         """Return the entry with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -38,7 +39,7 @@ class VendorBilling(EmbeddedBilling):
             **abilities,
         }
         self.meanwhile: dict[MoneyCall, Callable[[], object]] = {}
-        self.on_the_way: list[Callable[[], object]] = []
+        self.on_the_way: list[tuple[datetime, Callable[[], object]]] = []
         self.prepared: dict[str, str] = {}
         self._held: dict[MoneyCall, ServiceError] = {}
         self._repeated: dict[str, int] = {}
@@ -52,10 +53,16 @@ class VendorBilling(EmbeddedBilling):
         self._held[call] = answer
 
     def arrive(self) -> list[object]:
-        """What was on its way takes effect, or is refused. Returns: receipts and refusals."""
+        """What was on its way takes effect, or is refused; what is older than the window is lost.
+
+        Returns: receipts and refusals.
+        """
         came: list[object] = []
+        window_s = self.capabilities().confirmation_window_s
         while self.on_the_way:
-            call = self.on_the_way.pop(0)
+            sent_at, call = self.on_the_way.pop(0)
+            if window_s is not None and self._clock() - sent_at > timedelta(seconds=window_s):
+                continue
             try:
                 came.append(call())
             except Refused as refusal:
@@ -120,7 +127,7 @@ class VendorBilling(EmbeddedBilling):
             return effect(self._own_key(key))
 
         if kind in self._held:
-            self.on_the_way.append(call)
+            self.on_the_way.append((self._clock(), call))
             raise self._held.pop(kind)
         if kind in self.meanwhile:
             self.meanwhile.pop(kind)()

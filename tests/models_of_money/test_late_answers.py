@@ -3,7 +3,7 @@
 Two workers, of which one may be paused at any place where it holds no transaction; calls to billing that
 are done, refused, not reachable, unanswered with and without effect, or delayed; refunds, payouts, purchases
 and closed accounts in between. `CAMPUSNET_SEED` repeats a run, `CAMPUSNET_LATE` sets how many examples the
-long version makes (default 150).
+long version makes (default 40).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from tests.payments.refunds.refund_world import ANNA, BERT
 from tests.vendor_billing import WINDOW_S, VendorBilling
 
 SEED = os.environ.get("CAMPUSNET_SEED")
-EXAMPLES_LONG = int(os.environ.get("CAMPUSNET_LATE", "150"))
+EXAMPLES_LONG = int(os.environ.get("CAMPUSNET_LATE", "40"))
 EXAMPLES_SHORT = 6
 STEPS = 25
 # What a backend can do about calls that arrive late.
@@ -132,8 +132,7 @@ class LateAnswers(RuleBasedStateMachine):
     def what_was_delayed_arrives(self, seconds: float) -> None:
         """Within the time that the backend promises: afterwards it is lost, or its key is closed."""
         self.world.clock.advance(seconds)
-        closes = self.vendor.capabilities().close_key
-        self.vendor.end_what_is_on_the_way(applied=closes or seconds < WINDOW_S)
+        self.vendor.arrive()
 
     @rule(which=st.integers(0, 9), choice=st.integers(0, 9))
     def operators_decide(self, which: int, choice: int) -> None:
@@ -156,7 +155,7 @@ class LateAnswers(RuleBasedStateMachine):
             self.patch.undo()
 
     def rest(self) -> None:
-        self.vendor.end_what_is_on_the_way(applied=self.vendor.capabilities().close_key)
+        self.vendor.arrive()
         self.vendor._held.clear()
         self.world.set_account(active=True)
         for _ in range(6):
@@ -218,7 +217,7 @@ class LateAnswers(RuleBasedStateMachine):
 
     def in_billing(self, kind: MoneyCall, key: str) -> bool:
         """What the operators see there, once nothing is on its way any more."""
-        self.vendor.end_what_is_on_the_way(applied=True)
+        self.vendor.arrive()
         find = {
             MoneyCall.CREDIT: self.vendor.find_credit,
             MoneyCall.REVERSAL: self.vendor.find_reversal,

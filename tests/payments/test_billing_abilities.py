@@ -15,7 +15,7 @@ from models.swap import SwapStatus
 from payments import outbox
 from sandbox.credentials import Credentials
 from tests.models_of_money.world import make_template
-from tests.payments.late_world import UNANSWERED, LateWorld, voided_and_applied
+from tests.payments.late_world import AWAY, UNANSWERED, LateWorld, voided_and_applied
 from tests.vendor_billing import WINDOW_S
 
 
@@ -31,6 +31,21 @@ def world(
     built = LateWorld(template, tmp_path / "late.db", credentials, monkeypatch)
     yield built
     built.close()
+
+
+def test_repeated_calls_that_were_answered_do_not_extend_the_window(world: LateWorld) -> None:
+    vendor = world.use_vendor()
+    order_no = world.paid()
+    vendor.hold(MoneyCall.CREDIT, UNANSWERED)
+    world.work()
+    world.billing.faults_of = {"credit": [("before", AWAY)] * 20}
+    for _ in range(9):
+        assert world.credit(order_no).status == CreditStatus.UNKNOWN
+        world.later(10)
+    # Tried about every ten seconds: the last answer is far younger than the window.
+    world.later(15)
+    assert world.credit(order_no).status == CreditStatus.PENDING
+    world.check_all()
 
 
 def test_a_call_that_is_not_idempotent_is_repeated_only_after_its_window(world: LateWorld) -> None:

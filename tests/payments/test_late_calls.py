@@ -229,6 +229,16 @@ def test_a_late_credit_without_its_open_item_is_found(world: LateWorld) -> None:
         assert check(session) == [f"credit c{order_no} was applied too late, and no open item asks about it"]
 
 
+def test_a_repair_that_the_ledger_does_not_have_is_found(world: LateWorld) -> None:
+    order_no = voided_and_applied(world)
+    with world.database.transaction() as session:
+        found = repairs.LateCredit(session, f"c{order_no}")
+        repairs.take_back(session, found.row, now=world.clock.now())
+        found.done(world.clock.now())
+    with world.database.reading() as session:
+        assert check(session) == [f"credit c{order_no} is taken back, the ledger does not have its reversal"]
+
+
 def test_taking_back_is_queried_after_a_doubt_and_done_once(world: LateWorld) -> None:
     order_no = voided_and_applied(world)
     world.billing.faults_of = {"reverse": [("after", UNANSWERED)]}
@@ -331,6 +341,24 @@ def test_a_withdrawal_for_a_refused_part_is_put_back(world: LateWorld) -> None:
     world.decide("LATE_WITHDRAWAL", "return-withdrawal")
     assert (world.only_part().status, world.balance_fen()) == (PartStatus.RETURNED, 3000)
     world.check_all()
+
+
+def test_a_withdrawal_for_a_refused_part_is_paid_out(world: LateWorld) -> None:
+    withdrawn_too_late(world)
+    world.decide("LATE_WITHDRAWAL", "continue-payout")
+    assert (world.only_part().status, world.balance_fen()) == (PartStatus.WITHDRAWN, 1000)
+    world.check_all()
+
+
+def test_a_return_that_the_ledger_does_not_have_is_found(world: LateWorld) -> None:
+    withdrawn_too_late(world)
+    part_no = world.only_part().part_no
+    with world.database.transaction() as session:
+        found = repairs.LateWithdrawal(session, part_no)
+        repairs.put_back(session, found.row, now=world.clock.now())
+        found.done(world.clock.now())
+    with world.database.reading() as session:
+        assert check(session) == [f"payout part {part_no} is returned, the ledger does not have its credit"]
 
 
 def test_a_withdrawal_that_cannot_be_put_back_is_asked_about_again(world: LateWorld) -> None:
