@@ -20,6 +20,7 @@ from models.errors import AmountInvalid, AmountOutOfRange, Refused
 from payments.counter.steps import (
     NAME_MAX,
     Booked,
+    DayClosed,
     Money,
     NameMismatch,
     ReceiptUsed,
@@ -90,6 +91,8 @@ def take(
     )
     known = _known(services, money, clerk)
     if known is not None:
+        if not services.billing.name_matches(money.account_no or "", name):
+            raise ReceiptUsed("该收据号已用于另一笔收款")
         return known
     masked_name = check_person(services, clerk=clerk, account_no=account_no.strip(), name=name)
     try:
@@ -139,8 +142,8 @@ def day(services: Services, *, clerk: str, on: date | None = None) -> DaySums:
 def close_day(services: Services, *, clerk: str, counted_cash_fen: int, on: date | None = None) -> DaySums:
     """Close the clerk's day, today by default; nothing is booked into it any more.
 
-    A closed day is answered as it was closed, whatever is counted now.
-    Raises: AmountInvalid; Refused - a day to come.
+    A closed day is answered as it was closed.
+    Raises: AmountInvalid; DayClosed - it was closed with another count; Refused - a day to come.
     """
     clerk, now = named(clerk), services.clock()
     on = on or campus_date(now)
@@ -151,6 +154,8 @@ def close_day(services: Services, *, clerk: str, counted_cash_fen: int, on: date
     with services.transaction() as session:
         row = lock_day(session, clerk, on)
         if row.closed_at is not None:
+            if row.counted_cash_fen != counted_cash_fen:
+                raise DayClosed("该日已结账，实点现金与这次的不同")
             return _sums_of(row)
         (
             row.booked_cash_fen,
