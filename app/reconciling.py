@@ -128,7 +128,17 @@ def _show(result: Summary) -> None:
         click.echo(
             f"bill:    {bill['rows']} rows, {yuan(bill['order'])} paid, {yuan(bill['asked_back'])} back"
         )
-    for name, tally in (("orders", ours), ("counter", counter), ("credits", promised), ("billing", billing)):
+    moved, listed = (result.totals.get(name) or {} for name in ("moved", "billing_moved"))
+    tallies = (
+        ("orders", ours),
+        ("counter", counter),
+        ("credits", promised),
+        ("billing", billing),
+        # Reversals, withdrawals and package purchases.
+        ("moved", moved),
+        ("listed", listed),
+    )
+    for name, tally in tallies:
         click.echo(f"{name + ':':8} {tally.get('rows', 0)} rows, {yuan(tally.get('fen', 0))}")
     for name, words in (("known_foreign", "other systems"), ("foreign", "not ours")):
         if (tally := result.totals.get(name) or {}).get("rows"):

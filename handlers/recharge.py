@@ -11,9 +11,11 @@ from handlers.vocabulary import QUICK_AMOUNTS, RECHARGE_PREFIX
 from handlers.wish import Wish
 from handlers.wording import guide
 from handlers.wording import recharge as say
+from handlers.wording.orders import in_doubt
 from models.errors import AmountInvalid, AmountOutOfRange
 from payments.amount import parse_amount
 from payments.binding import bound_account
+from payments.unconfirmed import PaymentInDoubt, check_none
 
 AWAIT_ACCOUNT = "await_account"
 AWAIT_ACCOUNT_AGAIN = "await_account_again"
@@ -79,9 +81,17 @@ def late_agreement(ctx: Ctx) -> Answer:
 
 
 def proceed(ctx: Ctx, wish: Wish) -> Text:
-    """Ask for the first thing that is missing: account, amount, confirmation."""
+    """Ask for the first thing that is missing: account, amount, confirmation.
+
+    While another payment of the payer or for the account is not confirmed, nothing leads to paying.
+    """
     if not wish.account_no:
         return ask_account(ctx, wish)
+    try:
+        check_none(ctx.services, openid=ctx.openid, account_no=wish.account_no)
+    except PaymentInDoubt as doubt:
+        ctx.state.leave()
+        return Text(in_doubt(ctx.services.site, doubt.text))
     if wish.amount_fen is None:
         return ask_amount(ctx, wish)
     ctx.state.enter(CONFIRM, wish.as_data())

@@ -93,6 +93,8 @@ def _known(session: Session, order: Order, fact: PaidFact) -> bool:
         return False
     if known.transaction_id != fact.transaction_id or known.amount_fen != fact.amount_fen:
         raise Mismatch("transaction_id", order.order_no)
+    # A repetition that names another payer or currency is another payment.
+    _match(order, fact)
     return True
 
 

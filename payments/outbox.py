@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from models.db.state import rows_changed
-from models.errors import Conflict
+from models.errors import Conflict, Refused
 from models.outbox import UNFINISHED, WORK, Lane, OutboxItem, OutboxStatus, work_of
 
 LEASE_S = 30
@@ -35,6 +35,20 @@ PULLED_AT_ONCE = 1000
 
 # Written into the statement: with a parameter in its place the partial index could not be used.
 _READY: BindParameter[OutboxStatus] = bindparam("ready", OutboxStatus.READY, literal_execute=True)
+
+
+# Sent once per key, whatever words a repetition has.
+NOTIFICATIONS = frozenset({"message", "alert"})
+
+
+class PayloadDiffers(Refused):
+    """This key stands for another piece of work."""
+
+    status = 409
+    code = "E-KEY"
+
+    def __init__(self, text: str = "该任务编号已用于另一项工作") -> None:
+        super().__init__(text)
 
 
 @dataclass(frozen=True)
@@ -69,9 +83,12 @@ def put(
     now: datetime,
     due_at: datetime | None = None,
 ) -> None:
-    """Enqueue work in this transaction; work already enqueued under `(kind, key)` stays as it is."""
+    """Enqueue work in this transaction; work already enqueued under `(kind, key)` stays as it is.
+
+    Raises: PayloadDiffers - the key stands for other work (notifications go out once per key).
+    """
     insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
-    session.execute(
+    inserted = (
         insert(OutboxItem)
         .values(
             kind=kind,
@@ -87,6 +104,11 @@ def put(
         )
         .on_conflict_do_nothing(index_elements=["kind", "key"])
     )
+    if rows_changed(session, inserted) or kind in NOTIFICATIONS:
+        return
+    known = select(OutboxItem.payload).where(OutboxItem.kind == kind, OutboxItem.key == key)
+    if session.scalar(known) != payload:
+        raise PayloadDiffers
 
 
 def claim(

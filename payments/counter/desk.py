@@ -24,6 +24,7 @@ from models.values.tables.text import clean
 from payments.counter.steps import (
     NAME_MAX,
     Booked,
+    DayClosed,
     Money,
     NameMismatch,
     ReceiptUsed,
@@ -101,6 +102,8 @@ def take(
     check_bound(amount_fen, services.counter_rules)
     known = _known(services, money, clerk)
     if known is not None:
+        if not services.billing.name_matches(money.account_no or "", name):
+            raise ReceiptUsed("该收据号已用于另一笔收款")
         return known
     person = find_person(services, actor=clerk, account_no=account_no, name=name)
     payer_key = money.payer_key and services.account_rules.key(person.account_no)
@@ -188,8 +191,8 @@ def open_days(services: Services, *, before: date | None = None) -> list[DaySums
 def close_day(services: Services, *, clerk: Actor, counted_cash_fen: int, on: date | None = None) -> DaySums:
     """Close the clerk's day, today by default; nothing is booked into it any more.
 
-    A closed day is answered as it was closed, whatever is counted now.
-    Raises: AmountInvalid; Refused - a day to come.
+    A closed day is answered as it was closed.
+    Raises: AmountInvalid; DayClosed - it was closed with another count; Refused - a day to come.
     """
     now = services.clock()
     on = on or campus_date(now)
@@ -200,6 +203,8 @@ def close_day(services: Services, *, clerk: Actor, counted_cash_fen: int, on: da
     with services.transaction() as session:
         row = lock_day(session, clerk.name, on)
         if row.closed_at is not None:
+            if row.counted_cash_fen != counted_cash_fen:
+                raise DayClosed("该日已结账，实点现金与这次的不同")
             return _sums_of(row)
         (
             row.booked_cash_fen,

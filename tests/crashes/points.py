@@ -31,9 +31,6 @@ BILLING_CALLS = frozenset(
         "adjust",
         "find_adjustment",
         "close_key",
-        "close_key",
-        "adjust",
-        "find_adjustment",
     }
 )
 

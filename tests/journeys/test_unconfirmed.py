@@ -90,12 +90,34 @@ def test_confirming_a_new_recharge_gives_no_link(quiet: Rig) -> None:
     phone = follower(quiet)
     links = three_orders(phone)
     paid = pay_the_oldest(phone, links)
-    phone.say("充值8")
+    told = phone.say("充值8")
+    assert "请勿重复支付" in told
+    assert "/h5/pay/" not in phone.say("确认")
+    assert len(orders_in(quiet)) == 3
+    assert orders_in(quiet)[paid] == OrderStatus.PAID
+
+
+def test_a_payment_between_the_question_and_its_answer_is_seen(quiet: Rig) -> None:
+    phone = follower(quiet)
+    links = three_orders(phone)
+    assert "确认" in phone.say("充值8")
+    paid = pay_the_oldest(phone, links)
     told = phone.say("确认")
     assert "/h5/pay/" not in told
     assert "请勿重复支付" in told
     assert len(orders_in(quiet)) == 3
     assert orders_in(quiet)[paid] == OrderStatus.PAID
+
+
+def test_the_recharge_page_has_no_form_then(quiet: Rig) -> None:
+    phone = follower(quiet)
+    links = three_orders(phone)
+    page = links[0].rsplit("/h5/", 1)[0] + "/h5/recharge"
+    assert 'name="amount"' in phone.open(page).text
+    pay_the_oldest(phone, links)
+    shown = phone.open(page).text
+    assert 'name="amount"' not in shown
+    assert "请勿重复支付" in shown
 
 
 def test_checking_an_unpaid_order_on_its_page_leads_to_the_paid_one(quiet: Rig) -> None:

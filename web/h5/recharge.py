@@ -11,6 +11,7 @@ from payments import binding, orders
 from web import then_package
 from web.current import services
 from web.guards import openid_first, slow_down
+from web.h5.doubt import doubt_before
 from web.h5.recharge_form import RechargeForm, field_of
 from web.h5.recharge_page import recharge_page
 from web.then_package import NothingMissing
@@ -24,8 +25,13 @@ ORDERS_WINDOW_S = 600
 @blueprint.get("/recharge")
 @openid_first
 def form(openid: str) -> ResponseReturnValue:
-    """The form; `account`, `amount` and `package` in the address fill it in."""
-    return _render(openid, _from_link())
+    """The form; `account`, `amount` and `package` in the address fill it in.
+
+    While another payment is not confirmed, there is none.
+    """
+    filled = _from_link()
+    doubt = doubt_before(openid, filled.account or binding.bound_account(services(), openid) or "")
+    return _render(openid, filled, doubt=doubt)
 
 
 @blueprint.post("/recharge")
@@ -68,11 +74,12 @@ def _from_link() -> RechargeForm:
     return RechargeForm(wish.account, wish.account, "", wish.amount, wish.amount_other, wish.package)
 
 
-def _render(openid: str, filled: RechargeForm, error: Refused | None = None) -> str:
+def _render(openid: str, filled: RechargeForm, error: Refused | None = None, *, doubt: str = "") -> str:
     return render_template(
         "h5/recharge.html",
         page=recharge_page(services(), openid=openid, form=filled),
         rules=services().rules,
         error=error,
+        doubt=doubt,
         error_field=field_of(error) if error else "",
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing.interface import CreditReceipt, ExchangeReceipt, MoneyCall
@@ -43,6 +44,7 @@ def order_call(
 
     Args:
         item: kind and key of the review item, with its facts, to ask again if billing refuses.
+    Raises: PayloadDiffers - the call was decided on before, with another account or amount.
     """
     payload = {
         "kind": str(kind),
@@ -54,7 +56,12 @@ def order_call(
         "item": item,
     }
     whole_key = f"{kind}:{key}"
-    outbox.put(session, KIND, whole_key, payload, now=now)
+    query = select(OutboxItem.payload).where(OutboxItem.kind == KIND, OutboxItem.key == whole_key)
+    known = session.scalar(query)
+    if known is None:
+        outbox.put(session, KIND, whole_key, payload, now=now)
+    elif any(known[name] != payload[name] for name in ("account_no", "amount_fen", "credit_key", "code")):
+        raise outbox.PayloadDiffers
     outbox.revive(session, KIND, whole_key, now=now)
 
 

@@ -283,7 +283,9 @@ def test_the_day_adds_up_and_is_closed_once(any_till: Till) -> None:
     assert (closed.booked_cash_fen, closed.booked_transfer_fen) == (2000, 1000)
     assert (closed.held_cash_fen, closed.returned_cash_fen) == (501, 501)
     assert (closed.expected_cash_fen, closed.difference_fen) == (2000, -100)
-    assert counter.close_day(till.services, clerk=ANNA, counted_cash_fen=2000) == closed
+    assert counter.close_day(till.services, clerk=ANNA, counted_cash_fen=1900) == closed
+    with pytest.raises(DayClosed):
+        counter.close_day(till.services, clerk=ANNA, counted_cash_fen=2000)
     assert counter.day(till.services, clerk=ANNA) == closed
     with pytest.raises(DayClosed):
         till.take("A0004")
