@@ -43,7 +43,7 @@ format: .venv/.ready ## format the code
 bench: .venv/.ready ## measure: messages against WeRoBot and a smallest view
 	@$(PY) -m bench
 
-chaos: .venv/.ready ## kill everything again and again during 10,000 payments, then compare the books (PAYMENTS, KILLS)
+chaos: .venv/.ready ## kill, freeze and cut off everything again and again during 10,000 payments, then compare the books (PAYMENTS, KILLS)
 	@$(PY) -m bench.chaos --payments $(or $(PAYMENTS),10000) --kills $(or $(KILLS),100)
 
 lock: ## renew requirements.lock from requirements.in (needs uv)

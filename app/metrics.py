@@ -62,6 +62,12 @@ def _families(found: Figures) -> Iterator[Metric]:
             family.add_metric([str(state)], count)
         yield family
     yield from _queue_families(found)
+    outages = GaugeMetricFamily(
+        "campusnet_outage_seconds", "since when an outside system fails; 0: it works", labels=["remote"]
+    )
+    for remote, seconds in found.outages_s.items():
+        outages.add_metric([remote], seconds)
+    yield outages
     for name, value in (
         ("credit_latency_p50_seconds", found.credit_p50_s),
         ("credit_latency_p99_seconds", found.credit_p99_s),

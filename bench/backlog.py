@@ -35,8 +35,8 @@ from sandbox.students import DEFAULT
 from tests.rig import make_config, prepare, toml
 
 MESSAGES = 10_000
-PAYMENTS = 200
-EACH_S = 0.1
+PAYMENTS = 150
+EACH_S = 0.3
 PATIENCE_S = 120.0
 STEP = 1000
 

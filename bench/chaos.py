@@ -1,9 +1,10 @@
-"""`python -m bench.chaos`: payments while every process of ours is killed again and again.
+"""`python -m bench.chaos`: payments while every process of ours is killed, frozen or cut off again and again.
 
 Separate processes: two web and their master, two workers, PostgreSQL, Redis and the simulated WeChat with
-its faults on; all of them are killed. The simulated WeChat knows its payments when it is back, as the real
-one would, but not what it was about to tell us. Its signed queries tell the truth; one that lies is left to
-a person by design, and no payment of this run may need one.
+its faults on; all of them are killed. Web and workers are also frozen for longer than their lease, links to
+PostgreSQL and WeChat swallow packets, and PostgreSQL cuts every connection. The simulated WeChat knows its
+payments when it is back, as the real one would, but not what it was about to tell us. Its signed queries
+tell the truth; one that lies is left to a person by design, and no payment of this run may need one.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def run(plan: Plan) -> tuple[Books, Story]:
         Payers(plan, house, platform, Killer(plan, parts, chance, story), story).run()
         story.paying_s = time.monotonic() - began
         platform.call("DELETE", "/sim/faults")
+        parts.thaw()
         settle(house, len(platform.paid()))
         story.settling_s = time.monotonic() - began - story.paying_s
         with house.database.reading() as session:
@@ -217,7 +219,7 @@ def report(books: Books, story: Story, seed: int) -> list[str]:
     lines = [
         f"seed {seed}: {story.paying_s:.0f} s of payments, {story.settling_s:.0f} s until all was settled"
     ]
-    told = {"killed": dict(story.kills), "payers tried again after": dict(story.repeats), **books.counts}
+    told = {"faults": dict(story.kills), "payers tried again after": dict(story.repeats), **books.counts}
     for name, counts in told.items():
         lines.append(f"{name}: {', '.join(f'{what} {many}' for what, many in sorted(counts.items())) or '-'}")
     sums = books.sums
@@ -229,11 +231,18 @@ def report(books: Books, story: Story, seed: int) -> list[str]:
         "",
         f"payments: {books.payments}",
         f"kills: {sum(story.kills.values())}",
+        f"frozen: {_count(story, 'frozen')}",
+        f"links_swallowing: {_count(story, 'swallows')}",
+        f"connections_cut: {_count(story, 'cut')}",
         f"lost_fen: {books.lost_fen}",
         f"credited_twice: {books.credited_twice}",
         f"stuck: {books.stuck}",
     ]
     return lines
+
+
+def _count(story: Story, what: str) -> int:
+    return sum(count for kind, count in story.kills.items() if kind.endswith(what))
 
 
 if __name__ == "__main__":

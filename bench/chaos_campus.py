@@ -11,6 +11,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,16 @@ from app import wiring
 from app.phone import Phone
 from app.redis_server import RedisServer, free_port
 from bench.chaos_parts import Parts, Process, until
+from bench.links import Link, to_port, to_unix
 from sandbox.credentials import Credentials
 from sandbox.students import DEFAULT
 from tests.postgres import PostgresServer, find_programs
 from tests.rig import make_config, prepare, toml
 
 WEB_PROCESSES = 2
+LEASE_S = 5.0
+# Shorter than by default, so that a short run sees them at work.
+LIMITS = {"statement_timeout_s": 5.0, "idle_in_transaction_timeout_s": 4.0}
 SILENCE_S = 0.3
 # Each with its chance per call; together one call in fifteen goes wrong, one notice in seven.
 CALL_FAULTS = (
@@ -127,22 +132,34 @@ def campus() -> Iterator[tuple[wiring.House, Platform, Parts]]:
         stack.callback(redis.stop)
         port = free_port()
         platform, wechat = _platform(stack, folder, f"http://127.0.0.1:{port}")
-        url = postgres.url(postgres.create())
+        name = postgres.create()
+        url = postgres.url(name)
         prepare(url, list(DEFAULT))
-        config = make_config(
+        database = Link(to_unix(str(postgres.folder / ".s.PGSQL.5432")))
+        wechat_link = Link(to_port(int(platform.url.rpartition(":")[2])))
+        stack.callback(database.close)
+        stack.callback(wechat_link.close)
+        made = partial(
+            make_config,
             folder,
             Credentials.load(folder / "sandbox" / "credentials.json"),
             site=f"http://127.0.0.1:{port}",
-            platform=platform.url,
-            database_url=url,
             redis_url=redis.url,
             recharge={"daily_limit_fen": 10**12, "max_fen": 10**9},
-            worker={"lease_s": 5.0},
+            worker={"lease_s": LEASE_S},
         )
+        config = made(platform=platform.url, database_url=url, database=LIMITS)
         house = wiring.build(config)
         stack.callback(house.close)
-        settings = toml(config, folder)
-        web, workers = _serving(stack, settings, port), _working(stack, settings)
+        # The web side and one worker reach the database by a link that may swallow packets, the worker
+        # WeChat as well; the other one has neither.
+        linked_url = f"postgresql+psycopg://postgres@127.0.0.1:{database.port}/{name}"
+        linked = made(
+            platform=f"http://127.0.0.1:{wechat_link.port}", database_url=linked_url, database=LIMITS
+        )
+        settings, linked_settings = toml(config, folder), toml(linked, _below(folder, "linked"))
+        web = _serving(stack, linked_settings, port)
+        workers = [_working(stack, linked_settings), _working(stack, settings)]
         until(lambda: len(web.children()) >= WEB_PROCESSES and _site_answers(port), "two web processes")
         _begin(platform)
 
@@ -153,7 +170,11 @@ def campus() -> Iterator[tuple[wiring.House, Platform, Parts]]:
             until(platform.answers, "the simulated WeChat")
             _begin(platform)
 
-        yield house, platform, Parts(web, workers, postgres, redis, kill_wechat)
+        parts = Parts(
+            web, workers, postgres, redis, kill_wechat, links={"database": database, "wechat": wechat_link}
+        )
+        stack.callback(parts.thaw)
+        yield house, platform, parts
 
 
 def _postgres(stack: ExitStack) -> PostgresServer:
@@ -190,13 +211,16 @@ def _serving(stack: ExitStack, config: Path, port: int) -> Process:
     return web
 
 
-def _working(stack: ExitStack, config: Path) -> list[Process]:
-    workers = []
-    for name in ("worker1.log", "worker2.log"):
-        worker = Process(["app.cli", "worker", "--config", str(config)], config.with_name(name))
-        stack.callback(worker.stop)
-        workers.append(worker)
-    return workers
+def _working(stack: ExitStack, config: Path) -> Process:
+    worker = Process(["app.cli", "worker", "--config", str(config)], config.with_name("worker.log"))
+    stack.callback(worker.stop)
+    return worker
+
+
+def _below(folder: Path, name: str) -> Path:
+    made = folder / name
+    made.mkdir()
+    return made
 
 
 def _site_answers(port: int) -> bool:

@@ -1,4 +1,7 @@
-"""The processes of `python -m bench.chaos`: each can be killed, and comes back as its supervisor would."""
+"""The processes of `python -m bench.chaos`: each can be killed or frozen, and its links swallow packets.
+
+What was killed comes back as its supervisor would bring it.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,22 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import psycopg
+
 from app.redis_server import RedisServer
+from bench.links import Link
 from tests.postgres import PostgresServer
 
 ROOT = Path(__file__).parent.parent
 UP_TIMEOUT_S = 60.0
+# Longer than a lease of these processes.
+FROZEN_S = 8.0
+SWALLOWED_S = 4.0
 POLL_S = 0.05
 
 
@@ -63,12 +73,16 @@ class Parts:
         postgres: PostgresServer,
         redis: RedisServer,
         wechat: Callable[[], None],
+        *,
+        links: Mapping[str, Link],
     ) -> None:
         self._web = web
         self._workers = workers
         self._postgres = postgres
         self._redis = redis
+        self._links = links
         self._next_child = 0
+        self._frozen: dict[int, threading.Timer] = {}
         self.kinds: dict[str, Callable[[], None]] = {
             "web": self.kill_web,
             "web master": self.kill_master,
@@ -77,7 +91,49 @@ class Parts:
             "redis": self.kill_redis,
             "database": self.kill_database,
             "wechat": wechat,
+            "worker 1 frozen": lambda: self._freeze(self._workers[0].running.pid),
+            "worker 2 frozen": lambda: self._freeze(self._workers[1].running.pid),
+            "web frozen": self._freeze_web,
+            "database link swallows": lambda: self._links["database"].swallow(SWALLOWED_S),
+            "wechat link swallows": lambda: self._links["wechat"].swallow(SWALLOWED_S),
+            "connections cut": self._cut,
         }
+
+    def thaw(self) -> None:
+        """Let everything run that is frozen."""
+        for pid, timer in list(self._frozen.items()):
+            timer.cancel()
+            self._continue(pid)
+
+    def _freeze(self, pid: int) -> None:
+        """Stop a process for longer than its lease: a host that paused, a virtual machine that moved."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            timer = threading.Timer(FROZEN_S, self._continue, (pid,))
+            timer.daemon = True
+            self._frozen[pid] = timer
+            timer.start()
+
+    def _continue(self, pid: int) -> None:
+        self._frozen.pop(pid, None)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+    def _freeze_web(self) -> None:
+        """One of the two web processes; the master kills it only when it is silent for longer."""
+        children = self._web.children()
+        if children:
+            self._freeze(children[0])
+
+    def _cut(self) -> None:
+        """The database ends every session, wherever its client is."""
+        cut = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        target = f"host={self._postgres.folder} user=postgres dbname=postgres"
+        with contextlib.suppress(psycopg.Error), psycopg.connect(target, autocommit=True) as connection:
+            connection.execute(cut)
 
     def kill_web(self) -> None:
         """One of the two web processes; gunicorn's master starts another one."""

@@ -10,12 +10,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from models.order import Credit, CreditStatus, NotifyInbox, Order
-from models.outbox import OutboxItem, OutboxStatus
+from models.outbox import OutboxItem, OutboxStatus, Remote
 from models.refund import Refund
 from models.review import ReviewItem, ReviewStatus
 from models.statement import Difference, ReconRun
 from payments.counter.confirmation import count_unconfirmed
 from payments.reconcile.catch_up import missing_days
+from payments import pauses
 from payments.reconcile.result import TRADE
 
 # Latency is told of the newest credits only: what the service is like now.
@@ -43,6 +44,7 @@ class Figures:
     reviews_open: dict[str, int]
     notices: dict[str, int]
     queues: tuple[QueueFigure, ...]
+    outages_s: dict[str, float]
     credit_p50_s: float
     credit_p99_s: float
     differences_last_run: int
@@ -53,7 +55,7 @@ class Figures:
 
 
 def figures(session: Session, now: datetime) -> Figures:
-    """Read everything that `/metrics` shows, in twelve queries."""
+    """Read everything that `/metrics` shows, in thirteen queries."""
     latencies = _latencies(session)
     gaps = missing_days(session, now)
     return Figures(
@@ -69,6 +71,7 @@ def figures(session: Session, now: datetime) -> Figures:
         ),
         notices=_notices(session),
         queues=queues(session, now),
+        outages_s=outages(session, now),
         credit_p50_s=_quantile(latencies, 0.5),
         credit_p99_s=_quantile(latencies, 0.99),
         differences_last_run=_differences(session),
@@ -96,6 +99,15 @@ def queues(session: Session, now: datetime) -> tuple[QueueFigure, ...]:
         )
         for kind in sorted({*ready, *parked})
     )
+
+
+def outages(session: Session, now: datetime) -> dict[str, float]:
+    """Return for each outside system how long it has been failing, 0 for one that works."""
+    found = {remote.value: 0.0 for remote in Remote}
+    for row in pauses.current(session).values():
+        if row.probe_at is not None or row.alarmed_at is not None:
+            found[row.remote] = max(0.0, (now - row.since).total_seconds())
+    return found
 
 
 def credits_flow(session: Session, now: datetime) -> bool:

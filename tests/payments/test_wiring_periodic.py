@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from models.outbox import WORK
 from models.statement import ReconRun, ReconStatus
 from payments.periodic import monthly
 from payments.reconcile import daily as reconcile
@@ -97,6 +98,10 @@ def test_last_month_is_done_once_after_the_first_however_many_workers_and_failur
             worker.run_periodic()
     # On the first at 10:03 and 10:34 it is too early; at 11:05 there is no bill, at 12:06 there is one.
     assert turns == [(date(2026, 3, 1), "01 03:05"), (date(2026, 3, 1), "01 04:06")]
+
+
+def test_each_kind_of_work_has_its_lane_written_down(house_rig: Rig) -> None:
+    assert set(house_rig.house.deliveries) == set(WORK)
 
 
 def done(services: Services, on: date, kind: str) -> Summary:

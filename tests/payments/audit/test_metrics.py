@@ -5,7 +5,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 
 from app.metrics import HouseCollector
-from payments import credit
+from models.outbox import Remote
+from payments import credit, pauses
 from payments.audit.metrics import credits_flow, figures
 from tests.builders import World
 
@@ -46,3 +47,23 @@ def test_prometheus_reads_them(world: World) -> None:
     assert 'campusnet_orders{status="PAID"} 1.0' in text
     assert 'campusnet_money_fen{place="in_flight"} 500.0' in text
     assert 'campusnet_outbox_ready{kind="credit"} 1.0' in text
+
+
+def test_an_outage_is_a_figure_until_it_ends(world: World) -> None:
+    failure = pauses.Failure("credit:1", "down", whole=True)
+
+    def outage_s() -> float:
+        with world.database.reading() as session:
+            return figures(session, world.clock()).outages_s["billing"]
+
+    assert outage_s() == 0
+    with world.database.transaction() as session:
+        pauses.note_failure(session, Remote.BILLING, failure, now=world.clock())
+    world.clock.forward(minutes=10)
+    assert outage_s() == 600
+    registry = CollectorRegistry()
+    registry.register(HouseCollector(world.database, world.clock))
+    assert 'campusnet_outage_seconds{remote="billing"} 600.0' in generate_latest(registry).decode()
+    with world.database.transaction() as session:
+        pauses.note_success(session, Remote.BILLING, now=world.clock())
+    assert outage_s() == 0
