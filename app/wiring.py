@@ -21,6 +21,7 @@ from app.deliveries import deliver_alert, deliver_message
 from app.worker import Deliver, Worker
 from billing import registry
 from billing.embedded.accounting import Accounting
+from billing.embedded.importing import ImportRules
 from billing.interface import Crossing
 from bot import customer
 from bot import menu as bot_menu
@@ -37,8 +38,9 @@ from handlers import ROUTES
 from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db.engine import Database
-from models.site import Contact, RechargeRules, Site
+from models.site import Contact, CounterRules, RechargeRules, Site
 from models.tidings import Form
+from models.values.account_no import AccountRules
 from payments import alerts, credit, notify, settle, swap, sweep
 from payments.audit import hash_chain as sealing
 from payments.counter import confirmation
@@ -125,21 +127,14 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         ),
         store,
     )
-    base = Services(
-        database=database,
-        clock=clock,
-        billing=registry.build(config.billing.backend, database=database, clock=clock),
-        pay=WechatPay(pay_config(config), clock),
-        rules=RechargeRules(**config.recharge.model_dump()),
-        site=site_of(config),
-        wake=partial(wake, store),
-    )
+    base = _services(config, database, store, clock)
     limiter = RateLimiter(store)
     accounting = registry.accounting(
         database,
         clock,
         interim_s=config.billing.embedded.interim_s,
         announce=partial(_announce, base.site),
+        account_rules=account_rules_of(config),
     )
     web = WebServices(
         **shallow(base),
@@ -186,6 +181,22 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
     return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
 
 
+def _services(config: Config, database: Database, store: redis.Redis, clock: Clock) -> Services:
+    return Services(
+        database=database,
+        clock=clock,
+        billing=registry.build(
+            config.billing.backend, database=database, clock=clock, account_rules=account_rules_of(config)
+        ),
+        pay=WechatPay(pay_config(config), clock),
+        rules=RechargeRules(**config.recharge.model_dump()),
+        site=site_of(config),
+        wake=partial(wake, store),
+        account_rules=account_rules_of(config),
+        counter_rules=CounterRules(max_fen=config.counter.max_fen),
+    )
+
+
 def pay_config(config: Config) -> PayConfig:
     """The merchant of the configuration, with its keys read from their files."""
     pay = config.pay
@@ -226,6 +237,20 @@ def site_of(config: Config) -> Site:
         intranet_url=site.intranet_url or f"{site.base_url}/self/",
         campus_networks=site.campus_networks,
         contact=Contact(**site.contact.model_dump()),
+    )
+
+
+def account_rules_of(config: Config) -> AccountRules:
+    """What an account number is, and which spellings of it are equal."""
+    return AccountRules(config.accounts.ignore_case, config.accounts.strip)
+
+
+def import_rules_of(config: Config) -> ImportRules:
+    """The bounds of an import of accounts."""
+    return ImportRules(
+        max_balance_fen=config.imports.max_balance_fen,
+        approve_above_fen=config.imports.approve_above_fen,
+        account_rules=account_rules_of(config),
     )
 
 
@@ -287,7 +312,11 @@ def _callback(
 def _identity(config: Config, clock: Clock) -> UnifiedIdentity:
     section = config.identity
     if section.kind == "cas":
-        return Identity(IdentityConfig(section.base_url, section.account_attribute, section.timeout_s))
+        return Identity(
+            IdentityConfig(
+                section.base_url, section.account_attribute, section.timeout_s, account_rules_of(config)
+            )
+        )
     return OidcIdentity(
         OidcConfig(
             issuer=section.base_url,
@@ -295,6 +324,7 @@ def _identity(config: Config, clock: Clock) -> UnifiedIdentity:
             client_secret=section.client_secret.get_secret_value(),
             account_claim=section.account_attribute or "sub",
             timeout_s=section.timeout_s,
+            account_rules=account_rules_of(config),
         ),
         clock,
     )

@@ -61,6 +61,9 @@ class CounterRules:
     bank_account: str = ""
 
 
+DEFAULT_COUNTER_RULES = CounterRules()
+
+
 @dataclass(frozen=True)
 class RechargeRules:
     """Bounds of one recharge, in fen; `order_ttl_s` is how long an order can be paid.

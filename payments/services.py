@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from billing.interface import BillingBackend
 from models.clock import Clock
 from models.db.engine import Database
-from models.site import CounterRules, RechargeRules, Site
+from models.site import DEFAULT_COUNTER_RULES, CounterRules, RechargeRules, Site
 from models.values.account_no import DEFAULT_RULES, AccountRules
 from payments.wechatpay.client import WechatPay
 
@@ -31,7 +31,7 @@ class Services:
     site: Site
     wake: Callable[[], None]
     account_rules: AccountRules = DEFAULT_RULES
-    counter_rules: CounterRules = CounterRules()  # noqa: RUF009 - frozen
+    counter_rules: CounterRules = DEFAULT_COUNTER_RULES
 
     def transaction(self) -> AbstractContextManager[Session]:
         """Commit on return, roll back on an exception; never nested."""

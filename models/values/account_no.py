@@ -87,6 +87,10 @@ class AccountRules:
                 return text[: -len(realm)]
         return text
 
+    def is_same(self, one: str, other: str) -> bool:
+        """Return True if two texts are one account number, in whatever spelling."""
+        return self.key(self.parse(one) or one) == self.key(self.parse(other) or other)
+
     def key(self, account_no: str) -> str:
         """Return what is equal for two spellings of one account."""
         number = self.strip_realm(account_no)

@@ -13,11 +13,13 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from billing.interface import AccountName
 from models import journal
 from models.clock import campus_date
 from models.counter import Channel, CounterBooking, CounterDay, CounterMiss, ReturnItem, ReturnReason, Way
 from models.errors import AmountInvalid, AmountOutOfRange, Refused
 from models.money import yuan
+from models.values.tables.text import clean
 from payments.counter.steps import (
     NAME_MAX,
     Booked,
@@ -26,6 +28,7 @@ from payments.counter.steps import (
     ReceiptUsed,
     book_order,
     book_return,
+    check_bound,
     check_misses,
     check_price,
     find_booking,
@@ -94,34 +97,39 @@ def take(
     """
     clerk = named(clerk)
     money = _checked(
-        services, Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, account_no.strip())
+        Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, clean(account_no))
     )
+    check_bound(amount_fen, services.counter_rules)
     known = _known(services, money, clerk)
     if known is not None:
         return known
-    masked_name = check_person(services, clerk=clerk, account_no=account_no.strip(), name=name)
+    person = find_person(services, clerk=clerk, account_no=account_no, name=name)
+    money = replace(money, account_no=person.account_no)
+    if money.reference is not None:
+        money = replace(money, payer_key=services.account_rules.key(person.account_no))
     try:
         check_price(services.billing.catalogue(), amount_fen)
         returned = False
     except AmountOutOfRange:
         returned = True
-    booked = _book(services, money, clerk, masked_name, returned=returned)
+    booked = _book(services, money, clerk, person.masked_name, returned=returned)
     services.wake()
     return booked
 
 
-def check_person(services: Services, *, clerk: str, account_no: str, name: str) -> str:
-    """Return the masked name of the account if the name is its owner's.
+def find_person(services: Services, *, clerk: str, account_no: str, name: str) -> AccountName:
+    """Return the account by the number under which billing keeps it, if the name is its owner's.
 
     Raises: NameMismatch, also for an account that does not exist; LimitReached; Unavailable.
     """
     with services.reading() as session:
         check_misses(session, clerk, services.clock())
-    if not 0 < len(name.strip()) <= NAME_MAX or not services.billing.name_matches(account_no, name):
+    number = services.account_rules.parse(account_no) or clean(account_no)
+    if not 0 < len(clean(name)) <= NAME_MAX or not services.billing.name_matches(number, name):
         with services.transaction() as session:
             session.add(CounterMiss(clerk=clerk, at=services.clock()))
         raise NameMismatch
-    return services.billing.find_account(account_no).masked_name
+    return services.billing.find_account(account_no)
 
 
 def look_up(services: Services, receipt_no: str) -> Booked:
@@ -181,7 +189,7 @@ def close_day(services: Services, *, clerk: str, counted_cash_fen: int, on: date
     return sums
 
 
-def _checked(services: Services, money: Money) -> Money:
+def _checked(money: Money) -> Money:
     if RECEIPT_NO.fullmatch(money.receipt_no) is None:
         raise Refused("收据号为 4 至 28 位数字、字母或短横线")
     if money.amount_fen <= 0:
@@ -195,7 +203,6 @@ def _checked(services: Services, money: Money) -> Money:
         money,
         reference=reference,
         transfer_key=f"{BY_CLERK}{reference_key(reference)}",
-        payer_key=services.account_rules.key(money.account_no or ""),
     )
 
 
@@ -205,9 +212,9 @@ def _known(services: Services, money: Money, clerk: str) -> Booked | None:
     if found is None:
         return None
     row = found.booking
-    if (row.clerk, row.account_no, row.amount_fen, row.way, row.reference) != (
+    same_account = services.account_rules.is_same(row.account_no or "", money.account_no or "")
+    if not same_account or (row.clerk, row.amount_fen, row.way, row.reference) != (
         clerk,
-        money.account_no,
         money.amount_fen,
         money.way,
         money.reference,

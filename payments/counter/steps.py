@@ -27,6 +27,7 @@ from models.counter import (
 from models.errors import AmountOutOfRange, IllegalTransition, LimitReached, Refused
 from models.money import yuan_short
 from models.order import Order, OrderAction, OrderEvent, OrderStatus, PaymentAttempt
+from models.site import CounterRules
 from payments import numbers
 from payments.confirm import COUNTER, PaidFact, confirm_paid
 from payments.counter.transfers import reference_key
@@ -99,6 +100,12 @@ def check_price(offers: Sequence[Offer], amount_fen: int) -> None:
     if amount_fen <= 0 or not any(amount_fen % price == 0 for price in prices):
         told = "、".join(yuan_short(price) for price in prices)
         raise AmountOutOfRange(f"金额须为套餐价格（{told} 元）或其倍数")
+
+
+def check_bound(amount_fen: int, rules: CounterRules) -> None:
+    """Raises: AmountOutOfRange - more than is booked at once."""
+    if amount_fen > rules.max_fen:
+        raise AmountOutOfRange(f"单笔金额不能超过 {yuan_short(rules.max_fen)} 元，请核对")
 
 
 def check_misses(session: Session, clerk: str, now: datetime) -> None:

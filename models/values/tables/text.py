@@ -16,7 +16,7 @@ EXCERPT_MAX = 24
 
 def half_width(text: str) -> str:
     """Return the text with full-width letters, digits and signs of ASCII as their narrow forms."""
-    return text.translate(_HALF_WIDTH)
+    return text if text.isascii() else text.translate(_HALF_WIDTH)
 
 
 def clean(text: str) -> str:
