@@ -227,7 +227,7 @@ class CounterSection(Section):
 
     max_fen: int = Field(default=1_000_000, ge=1, le=AMOUNT_LIMIT_FEN)
     confirm_transfers_days: int = Field(default=7, ge=1, le=90)
-    bank_account: str = Field(default="", max_length=64)
+    bank_account: str = Field(default="", max_length=40)
 
 
 class ImportSection(Section):

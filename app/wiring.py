@@ -193,7 +193,7 @@ def _services(config: Config, database: Database, store: redis.Redis, clock: Clo
         site=site_of(config),
         wake=partial(wake, store),
         account_rules=account_rules_of(config),
-        counter_rules=CounterRules(max_fen=config.counter.max_fen),
+        counter_rules=CounterRules(**config.counter.model_dump()),
     )
 
 

@@ -139,7 +139,8 @@ def _counter(fields: Mapping[str, Any], name: str, kind: str) -> tuple[int, bool
 def _account(fields: Mapping[str, Any]) -> str:
     """Return the user name as the network knows it; which account it is, `ingest` finds out."""
     name = fields.get("account")
-    user_name = readable(name) if isinstance(name, str) else None
+    # Some devices send the zero byte at the end of a string.
+    user_name = readable(name.strip("\0")) if isinstance(name, str) else None
     if user_name is None:
         raise Malformed("account")
     return user_name

@@ -9,12 +9,11 @@ The billing backend knows the spelling under which an account is stored: `find_a
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
 from models.values.tables.errors import CellError
-from models.values.tables.text import clean, excerpt, half_width
+from models.values.tables.text import clean, excerpt, half_width, is_blank
 
 LONGEST: Final = 32
 TYPED_LONGEST: Final = 128
@@ -49,7 +48,7 @@ class AccountRules:
         """Return the account number in this text, or None. Blanks within it do not count."""
         if len(typed) > TYPED_LONGEST:
             return None
-        visible = "".join(c for c in half_width(typed) if not _is_blank(c))
+        visible = "".join(c for c in half_width(typed) if not is_blank(c))
         number = self.strip_realm(visible)
         return number if is_account_no(number) else None
 
@@ -103,7 +102,3 @@ DEFAULT_RULES: Final = AccountRules()
 def is_prefix(realm: str) -> bool:
     """Return True if this realm stands before the number."""
     return realm.endswith(("\\", "/"))
-
-
-def _is_blank(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cf", "Zs", "Zl", "Zp")

@@ -129,7 +129,7 @@ def find_person(services: Services, *, clerk: str, account_no: str, name: str) -
         with services.transaction() as session:
             session.add(CounterMiss(clerk=clerk, at=services.clock()))
         raise NameMismatch
-    return services.billing.find_account(account_no)
+    return services.billing.find_account(number)
 
 
 def look_up(services: Services, receipt_no: str) -> Booked:

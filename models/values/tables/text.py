@@ -6,8 +6,8 @@ import unicodedata
 
 # Full-width forms of ASCII, the ideographic space and the full-width yen sign. Not NFKC: it makes 52 of 5².
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20, 0xFFE5: 0xA5}
-# Blanks, line breaks, control and format characters (zero width, byte order mark).
-_AROUND = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+# Blanks, line breaks and format characters (zero width, byte order mark).
+_AROUND = frozenset({"Cf", "Zs", "Zl", "Zp"})
 # Letters by their category that show nothing.
 _FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 REPLACEMENT = "\ufffd"
@@ -24,9 +24,9 @@ def clean(text: str) -> str:
     if text.isascii() and (not text or (text[0] > " " and text[-1] > " " and text[-1] != "\x7f")):
         return text
     first, last = 0, len(text)
-    while first < last and _is_around(text[first]):
+    while first < last and is_blank(text[first]):
         first += 1
-    while last > first and _is_around(text[last - 1]):
+    while last > first and is_blank(text[last - 1]):
         last -= 1
     return text[first:last]
 
@@ -37,5 +37,6 @@ def excerpt(text: str) -> str:
     return f"{shown}…" if len(text) > EXCERPT_MAX else shown
 
 
-def _is_around(character: str) -> bool:
-    return unicodedata.category(character) in _AROUND or character in _FILLERS
+def is_blank(character: str) -> bool:
+    """Return True for a blank or an invisible character; NUL and other controls are neither."""
+    return character.isspace() or unicodedata.category(character) in _AROUND or character in _FILLERS
