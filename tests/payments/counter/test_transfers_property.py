@@ -195,17 +195,22 @@ class Bank:
         return Counter([*orders(self.till), *returned])
 
     def empty_the_queue(self) -> None:
-        """Operators decide as the truth says."""
-        paid = self.paid()
-        for line in lines(self.till, BankStatus.QUEUED):
-            money = (line.account_no or None, line.amount_fen)
-            if self.booked()[money] >= paid[money]:
-                self.twice(bank_queue.accept_booked, line)
-            elif line.account_no:
-                self.assign(line)
-            else:
-                bank_queue.send_back(self.till.services, line_id=line.id, actor=SECOND)
+        """Operators decide as the truth says; some decisions wait for others."""
+        for _ in range(len(lines(self.till, BankStatus.QUEUED))):
+            for line in lines(self.till, BankStatus.QUEUED):
+                with suppress(ReceiptUsed):
+                    self.decide(line)
         assert lines(self.till, BankStatus.QUEUED) == []
+
+    def decide(self, line: BankLine) -> None:
+        """Decide one of them. Raises: ReceiptUsed - a clerk has booked its number, for nobody knows whom."""
+        paid, money = self.paid(), (line.account_no or None, line.amount_fen)
+        if self.booked()[money] >= paid[money]:
+            self.twice(bank_queue.accept_booked, line)
+        elif line.account_no:
+            self.assign(line)
+        else:
+            bank_queue.send_back(self.till.services, line_id=line.id, actor=SECOND)
 
     def assign(self, line: BankLine) -> None:
         """Credit it, unless a clerk has booked its number for the same payer: then it is that money."""
