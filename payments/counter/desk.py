@@ -97,7 +97,7 @@ def take(
         DayClosed; ReceiptUsed; Refused; Unavailable - billing cannot be asked now.
     """
     money = _checked(
-        services, Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, clean(account_no))
+        Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, clean(account_no))
     )
     check_bound(amount_fen, services.counter_rules)
     known = _known(services, money, clerk)
@@ -106,8 +106,9 @@ def take(
             raise ReceiptUsed("该收据号已用于另一笔收款")
         return known
     person = find_person(services, actor=clerk, account_no=account_no, name=name)
-    payer_key = money.payer_key and services.account_rules.key(person.account_no)
-    money = replace(money, account_no=person.account_no, payer_key=payer_key)
+    money = replace(money, account_no=person.account_no)
+    if money.reference is not None:
+        money = replace(money, payer_key=services.account_rules.key(person.account_no))
     try:
         check_price(services.billing.catalogue(), amount_fen)
         returned = False
@@ -116,11 +117,6 @@ def take(
     booked = _book(services, money, clerk, person.masked_name, returned=returned)
     services.wake()
     return booked
-
-
-def check_person(services: Services, *, clerk: str, account_no: str, name: str) -> str:
-    """Return the masked name of the account if the name is its owner's. Raises: as `find_person`."""
-    return find_person(services, actor=Actor(clerk), account_no=account_no, name=name).masked_name
 
 
 def find_person(
@@ -227,7 +223,7 @@ def close_day(services: Services, *, clerk: Actor, counted_cash_fen: int, on: da
     return sums
 
 
-def _checked(services: Services, money: Money) -> Money:
+def _checked(money: Money) -> Money:
     if RECEIPT_NO.fullmatch(money.receipt_no) is None:
         raise Refused("收据号为 4 至 28 位数字、字母或短横线")
     if money.amount_fen <= 0:
@@ -241,7 +237,6 @@ def _checked(services: Services, money: Money) -> Money:
         money,
         reference=reference,
         transfer_key=f"{BY_CLERK}{reference_key(reference)}",
-        payer_key=services.account_rules.key(money.account_no or ""),
     )
 
 
