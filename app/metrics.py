@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.clock import Clock
 from models.db.engine import Database
 from payments.audit.invariants import conservation
+from payments.audit.manual_metrics import ManualFigures, manual_figures
 from payments.audit.metrics import Figures, figures
 
 
@@ -30,6 +31,7 @@ class HouseCollector(Collector):
             with self.database.reading() as session:
                 found = list(_families(figures(session, self.clock())))
                 found.append(_money(asdict(conservation(session))))
+                found += _manual(manual_figures(session))
         except SQLAlchemyError:
             up.add_metric([], 0)
             yield up
@@ -80,6 +82,27 @@ def _queue_families(found: Figures) -> Iterator[Metric]:
         parked.add_metric([queue.kind], queue.parked)
         oldest.add_metric([queue.kind], queue.oldest_due_s)
     yield from (ready, parked, oldest)
+
+
+def _manual(found: ManualFigures) -> list[Metric]:
+    kept = GaugeMetricFamily(
+        "campusnet_write_offs_fen", "money of dismissed items by what was decided", labels=["kind"]
+    )
+    for kind, fen in found.kept_fen.items():
+        kept.add_metric([str(kind)], fen)
+    return [
+        kept,
+        GaugeMetricFamily(
+            "campusnet_foreign_payments",
+            "payments of other systems in the last bill",
+            value=found.foreign_rows,
+        ),
+        GaugeMetricFamily(
+            "campusnet_foreign_payments_fen",
+            "payments of other systems in the last bill, in fen",
+            value=found.foreign_fen,
+        ),
+    ]
 
 
 def _money(places: dict[str, int]) -> Metric:
