@@ -84,6 +84,16 @@ def find_active(session: Session, typed: str, rules: AccountRules) -> Named | No
     return None if number is None or name is None else Named(number, name)
 
 
+def find_owner(session: Session, typed: str, rules: AccountRules) -> Named | None:
+    """As `find_active`, closed accounts included."""
+    name = owner_name(session, typed)
+    if name is not None:
+        return Named(typed, name)
+    number = resolve_one(session, typed, rules)
+    name = None if number is None else owner_name(session, number)
+    return None if number is None or name is None else Named(number, name)
+
+
 def _candidates(text: str, rules: AccountRules) -> list[str]:
     plain = readable(text)
     if plain is None:

@@ -92,14 +92,10 @@ class EmbeddedBilling(Adjusting):
 
     def name_matches(self, account_no: str, name: str, *, closed: bool = False) -> bool:
         """Whether an account that takes money, or a closed one, has this full name. Raises: Unavailable."""
+        find = accounts.find_owner if closed else accounts.find_active
         with looking(), self._database.reading() as session:
-            if closed:
-                number = accounts.resolve_one(session, account_no, self._account_rules) or account_no
-                known = accounts.owner_name(session, number)
-            else:
-                found = accounts.find_active(session, account_no, self._account_rules)
-                known = None if found is None else found.name
-        return known is not None and accounts.same_name(known, name)
+            found = find(session, account_no, self._account_rules)
+        return found is not None and accounts.same_name(found.name, name)
 
     def balance(self, account_no: str) -> Balance:
         """Money and running traffic; the first look in a month opens its grant.

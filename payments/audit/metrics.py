@@ -14,9 +14,9 @@ from models.outbox import OutboxItem, OutboxStatus, Remote
 from models.refund import Refund
 from models.review import ReviewItem, ReviewStatus
 from models.statement import Difference, ReconRun
+from payments import pauses
 from payments.counter.confirmation import count_unconfirmed
 from payments.reconcile.catch_up import missing_days
-from payments import pauses
 from payments.reconcile.result import TRADE
 
 # Latency is told of the newest credits only: what the service is like now.

@@ -75,7 +75,7 @@ def assign(services: Services, *, line_id: int, account_no: str, name: str, acto
     Raises: NoSuchLine; NameMismatch; LimitReached; ReceiptUsed - a clerk booked this number for the same
         payer; IllegalTransition; Unavailable.
     """
-    person = find_person(services, clerk=actor.name, account_no=account_no, name=name)
+    person = find_person(services, actor=actor, account_no=account_no, name=name)
     account_no = person.account_no
     plain = _says_so(services, line_id, account_no)
     now = services.clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_a_clerk_is_refused_what_a_list_has_booked(
 def test_a_clerk_is_refused_what_a_clerk_has_booked(till: Till, one: str, other: str) -> None:
     first = till.take(way=Way.TRANSFER, reference=one)
     with pytest.raises(ReceiptUsed, match=one):
-        till.take("A0002", clerk="bert", way=Way.TRANSFER, reference=other)
+        till.take("A0002", clerk=SECOND, way=Way.TRANSFER, reference=other)
     assert till.take(way=Way.TRANSFER, reference=one).booking.id == first.booking.id
     assert till.take("A0003", way=Way.TRANSFER, reference="C0000001", amount_fen=3000).order is not None
 
@@ -129,10 +130,10 @@ def test_a_transfer_that_was_looked_into_by_two_is_not_listed_any_more(till: Til
     till.clock.forward(days=8)
     confirmation.ask_about_unconfirmed(till.services)
     (item,) = questions(till, ReviewKind.TRANSFER_UNCONFIRMED)
-    decision = {"action": "transfer-checked", "evidence": "银行回单 20260310-7"}
-    assert not reviews.propose(till.services, item.id, **decision, actor="anna")
+    decision: dict[str, Any] = {"action": "transfer-checked", "evidence": "银行回单 20260310-7"}
+    assert not reviews.propose(till.services, item.id, **decision, actor=CLERK)
     assert len(confirmation.unconfirmed(till.services)) == 1
-    reviews.approve(till.services, item.id, actor="bert")
+    reviews.approve(till.services, item.id, actor=SECOND)
     assert confirmation.unconfirmed(till.services) == []
 
 
