@@ -69,7 +69,7 @@ def _record(services: Services, held: outbox.Claim, order_no: str, answer: Answe
         case InDoubt():
             return _in_doubt(services, held, answer)
         case Unresolvable(reason):
-            _leave_to_operator(services, order_no, reason)
+            _leave_to_operator(services, held, reason)
             return Park(reason)
 
 
@@ -201,8 +201,10 @@ def _tell_payer(session: Session, order: Order, balance_fen: int | None, now: da
     outbox.put(session, "message", key, tidings.payload(order.payer_openid), now=now)
 
 
-def _leave_to_operator(services: Services, order_no: str, reason: str) -> None:
+def _leave_to_operator(services: Services, held: outbox.Claim, reason: str) -> None:
+    order_no = str(held.payload["order_no"])
     with services.transaction() as session:
+        outbox.insist(session, held, now=services.clock())
         credit = _credit(session, order_no)
         if credit.status == CreditStatus.SENDING:
             _move(services, session, credit, CreditStatus.UNKNOWN)

@@ -26,9 +26,9 @@ def _send_again(decision: Decision) -> None:
         return
     if credit.status == CreditStatus.MANUAL:
         allocation.release_credit(decision.session, order.id, credit.amount_fen)
-    move_credit(
-        decision.session, credit, CreditStatus.PENDING, now=decision.services.clock(), reason="review"
-    )
+    now = decision.services.clock()
+    # Two operators have made sure that no earlier call had an effect, or will have one.
+    move_credit(decision.session, credit, CreditStatus.PENDING, now=now, reason="review", doubt_from=None)
     sweep.promise_again(decision.session, "credit", order.order_no, decision.services)
 
 
