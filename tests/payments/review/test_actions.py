@@ -15,7 +15,7 @@ from models.outbox import OutboxItem, OutboxStatus
 from models.refund import RefundStatus
 from models.review import ReviewItem, ReviewKind, ReviewStatus, ask_person
 from payments.review import queue as reviews
-from payments.review.actions import ACTIONS, late
+from payments.review.actions import ACTIONS, billing_differences, late
 from sandbox.credentials import Credentials
 from tests.builders import refusal
 from tests.models_of_money.world import ACCOUNTS, PEOPLE, make_template
@@ -104,8 +104,9 @@ def decide(world: RefundWorld, kind: ReviewKind, action: str) -> None:
 
 def test_every_action_has_a_case_here_or_of_its_own() -> None:
     # credit-arrived needs a billing that cannot be asked: tests/payments/review/test_queue.py.
-    # Those about late calls: tests/payments/test_late_calls.py.
-    assert {*CASES, "credit-arrived", *late.ACTIONS} == set(ACTIONS)
+    # Those about late calls: tests/payments/test_late_calls.py; about differences with billing:
+    # tests/payments/reconcile/test_movements.py.
+    assert {*CASES, "credit-arrived", *late.ACTIONS, *billing_differences.ACTIONS} == set(ACTIONS)
 
 
 @pytest.mark.parametrize("action", MOVING)
