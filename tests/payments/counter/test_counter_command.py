@@ -59,7 +59,9 @@ def test_a_clerk_s_day(config: Path, till: Till) -> None:
     assert "应有现金 20.00 元" in counter(config, "day", "--by", "anna").output
     closed = counter(config, "close", "--counted", "19.50", "--by", "anna")
     assert "差额 -0.50 元" in closed.output
-    assert counter(config, "close", "--counted", "20", "--by", "anna").output == closed.output
+    assert counter(config, "close", "--counted", "19.50", "--by", "anna").output == closed.output
+    other = counter(config, "close", "--counted", "20", "--by", "anna")
+    assert (other.exit_code, "E-DAY" in other.output) == (1, True)
     refused = book(config, "A0003", "20")
     assert (refused.exit_code, "E-DAY" in refused.output) == (1, True)
     till.clock.forward(days=3650)
