@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from payments.audit.keys import AuditKeys
+
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 WECHAT_API = "https://api.weixin.qq.com"
 WECHAT_OAUTH = "https://open.weixin.qq.com"
@@ -148,6 +150,7 @@ class DatabaseSection(Section):
     """The table [database]."""
 
     url: str
+    owner_url: str = ""
     pool_size: int = Field(default=10, ge=1, le=100)
 
 
@@ -236,6 +239,25 @@ class MetricsSection(Section):
     bind: str = ""
 
 
+class AuditSection(Section):
+    """The table [audit]."""
+
+    key: SecretStr = SecretStr("")
+    anchor_dir: Path | None = None
+    anchor_command: tuple[str, ...] = ()
+
+    @field_validator("anchor_dir", mode="before")
+    @classmethod
+    def _no_name_is_no_folder(cls, value: object) -> object:
+        return value or None
+
+    @field_validator("key")
+    @classmethod
+    def _can_be_used(cls, value: SecretStr) -> SecretStr:
+        AuditKeys.parse(value.get_secret_value())
+        return value
+
+
 class Config(BaseSettings):
     """The whole file."""
 
@@ -254,6 +276,7 @@ class Config(BaseSettings):
     identity: IdentitySection
     worker: WorkerSection = WorkerSection()
     metrics: MetricsSection = MetricsSection()
+    audit: AuditSection = AuditSection()
 
     @classmethod
     def settings_customise_sources(
@@ -293,6 +316,8 @@ def load(path: Path) -> Config:
     """
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     _absolute(data.get("pay", {}), path.parent)
+    if folder := data.get("audit", {}).get("anchor_dir"):
+        data["audit"]["anchor_dir"] = path.parent / folder
     taken = _read_secret_files(data, path.parent)
     try:
         return Config(**data)
@@ -317,9 +342,11 @@ SECRETS = (
     ("pay", "api_v3_key"),
     ("pay", "old_api_v3_key"),
     ("database", "url"),
+    ("database", "owner_url"),
     ("redis", "url"),
     ("identity", "client_secret"),
     ("billing.embedded", "accounting_secret"),
+    ("audit", "key"),
 )
 
 

@@ -29,6 +29,7 @@ class ReviewKind(StrEnum):
     EXTERNAL_REFUND = "EXTERNAL_REFUND"
     BILL_DIFFERENCE = "BILL_DIFFERENCE"
     JOB_FAILED = "JOB_FAILED"
+    BOOKS_WRONG = "BOOKS_WRONG"
 
 
 class ReviewStatus(StrEnum):

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from models import (
     alert,
     allocation,
+    audit,
     counter,
     journal,
     ledger,
@@ -39,6 +40,7 @@ from models.db.engine import Database
 TABLE_MODULES = (
     alert,
     allocation,
+    audit,
     counter,
     journal,
     ledger,

@@ -12,6 +12,7 @@ from models.errors import Conflict, Refused
 from models.order import Order
 from models.refund import Refund, RefundStatus
 from payments import outbox
+from payments.audit import holds
 from payments.counter.steps import open_day
 from payments.operators import named
 from payments.outcome import Done, Outcome
@@ -43,7 +44,8 @@ def give_back(services: Services, *, return_no: str, clerk: str, evidence: str) 
 
     Args:
         evidence: what somebody can check later: a signed slip, the number of the transfer.
-    Raises: NoSuchReturn; Refused - no evidence; DayClosed; IllegalTransition - it was returned before.
+    Raises: NoSuchReturn; Refused - no evidence; DayClosed; IllegalTransition - it was returned before;
+        AccountHeld - the books of the account are in question.
     """
     clerk, now, evidence = named(clerk), services.clock(), evidence.strip()
     if not EVIDENCE_MIN <= len(evidence) <= EVIDENCE_MAX:
@@ -52,6 +54,8 @@ def give_back(services: Services, *, return_no: str, clerk: str, evidence: str) 
         on = campus_date(now)
         open_day(session, clerk, on)
         found = _item(session, return_no)
+        if found.refund_id is not None:
+            holds.require_none(session, found.account_no)
         order, refund = _refund_of(session, found)
         mark_returned(session, found, clerk=clerk, on=on, evidence=evidence, now=now)
         if order is not None and refund is not None:

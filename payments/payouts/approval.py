@@ -29,6 +29,7 @@ from models.payout import (
 )
 from models.refund import Refund
 from payments import numbers, outbox
+from payments.audit import holds
 from payments.counter.desk import check_person
 from payments.operators import named, same_person
 from payments.payouts.plan import Plan, preview
@@ -95,10 +96,12 @@ def request(
         payee: the full name of the account's owner: money goes to nobody else.
         bank_name, bank_account: needed when WeChat cannot give all of it back.
     Raises: NameMismatch, LimitReached; IllegalTransition - another request waits; Refused - nothing to
-        pay out, or bank details are missing; Unavailable.
+        pay out, or bank details are missing; AccountHeld; Unavailable.
     """
     actor, account_no = named(actor), account_no.strip()
     check_person(services, clerk=actor, account_no=account_no, name=payee)
+    with services.reading() as session:
+        holds.require_none(session, account_no)
     plan = preview(services, account_no)
     if plan.formula.refundable_fen <= 0:
         raise Refused("账户没有可退金额")
@@ -155,7 +158,7 @@ def approve(services: Services, *, payout_no: str, actor: str) -> PayoutView:
     """Let a payout happen; the workers do it. What the owner asked for is checked by a first operator so.
 
     Raises: NoSuchPayout, SamePerson; IllegalTransition - not waiting, or the account holds less by now;
-        Refused - WeChat's limits; Unavailable.
+        Refused - WeChat's limits; AccountHeld - its books are in question; Unavailable.
     """
     actor = named(actor)
     waiting = look(services, payout_no)
@@ -218,6 +221,7 @@ def of_account(services: Services, account_no: str, *, limit: int) -> list[Payou
 def _agree_to(session: Session, payout: Payout, *, actor: str, now: datetime) -> None:
     if same_person(actor, payout.checked_by or payout.requested_by):
         raise SamePerson
+    holds.require_none(session, payout.account_no)
     decide_payout(session, payout, PayoutStatus.APPROVED, actor=actor, now=now)
     # Orders are locked in the order of their numbers, so that two approvals cannot lock each other out.
     for part in sorted(_parts_of(session, payout.id), key=lambda part: part.order_no or ""):

@@ -5,7 +5,7 @@ At least once by the outbox, exactly once by its number; after any doubt billing
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,11 +16,14 @@ from models.errors import Conflict, Mismatch, Refused, Unavailable, Unknown
 from models.payout import PartStatus, Payout, PayoutPart, move_part
 from models.review import ReviewKind, ask_person
 from payments import outbox
-from payments.outcome import Done, Outcome
+from payments.audit import holds
+from payments.outcome import Done, Later, Outcome
 from payments.payouts.approval import NoSuchPayout
 from payments.services import Services
 
 ACTOR = "worker"
+# How soon to look again while the books of the account are in question.
+HELD_RETRY = timedelta(minutes=10)
 DOUBTFUL = (PartStatus.SENDING, PartStatus.UNKNOWN)
 
 
@@ -31,10 +34,14 @@ def deliver(services: Services, held: outbox.Claim) -> Outcome:
         Mismatch - billing took another amount under our key; Conflict - somebody else works on it.
     """
     part, account_no, doubtful = _begin(services, held)
+    if part.status == PartStatus.WAITING:
+        return Later(services.clock() + HELD_RETRY)
     if part.status != PartStatus.SENDING:
         return Done(part.status)
     receipt = services.billing.find_withdrawal(part.part_no) if doubtful else None
     if receipt is None:
+        if doubtful and _is_held(services, account_no):
+            return Later(services.clock() + HELD_RETRY)
         try:
             receipt = _withdraw(services, held, part, account_no)
         except Refused as refusal:
@@ -44,16 +51,26 @@ def deliver(services: Services, held: outbox.Claim) -> Outcome:
 
 
 def _begin(services: Services, held: outbox.Claim) -> tuple[PayoutPart, str, bool]:
-    """Mark the part as being sent. Returns: it, the account, whether it may have been sent before."""
+    """Mark the part as being sent, unless its account is held.
+
+    Returns: it, the account, whether it may have been sent before.
+    """
     now = services.clock()
     with services.transaction() as session:
         outbox.insist(session, held, now=now)
         part = _locked(session, held.key)
         account_no = session.get_one(Payout, part.payout_id).account_no
         doubtful = part.status in DOUBTFUL
+        if part.status == PartStatus.WAITING and holds.is_held(session, account_no):
+            return part, account_no, False
         if part.status in (PartStatus.WAITING, PartStatus.UNKNOWN):
             move_part(session, part, PartStatus.SENDING, now=now)
         return part, account_no, doubtful
+
+
+def _is_held(services: Services, account_no: str) -> bool:
+    with services.reading() as session:
+        return holds.is_held(session, account_no)
 
 
 def _withdraw(services: Services, held: outbox.Claim, part: PayoutPart, account_no: str) -> CreditReceipt:

@@ -18,6 +18,7 @@ from models.errors import IllegalTransition, Refused
 from models.payout import PartStatus, PartWay, Payout, PayoutPart, move_part
 from models.person import openids_of
 from payments import outbox
+from payments.audit import holds
 from payments.operators import named, same_person
 from payments.payouts.approval import NoSuchPayout, check_bank_details
 from payments.payouts.wording import moved
@@ -59,6 +60,8 @@ class Result:
 def make_list(services: Services, *, actor: str) -> str | None:
     """Put everything that is owed on one new list, except where `actor` corrected the bank details alone.
 
+    Accounts that are held wait for a later list.
+
     Returns: its number, None when nothing is owed.
     Raises: SamePerson - all that is owed goes to bank details that `actor` corrected.
     """
@@ -67,6 +70,7 @@ def make_list(services: Services, *, actor: str) -> str | None:
         waiting = list(
             session.scalars(select(PayoutPart).where(*OWED).order_by(PayoutPart.id).with_for_update())
         )
+        waiting = _not_held(session, waiting)
         if not waiting:
             return None
         # A second look: what was corrected while the first one waited for the lock counts.
@@ -93,6 +97,14 @@ def make_list(services: Services, *, actor: str) -> str | None:
         )
     services.wake()
     return list_no
+
+
+def _not_held(session: Session, parts: list[PayoutPart]) -> list[PayoutPart]:
+    """The parts whose accounts' books are not in question."""
+    query = select(PayoutPart.id, Payout.account_no).join(Payout, Payout.id == PayoutPart.payout_id)
+    whose = dict(session.execute(query.where(*OWED)).all())
+    held = holds.held_among(session, sorted(set(whose.values())))
+    return [part for part in parts if whose.get(part.id) not in held]
 
 
 def rows_of(services: Services, list_no: str) -> list[ListRow]:

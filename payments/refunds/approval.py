@@ -16,6 +16,7 @@ from models.money import yuan
 from models.order import CreditStatus, Order, OrderStatus, PaymentFact, lock_order
 from models.refund import Refund, RefundStatus, ReversalStatus, refunds_of
 from payments import outbox
+from payments.audit import holds
 from payments.confirm import COUNTER
 from payments.operators import named, same_person
 from payments.refunds.steps import Money, locked, money_of, move, note
@@ -103,7 +104,10 @@ def ask_for(session: Session, wanted: Wanted, *, actor: str, now: datetime) -> R
 
 
 def approve(services: Services, *, out_refund_no: str, actor: str) -> Refund:
-    """Let a requested refund happen. Raises: NoSuchRefund, SamePerson, IllegalTransition - not waiting."""
+    """Let a requested refund happen.
+
+    Raises: NoSuchRefund, SamePerson; IllegalTransition - not waiting; AccountHeld.
+    """
     actor, now = named(actor), services.clock()
     with services.transaction() as session:
         refund = agree_to(session, out_refund_no, actor=actor, now=now)
@@ -118,6 +122,7 @@ def agree_to(session: Session, out_refund_no: str, *, actor: str, now: datetime)
         raise SamePerson
     if refund.status != RefundStatus.REQUESTED:
         raise IllegalTransition(f"退款状态为 {refund.status}，不能批准")
+    holds.require_none(session, order.account_no)
     refund.approved_by = actor
     move(session, order, refund, RefundStatus.APPROVED, actor=actor, now=now)
     outbox.put(session, "refund", out_refund_no, {"out_refund_no": out_refund_no}, now=now)
