@@ -223,7 +223,7 @@ def _contradictions(session: Session, anchors: Sequence[Anchor]) -> Iterator[Anc
         found: dict[int, str] = {}
         for some in _batches(wanted):
             query = select(table.position, table.hash).where(table.position.in_(some))
-            found |= dict(session.execute(query))
+            found |= dict(session.execute(query).all())
         for anchor, head in named:
             if head.position and found.get(head.position) != head.hash:
                 text = (

@@ -210,6 +210,8 @@ class _Recorder:
             BookFinding.ended_at.is_(None),
         )
         known = session.scalar(query)
+        if known is not None and not finding.holds:
+            known.detail = finding.detail
         if known is not None and known.detail != finding.detail:
             # Something else is wrong at this place now: what was accepted was not this.
             known.ended_at = now
