@@ -83,8 +83,13 @@ def faults(session: Session, now: datetime, keys: AuditKeys) -> Iterator[ChainFa
     )
     walk = _Walk(keys)
     rows: Iterable[tuple[JournalSeal, JournalRow | None]] = session.execute(query)
-    for seal_, row in rows:
-        yield from walk.step(seal_, row)
+    try:
+        for seal_, row in rows:
+            yield from walk.step(seal_, row)
+    except (ValueError, TypeError):
+        # A date or facts that are none: the batch in which they stand cannot be walked.
+        yield ChainFault("unreadable", f"a row within {BATCH} rows after {walk.last} cannot be read")
+        return
     unsealed = session.scalar(
         select(func.count()).select_from(JournalRow).where(~_sealed(), JournalRow.at < now - UNSEALED_FOR)
     )
@@ -97,22 +102,23 @@ class _Walk:
 
     def __init__(self, keys: AuditKeys) -> None:
         self._keys = keys
-        self._before, self._position, self._last = GENESIS, 0, "the beginning"
+        self._before, self._position = GENESIS, 0
+        self.last = "the beginning"
         self._unknown: set[str] = set()
 
     def step(self, seal_: JournalSeal, row: JournalRow | None) -> Iterator[ChainFault]:
         expected = self._position + 1
         if seal_.position == expected + 1:
-            yield ChainFault(f"seal {expected}", f"seal {expected} is missing, after {self._last}")
+            yield ChainFault(f"seal {expected}", f"seal {expected} is missing, after {self.last}")
         elif seal_.position != expected:
-            text = f"seals {expected} to {seal_.position - 1} are missing, after {self._last}"
+            text = f"seals {expected} to {seal_.position - 1} are missing, after {self.last}"
             yield ChainFault(f"seal {expected}", text)
         if row is None:
-            text = f"the row of seal {seal_.position} is gone, after {self._last}"
+            text = f"the row of seal {seal_.position} is gone, after {self.last}"
             yield ChainFault(f"seal {seal_.position}", text)
         else:
             yield from self._compare(seal_, row)
-            self._last = place_of(row)
+            self.last = place_of(row)
         self._before, self._position = seal_.hash, seal_.position
 
     def _compare(self, seal_: JournalSeal, row: JournalRow) -> Iterator[ChainFault]:

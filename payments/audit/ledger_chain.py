@@ -55,19 +55,7 @@ def seal_ledger(services: Services) -> None:
 def seal_empty_run(session: Session, key: AuditKey, now: datetime) -> None:
     """Begin to seal with this key: processes that do not have it cannot go on."""
     last = _last(session)
-    position, before, after_id = last.position + 1, last.hash, last.last_id
-    sealed = _hash(position, [], {}, before, key)
-    session.add(
-        LedgerSeal(
-            position=position,
-            after_id=after_id,
-            last_id=after_id,
-            entries=0,
-            hash=sealed,
-            key_id=key.key_id,
-            sealed_at=now,
-        )
-    )
+    _add_seal(session, last, [], last.last_id, key=key, now=now)
 
 
 def runs(database: Database, keys: AuditKeys) -> Iterator[LedgerRun]:
@@ -114,7 +102,7 @@ def _sealed_run(session: Session, seal: LedgerSeal, expected: Expected, keys: Au
         fault = f"{place} are sealed with key {seal.key_id}, which is not configured" if keys.keys else ""
     elif key != wanted:
         fault = f"{place} are not sealed with the key of their place"
-    elif _hash(seal.position, entries, postings, expected.before, key) != seal.hash:
+    elif len(entries) != seal.entries or _hash(seal, entries, postings, expected.before, key) != seal.hash:
         dated = f" of {campus_date(entries[0].at)}" if entries else ""
         fault = f"{place}{dated} are not what was sealed"
     return LedgerRun(entries, postings, f"ledger seal {seal.position}", fault)
@@ -135,20 +123,31 @@ def _seal_run(session: Session, keys: AuditKeys, now: datetime) -> bool:
     entries = _old_enough(_entries(session, last.last_id, _HIGHEST_ID, RUN), now)
     if not entries:
         return False
-    last_id, key = entries[-1].id, keys.of_ledger(last.position + 1)
-    postings = _postings(session, last.last_id, last_id)
-    session.add(
-        LedgerSeal(
-            position=last.position + 1,
-            after_id=last.last_id,
-            last_id=last_id,
-            entries=len(entries),
-            hash=_hash(last.position + 1, entries, postings, last.hash, key),
-            key_id=None if key is None else key.key_id,
-            sealed_at=now,
-        )
-    )
+    key = keys.of_ledger(last.position + 1)
+    _add_seal(session, last, entries, entries[-1].id, key=key, now=now)
     return len(entries) == RUN
+
+
+def _add_seal(
+    session: Session,
+    last: LedgerSeal,
+    entries: Sequence[Entry],
+    last_id: int,
+    *,
+    key: AuditKey | None,
+    now: datetime,
+) -> None:
+    seal = LedgerSeal(
+        position=last.position + 1,
+        after_id=last.last_id,
+        last_id=last_id,
+        entries=len(entries),
+        key_id=None if key is None else key.key_id,
+        sealed_at=now,
+    )
+    postings = _postings(session, last.last_id, last_id)
+    seal.hash = _hash(seal, entries, postings, last.hash, key)
+    session.add(seal)
 
 
 def _old_enough(entries: Sequence[Entry], now: datetime) -> list[Entry]:
@@ -175,13 +174,14 @@ def _postings(session: Session, after_id: int, last_id: int) -> dict[int, list[P
 
 
 def _hash(
-    position: int,
+    seal: LedgerSeal,
     entries: Sequence[Entry],
     postings: dict[int, list[Posting]],
     before: str,
     key: AuditKey | None,
 ) -> str:
+    bounds = [seal.position, seal.after_id, seal.last_id, seal.entries, seal.sealed_at.isoformat()]
     # Postings whose entry is gone are covered too.
     rows = [[e.id, e.key, e.kind, e.memo, e.corrects, e.at.isoformat()] for e in entries]
     legs = [[p.id, p.entry_id, p.book, p.amount_fen] for _, some in sorted(postings.items()) for p in some]
-    return digest(["ledger", position, None if key is None else key.key_id, rows, legs, before], key)
+    return digest(["ledger", bounds, None if key is None else key.key_id, rows, legs, before], key)

@@ -159,7 +159,15 @@ def post(books: BookWorld, key: str, kind: str, amount_fen: int, against: str) -
         )
 
 
+def row_made_unreadable(books: BookWorld, order_no: str) -> tuple[str, str, str]:
+    del order_no
+    with books.intruder() as raw:
+        raw.execute("UPDATE journal SET facts = 'x' WHERE id = 2")
+    return "journal", "unreadable", "after the beginning cannot be read"
+
+
 ATTACKS = [
+    row_made_unreadable,
     edited,
     edited_and_sealed_anew,
     tail_cut,
