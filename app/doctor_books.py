@@ -15,7 +15,7 @@ from app.opening import open_config
 from models.db import roles
 from models.errors import ServiceError
 from payments.audit import anchor, book_check
-from payments.audit.findings import Finding
+from payments.audit.checks.finding import Finding
 
 SHOWN_MAX = 5
 _BOOKS = "every paid fen is accounted for, balances are sums of entries, each entry has a record behind it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ import click
 from app import config as configuration
 from models.clock import utc_now
 from models.db.engine import Database
+from payments.audit.hash_chain import ForeignKeyId
 from payments.audit.key_change import begin_key
 from payments.audit.keys import AuditKeys, new_key
 
@@ -40,8 +42,11 @@ def write_example(target: Path) -> None:
         raise click.ClickException(f"{error.filename} cannot be written: {error.strerror}") from None
 
 
-def begin_audit_key(config_path: Path) -> tuple[Path, bool]:
+def begin_audit_key(config_path: Path, *, is_lost: bool) -> tuple[Path, bool]:
     """Make the first audit key of a running installation, or the next one.
+
+    Args:
+        is_lost: the present key is gone: no configuration has it.
 
     Returns: the key file, and whether the configuration names it already.
     Raises: click.ClickException - there is no usable configuration, or the key is not in a file.
@@ -59,7 +64,10 @@ def begin_audit_key(config_path: Path) -> tuple[Path, bool]:
         raise click.ClickException(f"{path} exists already, but [audit] key_file does not name it")
     database = Database(config.database.url)
     try:
-        begin_key(database, keys, now=utc_now(), write=lambda changed: write_keys(path, changed))
+        write = partial(write_keys, path)
+        begin_key(database, keys, now=utc_now(), write=write, is_lost=is_lost)
+    except ForeignKeyId as error:
+        raise click.ClickException(f"{error}; is it lost: --lost-key") from None
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
     finally:

@@ -23,16 +23,9 @@ from models.audit import EVERY_ACCOUNT, AccountHold, BookCheckRun, BookFinding
 from models.db import append_only
 from models.db.state import rows_changed
 from models.review import ReviewKind, ask_person
-from payments.audit import (
-    anchor,
-    hash_chain,
-    invariants,
-    journal_check,
-    ledger_chain,
-    ledger_check,
-    opening_check,
-)
-from payments.audit.findings import Finding
+from payments.audit import anchor, hash_chain, invariants, ledger_chain
+from payments.audit.checks import journal_rows, ledger, openings
+from payments.audit.checks.finding import Finding
 from payments.services import Services
 
 BATCH = 100
@@ -130,17 +123,17 @@ def _all(services: Services, lines: Iterable[str]) -> Iterator[Finding]:
             yield Finding(
                 TRIGGERS, table, f"the triggers that keep {table} append-only are gone", holds=False
             )
-        yield from _readable(journal_check.JOURNAL, journal_check.check_chain(session, audit, now))
-        yield from _readable(journal_check.ANCHOR, journal_check.check_anchors(session, audit, now, lines))
-    yield from _readable(journal_check.JOURNAL_ROWS, journal_check.check_rows(database))
+        yield from _readable(journal_rows.JOURNAL, journal_rows.check_chain(session, audit, now))
+        yield from _readable(journal_rows.ANCHOR, journal_rows.check_anchors(session, audit, now, lines))
+    yield from _readable(journal_rows.JOURNAL_ROWS, journal_rows.check_rows(database))
     if audit.embedded:
-        yield from _readable(ledger_check.BALANCES, ledger_check.check_balances(database))
-        yield from _readable(ledger_check.ENTRIES, ledger_check.check_entries(database, audit.keys))
-        yield from _readable(ledger_check.ENTRIES, ledger_check.check_written(database))
-        yield from _readable(opening_check.OPENINGS, opening_check.check_openings(database))
+        yield from _readable(ledger.BALANCES, ledger.check_balances(database))
+        yield from _readable(ledger.ENTRIES, ledger.check_entries(database, audit.keys))
+        yield from _readable(ledger.ENTRIES, ledger.check_written(database))
+        yield from _readable(openings.OPENINGS, openings.check_openings(database))
     with _unhurried(services) as session:
         for said in invariants.check(session, embedded=audit.embedded):
-            accounts = journal_check.accounts_named(session, said)
+            accounts = journal_rows.accounts_named(session, said)
             yield Finding(INVARIANTS, said, said, accounts, holds=bool(accounts))
 
 

@@ -124,12 +124,12 @@ class _Walk:
     def _compare(self, seal_: JournalSeal, row: JournalRow) -> Iterator[ChainFault]:
         key = self._keys.of_journal(seal_.position)
         key_id = seal_.key_id
-        if not self._keys.keys and key_id is not None:
+        if key is None and key_id is not None and self._keys.named(key_id) is None:
             # Nothing can be said of these hashes; once is enough.
             if key_id not in self._unknown:
                 self._unknown.add(key_id)
                 text = f"{place_of(row)} and later ones are sealed with key {key_id}, which is not configured"
-                yield ChainFault(f"key {key_id}", text, row, is_proof=False)
+                yield ChainFault(f"key {key_id}", text, row, is_proof=bool(self._keys.keys))
         elif key_id != (None if key is None else key.key_id):
             wanted = "without a key" if key is None else f"with key {key.key_id}"
             said = "without a key" if key_id is None else f"with key {key_id}"
@@ -167,7 +167,9 @@ def seal_rows(session: Session, keys: AuditKeys, first_id: int = 0) -> int:
         .limit(1)
     ).one_or_none()
     position, before, key_id = (0, GENESIS, None) if last is None else (last[0], last[1], last[2])
-    if key_id is not None and keys.named(key_id) is None:
+    current = keys.current
+    begins = current is not None and current.journal_from == position + 1
+    if key_id is not None and keys.named(key_id) is None and not begins:
         raise ForeignKeyId(f"the journal is sealed with key {key_id}: restart with the present [audit] key")
     unsealed = select(JournalRow).where(JournalRow.id >= first_id, ~_sealed())
     rows = list(session.scalars(unsealed.order_by(JournalRow.id).limit(BATCH)))

@@ -14,7 +14,12 @@ ACTOR = "system"
 
 
 def begin_key(
-    database: Database, keys: AuditKeys, *, now: datetime, write: Callable[[AuditKeys], None]
+    database: Database,
+    keys: AuditKeys,
+    *,
+    now: datetime,
+    write: Callable[[AuditKeys], None],
+    is_lost: bool = False,
 ) -> AuditKey:
     """Seal what is unsealed with the keys so far, and a row about the change with the new key.
 
@@ -23,9 +28,11 @@ def begin_key(
     Args:
         write: stores the key text outside the database; called before the commit, when the seals are
             written already. What it raises undoes the change.
+        is_lost: the present key is gone with all its copies: its seals cannot be verified any more.
+    Raises: ForeignKeyId - the chain has another key than `keys`, and it is not lost.
     """
     with database.transaction() as session:
-        while hash_chain.seal_rows(session, keys) == hash_chain.BATCH:
+        while not is_lost and hash_chain.seal_rows(session, keys) == hash_chain.BATCH:
             session.flush()
         session.flush()
         journal_head, ledger_head = anchor.heads(session)

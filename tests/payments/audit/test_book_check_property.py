@@ -58,6 +58,8 @@ def value_like(old: Any, drawn: int) -> Any:
     if isinstance(old, int):
         return old + (drawn or 1)
     text = str(old)
+    if text.startswith("{"):
+        return f'{{"amount_fen": {drawn}}}'
     if text[4:5] == "-" and text[13:14] == ":":
         return f"{2000 + drawn % 26}{text[4:]}"
     at = drawn % len(text) if text else 0

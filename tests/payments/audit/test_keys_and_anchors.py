@@ -198,3 +198,25 @@ def test_a_head_that_cannot_be_written_stops_no_sealing(books: BookWorld, tmp_pa
     ledger_chain.seal_ledger(books.services)
     books.services = replace(books.services, audit=AuditSettings(keys=keys))
     assert books.check() == {}
+
+
+def test_a_lost_key_is_followed_by_another_one(books: BookWorld) -> None:
+    books.live()
+    books.use_keys(AuditKeys())
+    written: list[AuditKeys] = []
+    with pytest.raises(hash_chain.ForeignKeyId):
+        begin_key(books.database, AuditKeys(), now=books.clock.now(), write=written.append)
+    begin_key(books.database, AuditKeys(), now=books.clock.now(), write=written.append, is_lost=True)
+    books.use_keys(written[0])
+    books.paid(600, credited=True)
+    books.seal()
+    found = [said for (check, _), said in books.check().items() if check == "journal"]
+    assert [said.endswith("which is not configured") for said in found] == [True]
+    assert books.held() != set()
+    # The old name is good for nothing after the change.
+    with books.intruder() as raw:
+        raw.execute(
+            "UPDATE journal_seal SET key_id = 'lost' "
+            "WHERE position = (SELECT MAX(position) FROM journal_seal)"
+        )
+    assert any("is sealed with key lost instead of" in said for said in books.check().values())

@@ -16,7 +16,7 @@ from models.order import Credit, CreditStatus, Order, PaymentFact
 from models.payout import Payout, PayoutPart
 from models.refund import Refund, ReversalStatus
 from payments.audit import anchor, hash_chain
-from payments.audit.findings import Finding
+from payments.audit.checks.finding import Finding
 from payments.audit.keys import AuditSettings
 
 JOURNAL, ANCHOR, JOURNAL_ROWS = "journal", "anchor", "journal-rows"

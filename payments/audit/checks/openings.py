@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, cast, func, select
 from models.audit import OpeningBaseline
 from models.db.engine import Database
 from models.ledger import Entry, Posting
-from payments.audit.findings import Finding
+from payments.audit.checks.finding import Finding
 
 OPENINGS = "openings"
 BATCH = 500

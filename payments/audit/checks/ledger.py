@@ -19,7 +19,7 @@ from models.order import Credit, CreditStatus
 from models.package import Purchase
 from models.payout import PartStatus, Payout, PayoutPart
 from models.refund import Refund, ReversalStatus
-from payments.audit.findings import Finding
+from payments.audit.checks.finding import Finding
 from payments.audit.keys import AuditKeys
 from payments.audit.ledger_chain import LedgerRun, runs
 
@@ -200,7 +200,7 @@ FACTS: dict[str, Facts] = {
     "withdrawal": _withdrawals,
     "exchange": _purchases,
 }
-# Opening entries are checked against their imports (`opening_check`).
+# Opening entries are checked against their imports (`openings`).
 UNCHECKED = frozenset({"opening"})
 
 # What must be in the ledger: kind, row id, and (row id, number, account).
