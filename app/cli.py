@@ -17,6 +17,7 @@ from app import config as configuration
 from app import demo as demonstration
 from app import doctor as diagnosis
 from app import doctor_books, metrics, setup_file, wiring
+from app.account_check import equal_accounts
 from app.accounting import accounting_group
 from app.broadcasting import broadcast_group
 from app.counting import counter_group
@@ -116,16 +117,19 @@ def upgrade(config_path: Path) -> None:
 
     With [database] owner_url it runs as the owner, and gives the role of the service its privileges.
     """
-    config = open_config(config_path).database
-    database = Database(config.owner_url or config.url)
+    config = open_config(config_path)
+    section = config.database
+    database = Database(section.owner_url or section.url)
     try:
         schema.upgrade(database)
         with database.transaction() as session:
             seed.seed_catalogue(session)
-        if config.owner_url and database.dialect == "postgresql":
-            role = make_url(config.url).username or ""
+        if section.owner_url and database.dialect == "postgresql":
+            role = make_url(section.url).username or ""
             roles.grant(database, role)
             click.echo(f"privileges of {role} are up to date")
+        for line in equal_accounts(database, wiring.account_rules_of(config)):
+            click.echo(line, err=True)
     except roles.RoleMissing as error:
         raise click.ClickException(f"{error} (deploy/README.md)") from None
     finally:

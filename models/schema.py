@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from models import (
+    account_import,
     alert,
     allocation,
     audit,
@@ -38,6 +39,7 @@ from models.db.engine import Database
 
 # Every module with tables; tests/models/test_schema.py fails when one is missing here.
 TABLE_MODULES = (
+    account_import,
     alert,
     allocation,
     audit,

@@ -46,6 +46,25 @@ class Site:
 
 
 @dataclass(frozen=True)
+class CounterRules:
+    """Bounds of the counter and of bank lists.
+
+    Args:
+        max_fen: the most that one booking or one transfer may be.
+        confirm_transfers_days: within so many days a bank list has to confirm a transfer that a clerk
+            booked; also how far apart the two may be seen as the same money.
+        bank_account: the bank account of lists that do not name one.
+    """
+
+    max_fen: int = 1_000_000
+    confirm_transfers_days: int = 7
+    bank_account: str = ""
+
+
+DEFAULT_COUNTER_RULES = CounterRules()
+
+
+@dataclass(frozen=True)
 class RechargeRules:
     """Bounds of one recharge, in fen; `order_ttl_s` is how long an order can be paid.
 

@@ -130,7 +130,9 @@ def _all(services: Services, lines: Iterable[str]) -> Iterator[Finding]:
         yield from _readable(ledger.BALANCES, ledger.check_balances(database))
         yield from _readable(ledger.ENTRIES, ledger.check_entries(database, audit.keys))
         yield from _readable(ledger.ENTRIES, ledger.check_written(database))
-        yield from _readable(openings.OPENINGS, openings.check_openings(database))
+        yield from _readable(
+            openings.OPENINGS, openings.check_openings(database, is_production=audit.is_production)
+        )
     with _unhurried(services) as session:
         for said in invariants.check(session, embedded=audit.embedded):
             accounts = journal_rows.accounts_named(session, said)

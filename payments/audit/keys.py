@@ -88,13 +88,15 @@ class AuditSettings:
     """What sealing, anchoring and checking need to know.
 
     `anchor_command` receives the anchor line on its standard input; no shell is involved. `embedded`:
-    the ledger of the embedded billing engine is checked too.
+    the ledger of the embedded billing engine is checked too. `is_production`: accounts are opened by
+    operators alone.
     """
 
     keys: AuditKeys = AuditKeys()
     anchor_dir: Path | None = None
     anchor_command: tuple[str, ...] = ()
     embedded: bool = True
+    is_production: bool = False
 
     @property
     def is_anchored(self) -> bool:

@@ -30,7 +30,7 @@ from models.payout import (
 from models.refund import Refund
 from payments import numbers, outbox
 from payments.audit import holds
-from payments.counter.desk import check_person
+from payments.counter.desk import find_person
 from payments.operators import named, same_person
 from payments.payouts.plan import Plan, preview
 from payments.refunds import approval as refunds
@@ -98,8 +98,8 @@ def request(
     Raises: NameMismatch, LimitReached; IllegalTransition - another request waits; Refused - nothing to
         pay out, or bank details are missing; AccountHeld; Unavailable.
     """
-    actor, account_no = named(actor), account_no.strip()
-    check_person(services, clerk=actor, account_no=account_no, name=payee)
+    actor = named(actor)
+    account_no = find_person(services, clerk=actor, account_no=account_no, name=payee).account_no
     with services.reading() as session:
         holds.require_none(session, account_no)
     plan = preview(services, account_no)

@@ -17,8 +17,9 @@ def found(path: Path) -> dict[str, Finding]:
 def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(path: Path) -> None:
     well = {name: finding.well for name, finding in found(path).items()}
     assert well == {
-        "configuration": True, "keys": True, "database": True, "books": True, "redis": False, "wechat": False,
-        "wechatpay": False, "identity": True, "journal": True, "anchors": True, "role": True,
+        "configuration": True, "keys": True, "database": True, "books": True, "accounts": True,
+        "redis": False, "wechat": False, "wechatpay": False, "identity": True,
+        "journal": True, "anchors": True, "role": True,
     }  # fmt: skip
     assert all(finding.well or finding.mend for finding in found(path).values())
     # Neither key nor anchors: the installation works, and is told what to do.

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import BigInteger, cast, func, select
 from sqlalchemy.orm import Session
 
+from models.account_import import AccountImportRow
 from models.db.engine import Database
 from models.ledger import Account, Entry, Posting
 from models.order import Credit, CreditStatus
@@ -225,4 +226,11 @@ _WRITTEN: tuple[tuple[str, Any, Any], ...] = (
         .where(PayoutPart.status.in_((PartStatus.WITHDRAWN, PartStatus.LISTED, PartStatus.PAID))),
     ),
     ("exchange", Purchase.id, select(Purchase.id, Purchase.key, Purchase.account_no)),
+    (
+        "opening",
+        AccountImportRow.id,
+        select(AccountImportRow.id, AccountImportRow.account_no, AccountImportRow.account_no).where(
+            AccountImportRow.opened_at.is_not(None), AccountImportRow.balance_fen > 0
+        ),
+    ),
 )

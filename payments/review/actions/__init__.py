@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from payments.review.actions import books, credit, general, second_payments
+from payments.review.actions import bank_lists, books, credit, general, second_payments
 from payments.review.actions.base import Action, Decision
 
 # One mapping per module; `Mapping.__or__` would hide a name that two modules use.
 _PARTS: tuple[Mapping[str, Action], ...] = (
     credit.ACTIONS,
     second_payments.ACTIONS,
-    books.ACTIONS,
     general.ACTIONS,
+    bank_lists.ACTIONS,
+    books.ACTIONS,
 )
 ACTIONS: dict[str, Action] = {name: action for part in _PARTS for name, action in part.items()}
 

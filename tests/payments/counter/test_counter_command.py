@@ -82,8 +82,10 @@ def test_a_bank_list_is_tried_read_and_cleared(config: Path, tmp_path: Path) -> 
     done = counter(config, "bank", "import", str(path), "--by", "bert")
     assert "入账 1，待人工核对 2，待退回 0，此前已处理 0，无法处理 1" in done.output
     first, second = (line.split()[0] for line in counter(config, "bank", "queue").output.splitlines())
-    typed = [first, WANG.account_no, "--name", WANG.name, "--by", "bert"]
-    assert "网费充值收据" in counter(config, "bank", "assign", *typed).output
+    typed = [first, WANG.account_no, "--name", WANG.name, "--by"]
+    for operator in ("bert", " BERT"):
+        assert "等待另一位同事" in counter(config, "bank", "assign", *typed, operator).output
+    assert "网费充值收据" in counter(config, "bank", "assign", *typed, "anna").output
     assert "待退回款项凭单" in counter(config, "bank", "send-back", second, "--by", "bert").output
     assert counter(config, "bank", "accept", second, "--by", "bert").exit_code == 1
     assert counter(config, "bank", "queue").output == ""
