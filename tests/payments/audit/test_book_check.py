@@ -7,22 +7,16 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select
 
-from models.audit import EVERY_ACCOUNT, AccountHold, BookCheckRun
+from models.audit import EVERY_ACCOUNT
 from models.clock import campus_date
 from models.journal import JournalRow
 from models.order import Credit
-from models.payout import PartStatus
-from models.refund import RefundStatus
-from payments.audit import book_check, holds
+from payments.audit import book_check, hash_chain, holds
 from payments.audit.checks.finding import Finding
 from payments.audit.holds import AccountHeld
-from payments.payouts import transfer_list
 from payments.refunds import approval as refunds
-from payments.review import queue as reviews
 from tests.payments.audit.book_world import ACCOUNT, OTHER, BookWorld
-from tests.payments.refunds.refund_world import ANNA, BERT
-
-EVIDENCE = "核对记录 2026-03-11 第 7 号"
+from tests.payments.refunds.refund_world import BERT
 
 
 def row_id(books: BookWorld, what: str, order_no: str) -> int:
@@ -240,104 +234,6 @@ def test_rows_lost_after_the_last_anchor_are_missed(books: BookWorld) -> None:
     assert ("anchor", f"journal seal {last}") in books.check()
 
 
-def test_an_approved_refund_waits_while_its_account_is_held(books: BookWorld) -> None:
-    order_no = books.live()[0]
-    number = books.approved(order_no)
-    balance_changed(books, order_no)
-    books.check()
-    books.later()
-    assert (books.state(number), books.sent(), books.balance_fen()) == (RefundStatus.APPROVED, 0, 999999)
-    with books.intruder() as raw:
-        raw.execute("UPDATE account SET balance_fen = 1200 WHERE account_no = ?", (ACCOUNT,))
-    assert books.check() == {}
-    assert books.held() == set()
-    books.later(700)
-    assert (books.state(number), books.sent(), books.balance_fen()) == (RefundStatus.PROCESSING, 1, 700)
-
-
-def test_a_refund_in_doubt_is_not_sent_again_while_its_account_is_held(books: BookWorld) -> None:
-    order_no = books.live()[0]
-    number = books.approved(order_no)
-    books.fault("timeout")
-    books.work()
-    assert books.state(number) == RefundStatus.UNKNOWN
-    balance_changed(books, order_no)
-    books.check()
-    books.later(7200)
-    assert books.sent() == 0
-
-
-def test_an_approved_payout_waits_while_its_account_is_held(books: BookWorld) -> None:
-    books.live()
-    books.cash(2000)
-    books.seal()
-    view = books.agreed()
-    balance_changed(books, "")
-    books.check()
-    books.later()
-    bank = [part for part in books.look(view).parts if part.way == "bank"]
-    assert [part.state for part in bank] == [PartStatus.WAITING]
-    with pytest.raises(AccountHeld):
-        books.requested()
-
-
-def test_a_payout_that_is_withdrawn_stands_on_no_list_while_its_account_is_held(books: BookWorld) -> None:
-    books.cash(2000)
-    books.seal()
-    view = books.agreed()
-    books.work()
-    assert books.states(view) == [PartStatus.WITHDRAWN]
-    balance_changed(books, "")
-    books.check()
-    assert transfer_list.make_list(books.services, actor=ANNA) is None
-    with books.intruder() as raw:
-        raw.execute("UPDATE account SET balance_fen = 0 WHERE account_no = ?", (ACCOUNT,))
-    books.check()
-    assert transfer_list.make_list(books.services, actor=ANNA) is not None
-
-
-def test_two_operators_release_a_hold_and_the_same_finding_does_not_come_back(books: BookWorld) -> None:
-    order_no = books.live()[0]
-    balance_changed(books, order_no)
-    books.check()
-    (item,) = books.items()
-    reviews.propose(books.services, item.id, action="release-hold", actor=ANNA, evidence=EVIDENCE)
-    with pytest.raises(reviews.SecondPersonNeeded):
-        reviews.approve(books.services, item.id, actor=ANNA)
-    assert books.held() == {ACCOUNT}
-    reviews.approve(books.services, item.id, actor=BERT)
-    books.night()
-    assert (books.held(), len(books.items())) == (set(), 1)
-    with books.database.reading() as session:
-        (hold,) = session.scalars(select(AccountHold))
-        assert (hold.released_by, hold.approved_by, hold.evidence) == (ANNA, BERT, EVIDENCE)
-        assert session.scalars(select(BookCheckRun.failures).order_by(BookCheckRun.id.desc())).first() == 0
-    refunds.approve(books.services, out_refund_no=books.asked(order_no), actor=BERT)
-    # Another amount is another finding: it was not what the two had looked at.
-    with books.intruder() as raw:
-        raw.execute("UPDATE account SET balance_fen = 5000000 WHERE account_no = ?", (ACCOUNT,))
-    books.check()
-    assert (books.held(), len(books.items())) == ({ACCOUNT}, 2)
-
-
-def test_a_finding_asks_once_however_often_it_is_seen(books: BookWorld) -> None:
-    balance_changed(books, books.live()[0])
-    for _ in range(3):
-        books.night()
-    assert len(books.items()) == 1
-
-
-def test_a_finding_that_comes_back_asks_again(books: BookWorld) -> None:
-    books.live()
-    for _ in range(2):
-        balance_changed(books, "")
-        books.check()
-        with books.intruder() as raw:
-            raw.execute("UPDATE account SET balance_fen = 1200 WHERE account_no = ?", (ACCOUNT,))
-        books.check()
-    assert (books.held(), len(books.items())) == (set(), 2)
-
-
 def test_a_dropped_trigger_is_named_and_holds_no_account(books: BookWorld) -> None:
     books.live()
     with books.database.engine.begin() as connection:
@@ -381,3 +277,14 @@ def test_a_credit_that_is_on_its_way_is_not_a_finding(books: BookWorld) -> None:
     with books.database.reading() as session:
         assert session.scalars(select(Credit.status).where(Credit.credit_no == f"c{order_no}")).one()
     assert books.check() == {}
+
+
+def test_a_head_is_kept_with_every_sealing_turn(books: BookWorld) -> None:
+    books.live()
+    books.paid(600)
+    hash_chain.seal(books.services)
+    with books.intruder() as raw:
+        (last,) = raw.execute("SELECT MAX(position) FROM journal_seal").fetchone()
+        raw.execute("DELETE FROM journal WHERE id = (SELECT MAX(id) FROM journal)")
+        raw.execute("DELETE FROM journal_seal WHERE position = ?", (last,))
+    assert ("anchor", f"journal seal {last}") in books.seen()
