@@ -11,11 +11,12 @@ from pathlib import Path
 from types import FrameType
 
 import click
+from sqlalchemy import make_url
 
 from app import config as configuration
 from app import demo as demonstration
 from app import doctor as diagnosis
-from app import metrics, setup_file, wiring
+from app import doctor_books, metrics, setup_file, wiring
 from app.account_check import equal_accounts
 from app.accounting import accounting_group
 from app.accounts import accounts_group
@@ -33,6 +34,7 @@ from app.ruling import grants_group, rules_group
 from app.server import Server
 from billing.embedded import seed
 from models import schema
+from models.db import roles
 from models.db.engine import Database
 from models.errors import ServiceError
 
@@ -88,10 +90,20 @@ def demo() -> None:
 
 @main.command()
 @click.option("--to", "target", type=click.Path(path_type=Path), default=DEFAULT_CONFIG, show_default=True)
-def init(target: Path) -> None:
+@click.option("--audit-key", is_flag=True, help="Make a new audit key for the installation of this file.")
+@click.option("--lost-key", is_flag=True, help="With --audit-key: the present key is gone with all copies.")
+def init(target: Path, *, audit_key: bool, lost_key: bool) -> None:
     """Write a configuration file to start from, with fresh random secrets."""
+    if audit_key:
+        path, named = setup_file.begin_audit_key(target, is_lost=lost_key)
+        click.echo(f"wrote {path}: keep a copy away from this machine")
+        if not named:
+            click.echo(f'write into the table [audit] of {target}: key_file = "{path.name}"')
+        click.echo("then restart web and workers: they seal nothing until they have the new key")
+        return
     setup_file.write_example(target)
     click.echo(f"wrote {target}: fill in the values marked with <…>, then run: campusnet doctor")
+    click.echo(f"wrote {target.parent / setup_file.KEY_FILE}: keep a copy away from this machine")
 
 
 @main.group()
@@ -102,14 +114,27 @@ def db() -> None:
 @db.command()
 @config_option
 def upgrade(config_path: Path) -> None:
-    """Create or upgrade the tables, and the catalogue of the fee table where there is none."""
+    """Create or upgrade the tables, and the catalogue of the fee table where there is none.
+
+    With [database] owner_url it runs as the owner, and gives the role of the service its privileges.
+    """
     config = open_config(config_path)
-    database = Database(config.database.url)
-    schema.upgrade(database)
-    with database.transaction() as session:
-        seed.seed_catalogue(session)
-    for line in equal_accounts(database, wiring.account_rules_of(config)):
-        click.echo(line, err=True)
+    section = config.database
+    database = Database(section.owner_url or section.url)
+    try:
+        schema.upgrade(database)
+        with database.transaction() as session:
+            seed.seed_catalogue(session)
+        if section.owner_url and database.dialect == "postgresql":
+            role = make_url(section.url).username or ""
+            roles.grant(database, role)
+            click.echo(f"privileges of {role} are up to date")
+        for line in equal_accounts(database, wiring.account_rules_of(config)):
+            click.echo(line, err=True)
+    except roles.RoleMissing as error:
+        raise click.ClickException(f"{error} (deploy/README.md)") from None
+    finally:
+        database.dispose()
     click.echo("database is up to date")
 
 
@@ -159,9 +184,18 @@ def orders_show(config_path: Path, number: str) -> None:
 
 @main.command()
 @config_option
-def doctor(config_path: Path) -> None:
-    """Check configuration, database, Redis, keys and WeChat, and say how to mend what is wrong."""
-    sys.exit(diagnosis.run(config_path))
+@click.option("--books", is_flag=True, help="Only the books, with the consequences of the nightly check.")
+@click.option(
+    "--anchors",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with anchor lines that were kept elsewhere (a mailbox, a remote log).",
+)
+def doctor(config_path: Path, anchors: Path | None, *, books: bool) -> None:
+    """Check configuration, database, books, Redis, keys and WeChat, and say how to repair what is wrong.
+
+    With --books a finding becomes a review item and holds the payouts and refunds of its accounts.
+    """
+    sys.exit(doctor_books.run(config_path, anchors) if books else diagnosis.run(config_path, anchors))
 
 
 main.add_command(accounting_group)

@@ -17,6 +17,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, fiel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from models.values.account_no import DEFAULT_REALMS, is_prefix
+from payments.audit.keys import AuditKeys
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 WECHAT_API = "https://api.weixin.qq.com"
@@ -152,6 +153,7 @@ class DatabaseSection(Section):
     """The table [database]."""
 
     url: str
+    owner_url: str = ""
     pool_size: int = Field(default=10, ge=1, le=100)
     statement_timeout_s: float = Field(default=15.0, gt=0, le=600)
     lock_timeout_s: float = Field(default=2.0, gt=0, le=60)
@@ -276,6 +278,25 @@ class MetricsSection(Section):
     bind: str = ""
 
 
+class AuditSection(Section):
+    """The table [audit]."""
+
+    key: SecretStr = SecretStr("")
+    anchor_dir: Path | None = None
+    anchor_command: tuple[str, ...] = ()
+
+    @field_validator("anchor_dir", mode="before")
+    @classmethod
+    def _no_name_is_no_folder(cls, value: object) -> object:
+        return value or None
+
+    @field_validator("key")
+    @classmethod
+    def _can_be_used(cls, value: SecretStr) -> SecretStr:
+        AuditKeys.parse(value.get_secret_value())
+        return value
+
+
 class Config(BaseSettings):
     """The whole file."""
 
@@ -302,6 +323,7 @@ class Config(BaseSettings):
     identity: IdentitySection
     worker: WorkerSection = WorkerSection()
     metrics: MetricsSection = MetricsSection()
+    audit: AuditSection = AuditSection()
 
     @classmethod
     def settings_customise_sources(
@@ -341,6 +363,8 @@ def load(path: Path) -> Config:
     """
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     _absolute(data.get("pay", {}), path.parent)
+    if folder := data.get("audit", {}).get("anchor_dir"):
+        data["audit"]["anchor_dir"] = path.parent / folder
     taken = _read_secret_files(data, path.parent)
     try:
         return Config(**data)
@@ -365,9 +389,11 @@ SECRETS = (
     ("pay", "api_v3_key"),
     ("pay", "old_api_v3_key"),
     ("database", "url"),
+    ("database", "owner_url"),
     ("redis", "url"),
     ("identity", "client_secret"),
     ("billing.embedded", "accounting_secret"),
+    ("audit", "key"),
 )
 
 

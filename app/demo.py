@@ -21,17 +21,20 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import click
 
-from app import selfcheck
+from app import selfcheck, setup_file
 from app.redis_server import RedisServer, free_port
 from billing.embedded import seed
 from models import schema
 from models.db.engine import Database
 from models.notice import Notice, latest_notices
+from payments.audit.key_change import begin_key
+from payments.audit.keys import AuditKeys
 
 ROOT = Path(__file__).parent.parent
 START_TIMEOUT_S = 30.0
@@ -186,6 +189,9 @@ accounting_secret_file = "accounting_secret"
 base_url = {_quoted(wechat + "/cas")}
 [worker]
 mode = "embedded"
+[audit]
+key_file = {_quoted(setup_file.KEY_FILE)}
+anchor_dir = "anchors"
 """
     _write_private(path, text)
     return path
@@ -203,6 +209,10 @@ def _prepare_database(folder: Path, wechat: str) -> None:
     database = Database(f"sqlite:///{(folder / 'campusnet.db').absolute()}")
     schema.upgrade(database)
     now = datetime.now(UTC)
+    key_file = folder / setup_file.KEY_FILE
+    if not key_file.exists():
+        write = partial(setup_file.write_keys, key_file)
+        begin_key(database, AuditKeys(), now=now, write=write)
     with database.transaction() as session:
         seed.seed_catalogue(session)
         seed.seed_grant_policy(session)

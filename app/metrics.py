@@ -12,6 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.clock import Clock
 from models.db.engine import Database
+from payments.audit.book_check import BookFigures
+from payments.audit.book_check import figures as book_figures
 from payments.audit.invariants import conservation
 from payments.audit.manual_metrics import ManualFigures, manual_figures
 from payments.audit.metrics import Figures, figures
@@ -32,6 +34,7 @@ class HouseCollector(Collector):
                 found = list(_families(figures(session, self.clock())))
                 found.append(_money(asdict(conservation(session))))
                 found += _manual(manual_figures(session))
+                found += _book_families(book_figures(session, self.clock()))
         except SQLAlchemyError:
             up.add_metric([], 0)
             yield up
@@ -111,6 +114,22 @@ def _manual(found: ManualFigures) -> list[Metric]:
             value=found.foreign_fen,
         ),
     ]
+
+
+def _book_families(found: BookFigures) -> Iterator[Metric]:
+    failures = GaugeMetricFamily(
+        "campusnet_book_check_failures", "places where the books are wrong", labels=["check"]
+    )
+    # Always there, so that an alarm can ask for more than zero.
+    failures.add_metric(["all"], sum(found.failures.values()))
+    for check, count in found.failures.items():
+        failures.add_metric([check], count)
+    yield failures
+    for name, text, value in (
+        ("book_check_age_seconds", "since the last complete check of the books", found.age_s),
+        ("accounts_held", "accounts whose payouts and refunds wait", found.held_accounts),
+    ):
+        yield GaugeMetricFamily(f"campusnet_{name}", text, value=value)
 
 
 def _money(places: dict[str, int]) -> Metric:

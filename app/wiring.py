@@ -46,7 +46,9 @@ from models.values.account_no import AccountRules
 from payments import alerts, credit, notify, repairs, settle, swap, sweep
 from payments.adjustments import approval as adjustments
 from payments.adjustments import delivery as adjustment_delivery
+from payments.audit import book_check, ledger_chain
 from payments.audit import hash_chain as sealing
+from payments.audit.keys import AuditKeys, AuditSettings
 from payments.counter import confirmation
 from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
@@ -67,15 +69,18 @@ WAKE_KEYS = {Lane.MONEY: "campusnet:wake", Lane.MESSAGE: "campusnet:wake:message
 WAKE_KEEP = 16
 # How long a worker waits for a locked row: everything else of its lane is behind it.
 WORKER_LOCK_TIMEOUT_S = 0.5
-# How often the journal is sealed, when all of it is gone through, and how often stuck work is looked for.
+# How often the journal and the ledger are sealed, and how often stuck work is looked for.
 SEAL_S = 5
-SEAL_LATE_AT = (4, 10)
+SEAL_LEDGER_S = 600
 SWEEP_S = 60
 # How often sessions that went silent are looked for.
 STALE_S = 300
 # How soon somebody hears that the line is fast again, and when money and packages are looked at.
 RESTORED_S = 120
 ALERTS_HOUR = 10
+# Campus time; a quiet hour: all books are read from end to end, and the heads of the chains sent away.
+BOOK_CHECK_AT = (4, 10)
+BOOK_CHECK_AGAIN_S = 1800
 # Campus time; yesterday's bill is ready at ten.
 RECONCILE_AT = (10, 10)
 RECONCILE_AGAIN_S = 900
@@ -167,8 +172,7 @@ def build(config: Config, *, clock: Clock = utc_now, background: bool = False) -
     )
     notices = Notices(wechat, templates_of(config))
     periodic = COUNTER_JOBS | {
-        "seal": Job(sealing.seal, every(SEAL_S)),
-        "seal-late": Job(sealing.seal_late, daily(*SEAL_LATE_AT)),
+        **_audit_jobs(),
         "sweep": Job(sweep.sweep, every(SWEEP_S)),
         "alerts_restored": Job(alerts.watch_restored, every(RESTORED_S)),
         "alerts_balances": Job(alerts.watch_balances, daily(ALERTS_HOUR, 0)),
@@ -230,6 +234,7 @@ def _services(config: Config, database: Database, store: redis.Redis, clock: Clo
         wake=partial(wake, store),
         account_rules=account_rules_of(config),
         counter_rules=CounterRules(**config.counter.model_dump()),
+        audit=audit_settings(config),
     )
 
 
@@ -251,6 +256,18 @@ def pay_config(config: Config) -> PayConfig:
         notify_url=f"{config.site.base_url}/wechatpay/notify",
         refund_notify_url=f"{config.site.base_url}/wechatpay/refund",
         old_api_v3_keys=(old_key,) if old_key else (),
+    )
+
+
+def audit_settings(config: Config) -> AuditSettings:
+    """Keys and places of the audit chain."""
+    audit = config.audit
+    return AuditSettings(
+        keys=AuditKeys.parse(audit.key.get_secret_value()),
+        anchor_dir=audit.anchor_dir,
+        anchor_command=audit.anchor_command,
+        embedded=config.billing.backend == "embedded",
+        is_production=config.mode == "production",
     )
 
 
@@ -327,6 +344,14 @@ def _announce(site: Site, session: Session, crossings: Sequence[Crossing], now: 
 
 def _sweep_sessions(accounting: Accounting, _services: Services) -> None:
     accounting.sweep()
+
+
+def _audit_jobs() -> dict[str, Job]:
+    return {
+        "seal": Job(sealing.seal, every(SEAL_S)),
+        "seal-ledger": Job(ledger_chain.seal_ledger, every(SEAL_LEDGER_S)),
+        "book-check": Job(book_check.nightly, daily(*BOOK_CHECK_AT), again_s=BOOK_CHECK_AGAIN_S),
+    }
 
 
 def _callback(

@@ -33,13 +33,17 @@ class JournalRow(Base):
 
 
 class JournalSeal(Base):
-    """The place of a journal row in the chain: `hash` covers the row and the seal before it."""
+    """The place of a journal row in the chain: `hash` covers the row and the seal before it.
+
+    `key_id` names the key of the hash; None: a hash without a key, from before there was one.
+    """
 
     __tablename__ = "journal_seal"
 
     position: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     journal_id: Mapped[int] = mapped_column(ForeignKey("journal.id"), unique=True)
     hash: Mapped[str] = mapped_column(String(64))
+    key_id: Mapped[str | None] = mapped_column(String(16))
 
 
 def note(

@@ -47,6 +47,7 @@ class ReviewKind(StrEnum):
     OUTAGE = "OUTAGE"
     TRANSFER_UNCONFIRMED = "TRANSFER_UNCONFIRMED"
     BANK_REVERSED = "BANK_REVERSED"
+    BOOKS_WRONG = "BOOKS_WRONG"
 
 
 class ReviewStatus(StrEnum):

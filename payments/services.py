@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
@@ -13,6 +13,7 @@ from models.clock import Clock
 from models.db.engine import Database
 from models.site import DEFAULT_COUNTER_RULES, CounterRules, RechargeRules, Site
 from models.values.account_no import DEFAULT_RULES, AccountRules
+from payments.audit.keys import AuditSettings
 from payments.wechatpay.client import WechatPay
 
 
@@ -32,6 +33,7 @@ class Services:
     wake: Callable[[], None]
     account_rules: AccountRules = DEFAULT_RULES
     counter_rules: CounterRules = DEFAULT_COUNTER_RULES
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
     def transaction(self) -> AbstractContextManager[Session]:
         """Commit on return, roll back on an exception; never nested."""

@@ -13,6 +13,7 @@ from models.order import Order
 from models.refund import Refund, RefundStatus
 from models.values.actor import Actor
 from payments import outbox
+from payments.audit import holds
 from payments.counter.steps import open_day
 from payments.outcome import Done, Outcome
 from payments.refunds.steps import locked, move
@@ -54,7 +55,7 @@ def give_back(services: Services, *, return_no: str, clerk: Actor, evidence: str
     Args:
         evidence: what somebody can check later: a signed slip, the number of the transfer.
     Raises: NoSuchReturn; SecondClerkNeeded; Refused - no evidence; DayClosed; IllegalTransition - it was
-        returned before.
+        returned before; AccountHeld - the books of the account are in question.
     """
     now, evidence = services.clock(), evidence.strip()
     if not EVIDENCE_MIN <= len(evidence) <= EVIDENCE_MAX:
@@ -65,6 +66,8 @@ def give_back(services: Services, *, return_no: str, clerk: Actor, evidence: str
         found = _item(session, return_no)
         if clerk.is_same_person(found.opened_by) and not _one_clerk_will_do(found):
             raise SecondClerkNeeded
+        if found.refund_id is not None:
+            holds.require_none(session, found.account_no)
         order, refund = _refund_of(session, found)
         mark_returned(session, found, clerk=clerk.name, on=on, evidence=evidence, now=now)
         if order is not None and refund is not None:

@@ -30,6 +30,7 @@ from models.payout import (
 from models.refund import Refund
 from models.values.actor import Actor
 from payments import numbers, outbox
+from payments.audit import holds
 from payments.counter.desk import find_person
 from payments.payouts.plan import Plan, preview
 from payments.refunds import approval as refunds
@@ -96,11 +97,13 @@ def request(
         payee: the full name of the account's owner: money goes to nobody else.
         bank_name, bank_account: needed when WeChat cannot give all of it back.
     Raises: NameMismatch, LimitReached; IllegalTransition - another request waits; Refused - nothing to
-        pay out, or bank details are missing; Unavailable.
+        pay out, or bank details are missing; AccountHeld; Unavailable.
     """
     # A closed account takes no money, but what is on it can be paid out.
     person = find_person(services, actor=actor, account_no=account_no, name=payee, closed=True)
     account_no = person.account_no
+    with services.reading() as session:
+        holds.require_none(session, account_no)
     plan = preview(services, account_no)
     if plan.formula.refundable_fen <= 0:
         raise Refused("账户没有可退金额")
@@ -157,7 +160,7 @@ def approve(services: Services, *, payout_no: str, actor: Actor) -> PayoutView:
     """Let a payout happen; the workers do it. What the owner asked for is checked by a first operator so.
 
     Raises: NoSuchPayout, SamePerson; IllegalTransition - not waiting, or the account holds less by now;
-        Refused - WeChat's limits; Unavailable.
+        Refused - WeChat's limits; AccountHeld - its books are in question; Unavailable.
     """
     waiting = look(services, payout_no)
     if preview(services, waiting.account_no).formula.refundable_fen < waiting.amount_fen:
@@ -219,6 +222,7 @@ def of_account(services: Services, account_no: str, *, limit: int) -> list[Payou
 def _agree_to(session: Session, payout: Payout, *, actor: Actor, now: datetime) -> None:
     if any(actor.is_same_person(name) for name in (payout.checked_by, payout.requested_by)):
         raise SamePerson
+    holds.require_none(session, payout.account_no)
     decide_payout(session, payout, PayoutStatus.APPROVED, actor=actor.name, now=now)
     # Orders are locked in the order of their numbers, so that two approvals cannot lock each other out.
     for part in sorted(_parts_of(session, payout.id), key=lambda part: part.order_no or ""):

@@ -16,7 +16,9 @@ from models.errors import Conflict, Mismatch, Refused, Unavailable, Unknown
 from models.payout import PartStatus, Payout, PayoutPart, move_part
 from models.review import ReviewKind, ask_person
 from payments import outbox
+from payments.audit import holds
 from payments.billing_call import (
+    Answer,
     Applied,
     BillingCall,
     InDoubt,
@@ -30,6 +32,8 @@ from payments.payouts.approval import NoSuchPayout
 from payments.services import Services
 
 ACTOR = "worker"
+# How soon to look again while the books of the account are in question.
+HELD_RETRY = timedelta(minutes=10)
 DOUBTFUL = (PartStatus.SENDING, PartStatus.UNKNOWN)
 
 
@@ -40,9 +44,25 @@ def deliver(services: Services, held: outbox.Claim) -> Outcome:
         Mismatch - billing took another amount under our key; Conflict - another worker has the job.
     """
     part, account_no, earlier = _begin(services, held, _prepare(services, held.key))
+    if part.status == PartStatus.WAITING:
+        return Later(services.clock() + HELD_RETRY)
     if part.status not in DOUBTFUL:
         return Done(part.status)
-    answer = carry_out(services, held, _call(services, held, part, account_no, earlier))
+    try:
+        answer = carry_out(services, held, _call(services, held, part, account_no, earlier))
+    except holds.AccountHeld:
+        return Later(services.clock() + HELD_RETRY)
+    return _record(services, held, part, account_no, answer)
+
+
+def _record(
+    services: Services,
+    held: outbox.Claim,
+    part: PayoutPart,
+    account_no: str,
+    answer: Answer[CreditReceipt],
+) -> Outcome:
+    """Write down what billing's answer means for the part. Raises: as `deliver`."""
     match answer:
         case Applied(receipt):
             _finish(services, held, part, receipt)
@@ -78,7 +98,10 @@ def _prepare(services: Services, part_no: str) -> str | None:
 def _begin(
     services: Services, held: outbox.Claim, ref: str | None
 ) -> tuple[PayoutPart, str, datetime | None]:
-    """Mark the part as being sent. Returns: it, the account, since when an earlier call is in doubt."""
+    """Mark the part as being sent, unless its account is held: then it stays WAITING.
+
+    Returns: it, the account, since when an earlier call is in doubt.
+    """
     now = services.clock()
     with services.transaction() as session:
         outbox.insist(session, held, now=now)
@@ -86,18 +109,22 @@ def _begin(
         account_no = session.get_one(Payout, part.payout_id).account_no
         if part.status in DOUBTFUL:
             return part, account_no, part.doubt_from or part.changed_at
-        if part.status == PartStatus.WAITING:
+        if part.status == PartStatus.WAITING and not holds.is_held(session, account_no):
             part.prepared_ref = part.prepared_ref or ref
             move_part(session, part, PartStatus.SENDING, now=now, doubt_from=held.leased_until)
         return part, account_no, None
 
 
 def _again(services: Services, held: outbox.Claim) -> None:
-    """Mark a part in doubt as being sent once more; only while the lease runs."""
+    """Mark a part in doubt as being sent once more; only while the lease runs.
+
+    Raises: AccountHeld - the books of the account are in question; Conflict.
+    """
     now = services.clock()
     with services.transaction() as session:
         outbox.insist(session, held, now=now)
         part = locked(session, held.key)
+        holds.require_none(session, session.get_one(Payout, part.payout_id).account_no)
         if part.status not in DOUBTFUL:
             raise Conflict(f"payout part {held.key} is not in doubt any more")
         part.doubt_from = held.leased_until

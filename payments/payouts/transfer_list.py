@@ -19,6 +19,7 @@ from models.payout import PartStatus, PartWay, Payout, PayoutList, PayoutPart, m
 from models.person import openids_of
 from models.values.actor import Actor
 from payments import outbox
+from payments.audit import holds
 from payments.payouts.approval import NoSuchPayout, check_bank_details
 from payments.payouts.bank_results import read_bank_results
 from payments.payouts.contradictions import ask_about_result, parts_in_question
@@ -60,7 +61,8 @@ def make_list(services: Services, *, actor: Actor, write: WriteList | None = Non
     """Put everything that is owed on one new list.
 
     Left out is what `actor` alone would decide: parts whose bank details `actor` entered last, and parts
-    that `actor` reported as not paid; and parts without bank details, or whose last result is in question.
+    that `actor` reported as not paid; and parts without bank details, of accounts that are held, or whose
+    last result is in question.
 
     Args:
         write: writes the list to where it is handed out, durably. It runs before the parts count as
@@ -119,6 +121,8 @@ def _owed_for(session: Session, actor: Actor) -> list[tuple[PayoutPart, Payout]]
     )
     asked = parts_in_question(session)
     owed = [(part, payout) for part, payout in session.execute(query) if part.part_no not in asked]
+    held = holds.held_among(session, sorted({payout.account_no for _, payout in owed}))
+    owed = [(part, payout) for part, payout in owed if payout.account_no not in held]
     if not owed:
         return []
     complete = [(part, payout) for part, payout in owed if payout.bank_account and payout.payee]

@@ -18,6 +18,7 @@ from models.refund import Refund, RefundStatus, ReversalStatus, refunds_of
 from models.values.actor import Actor
 from models.write_off import kept_fen
 from payments import outbox
+from payments.audit import holds
 from payments.confirm import COUNTER
 from payments.refunds.steps import Money, locked, money_of, move, note
 from payments.services import Services
@@ -107,7 +108,10 @@ def ask_for(session: Session, wanted: Wanted, *, actor: Actor, now: datetime) ->
 
 
 def approve(services: Services, *, out_refund_no: str, actor: Actor) -> Refund:
-    """Let a requested refund happen. Raises: NoSuchRefund, SamePerson, IllegalTransition - not waiting."""
+    """Let a requested refund happen.
+
+    Raises: NoSuchRefund, SamePerson; IllegalTransition - not waiting; AccountHeld.
+    """
     now = services.clock()
     with services.transaction() as session:
         refund = agree_to(session, out_refund_no, actor=actor, now=now)
@@ -122,6 +126,7 @@ def agree_to(session: Session, out_refund_no: str, *, actor: Actor, now: datetim
         raise SamePerson
     if refund.status != RefundStatus.REQUESTED:
         raise IllegalTransition(f"退款状态为 {refund.status}，不能批准")
+    holds.require_none(session, order.account_no)
     refund.approved_by = actor.name
     move(session, order, refund, RefundStatus.APPROVED, actor=actor.name, now=now)
     outbox.put(session, "refund", out_refund_no, {"out_refund_no": out_refund_no}, now=now)

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 
 from models.errors import Conflict, Mismatch, ServiceError, Unavailable, Unknown
-from models.order import PaymentFact
+from models.order import Order, PaymentFact
 from models.refund import Refund, RefundStatus, find_refund
 from models.review import ReviewKind
 from payments import outbox
+from payments.audit import holds
 from payments.confirm import COUNTER, WECHAT
 from payments.counter.returns import owe
 from payments.outcome import Done, Later, Outcome
@@ -27,6 +28,8 @@ from payments.wechatpay.client import PayRefused, RefundNotFound, RefundTrade
 # While WeChat works on it, ask at these ages and then daily; its notice usually comes first.
 POLL_AGES = tuple(timedelta(seconds=s) for s in (60, 300, 900, 3600, 6 * 3600))
 POLL_CALM = timedelta(days=1)
+# How soon to look again while the account is held.
+HELD_RETRY = timedelta(minutes=10)
 # A bank card may take three working days.
 PATIENCE = timedelta(days=7)
 # Tries without a clear answer (about an hour) after which an operator is told.
@@ -68,6 +71,8 @@ def _work(services: Services, held: outbox.Claim) -> Outcome:
     if refund.status in (*ENDED, RefundStatus.REQUESTED):
         return Done(refund.status)
     if refund.status == RefundStatus.APPROVED:
+        if _is_held(services, refund):
+            return Later(services.clock() + HELD_RETRY)
         outcome = free(services, held)
         if outcome is not None:
             return outcome
@@ -83,11 +88,19 @@ def _ask_first(services: Services, held: outbox.Claim, refund: Refund) -> Outcom
     except RefundNotFound:
         if refund.refund_id is not None:
             raise Mismatch("refund_lost", refund.out_trade_no) from None
+        if _is_held(services, refund):
+            return Later(services.clock() + HELD_RETRY)
         # Never accepted, so the same number may be sent (again).
         if refund.status == RefundStatus.UNKNOWN:
             _move(services, held, RefundStatus.SENDING, None)
         return _send(services, held)
     return _record(services, fact, cause="query")
+
+
+def _is_held(services: Services, refund: Refund) -> bool:
+    """True while the books of the refund's account are in question: nothing is sent."""
+    with services.reading() as session:
+        return holds.is_held(session, session.get_one(Order, refund.order_id).account_no)
 
 
 def _send(services: Services, held: outbox.Claim) -> Outcome:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -151,7 +153,8 @@ def test_a_changed_row_is_found(world: World, change: str) -> None:
     with world.database.transaction() as session:
         session.execute(text("DROP TRIGGER journal_no_update"))
         session.execute(text(change))
-    assert findings(world) == ["row 2 is not what was sealed"]
+    (said,) = findings(world)
+    assert re.fullmatch(r"row 2 of 20\d\d-\d\d-\d\d is not what was sealed", said)
 
 
 def test_a_row_changed_together_with_its_seal_is_found_by_the_next_one(world: World) -> None:
@@ -164,16 +167,16 @@ def test_a_row_changed_together_with_its_seal_is_found_by_the_next_one(world: Wo
         changed = session.get_one(JournalRow, 1, populate_existing=True)
         forged = journal.hash_of(changed, journal.GENESIS)
         session.execute(update(JournalSeal).where(JournalSeal.position == 1).values(hash=forged))
-    assert findings(world) == ["row 2 is not what was sealed"]
+    assert findings(world) == ["row 2 of 2026-03-10 is not what was sealed"]
 
 
 @pytest.mark.parametrize(
     ("statements", "found"),
     [
-        (("DELETE FROM journal WHERE id = 2",), "the row of seal 2 is gone"),
+        (("DELETE FROM journal WHERE id = 2",), "the row of seal 2 is gone, after row 1 of 2026-03-10"),
         (
             ("DELETE FROM journal_seal WHERE position = 2", "DELETE FROM journal WHERE id = 2"),
-            "seal 2 is missing",
+            "seal 2 is missing, after row 1 of 2026-03-10",
         ),
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from payments.review.actions import (
     bank_lists,
     billing_differences,
+    books,
     credit,
     general,
     late,
@@ -28,6 +29,7 @@ _PARTS: tuple[Mapping[str, Action], ...] = (
     unmatched.ACTIONS,
     general.ACTIONS,
     bank_lists.ACTIONS,
+    books.ACTIONS,
 )
 ACTIONS: dict[str, Action] = {name: action for part in _PARTS for name, action in part.items()}
 

@@ -131,7 +131,8 @@ def test_every_action_has_a_case_here_or_of_its_own() -> None:
     # differences with billing: tests/payments/reconcile/test_movements.py; about bank lists:
     # tests/payments/counter/test_transfers.py and test_confirmation.py.
     apart = {*late.ACTIONS, *billing_differences.ACTIONS, *bank_lists.ACTIONS}
-    assert {*CASES, *ELSEWHERE, *apart} == set(ACTIONS)
+    # release-hold needs wrong books: tests/payments/audit/test_book_check.py.
+    assert {*CASES, *ELSEWHERE, *apart, "release-hold"} == set(ACTIONS)
 
 
 @pytest.mark.parametrize("action", MOVING)

@@ -1,0 +1,1 @@
+"""The single checks of the books; `payments.audit.book_check` runs them."""
