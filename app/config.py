@@ -113,6 +113,8 @@ class PaySection(Section):
     merchant_serial: str
     merchant_key_file: Path
     old_api_v3_key: SecretStr = SecretStr("")
+    attach_secret: SecretStr = SecretStr("")
+    old_attach_secret: SecretStr = SecretStr("")
     public_key_id: str = ""
     public_key_file: Path | None = None
     old_public_key_id: str = ""
@@ -125,6 +127,13 @@ class PaySection(Section):
     @classmethod
     def _no_name_is_no_file(cls, value: object) -> object:
         return value or None
+
+    @field_validator("attach_secret", "old_attach_secret")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < SECRET_KEY_LENGTH:
+            raise ValueError(f"attach_secret must have {SECRET_KEY_LENGTH} characters or more")
+        return value
 
     @model_validator(mode="after")
     def _can_verify(self) -> Self:
@@ -316,6 +325,8 @@ SECRETS = (
     ("wechat", "encoding_aes_key"),
     ("pay", "api_v3_key"),
     ("pay", "old_api_v3_key"),
+    ("pay", "attach_secret"),
+    ("pay", "old_attach_secret"),
     ("database", "url"),
     ("redis", "url"),
     ("identity", "client_secret"),

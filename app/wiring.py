@@ -40,6 +40,7 @@ from models.db.engine import Database
 from models.site import Contact, RechargeRules, Site
 from models.tidings import Form
 from payments import alerts, credit, notify, settle, swap, sweep
+from payments.attach import AttachKeys
 from payments.audit import hash_chain as sealing
 from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
@@ -49,6 +50,7 @@ from payments.refunds import delivery as refund_delivery
 from payments.review import queue as reviews
 from payments.services import Services
 from payments.wechatpay.client import PayConfig, WechatPay
+from payments.wechatpay.crypto import derive_key
 from web.captcha import Captchas
 from web.identity import Identity, IdentityConfig, UnifiedIdentity
 from web.oidc import OidcConfig, OidcIdentity
@@ -122,15 +124,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         ),
         store,
     )
-    base = Services(
-        database=database,
-        clock=clock,
-        billing=registry.build(config.billing.backend, database=database, clock=clock),
-        pay=WechatPay(pay_config(config), clock),
-        rules=RechargeRules(**config.recharge.model_dump()),
-        site=site_of(config),
-        wake=partial(wake, store),
-    )
+    base = _services(config, database, clock, store)
     limiter = RateLimiter(store)
     accounting = registry.accounting(
         database,
@@ -183,6 +177,19 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
     return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
 
 
+def _services(config: Config, database: Database, clock: Clock, store: redis.Redis) -> Services:
+    return Services(
+        database=database,
+        clock=clock,
+        billing=registry.build(config.billing.backend, database=database, clock=clock),
+        pay=WechatPay(pay_config(config), clock),
+        rules=RechargeRules(**config.recharge.model_dump()),
+        site=site_of(config),
+        wake=partial(wake, store),
+        attach=attach_keys(config),
+    )
+
+
 def pay_config(config: Config) -> PayConfig:
     """The merchant of the configuration, with its keys read from their files."""
     pay = config.pay
@@ -202,6 +209,16 @@ def pay_config(config: Config) -> PayConfig:
         refund_notify_url=f"{config.site.base_url}/wechatpay/refund",
         old_api_v3_keys=(old_key,) if old_key else (),
     )
+
+
+def attach_keys(config: Config) -> AttachKeys:
+    """The keys of `attach`: the configured secret, the one before, and one derived from the cookie key.
+
+    The last one signs where no secret is configured, and verifies what was signed before there was one.
+    """
+    secrets = (config.pay.attach_secret, config.pay.old_attach_secret, config.site.secret_key)
+    texts = (secret.get_secret_value() for secret in secrets)
+    return AttachKeys(tuple(derive_key(text, "attach") for text in texts if text))
 
 
 def templates_of(config: Config) -> dict[Form, Template]:

@@ -94,7 +94,11 @@ class Payout(Base):
 
 
 class PayoutPart(Base):
-    """One way back of a payout. `part_no` is its number with billing and on the bank's list."""
+    """One way back of a payout. `part_no` is its number with billing and on the bank's list.
+
+    `fate_unknown`: it was in a restored backup and may have been paid since. It stands on no list until
+    two operators have said whether it was.
+    """
 
     __tablename__ = "payout_part"
     __table_args__ = (
@@ -113,6 +117,7 @@ class PayoutPart(Base):
     order_no: Mapped[str | None] = mapped_column(String(32))
     refund_id: Mapped[int | None] = mapped_column(ForeignKey("refund.id"), unique=True)
     list_no: Mapped[str | None] = mapped_column(String(32))
+    fate_unknown: Mapped[bool] = mapped_column(default=False, server_default=false())
     status: Mapped[PartStatus] = mapped_column(String(16))
     last_error: Mapped[str | None] = mapped_column(String(200))
     changed_at: Mapped[datetime]

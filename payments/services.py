@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
@@ -12,6 +12,7 @@ from billing.interface import BillingBackend
 from models.clock import Clock
 from models.db.engine import Database
 from models.site import RechargeRules, Site
+from payments.attach import AttachKeys
 from payments.wechatpay.client import WechatPay
 
 
@@ -29,6 +30,7 @@ class Services:
     rules: RechargeRules
     site: Site
     wake: Callable[[], None]
+    attach: AttachKeys = field(default_factory=AttachKeys)
 
     def transaction(self) -> AbstractContextManager[Session]:
         """Commit on return, roll back on an exception; never nested."""
