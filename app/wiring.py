@@ -46,6 +46,7 @@ from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
 from payments.reconcile import daily as reconcile
 from payments.reconcile import monthly as fund_flow
+from payments.recovery.run import after_watching
 from payments.refunds import delivery as refund_delivery
 from payments.review import queue as reviews
 from payments.services import Services
@@ -164,7 +165,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         "stale_sessions": Job(partial(_sweep_sessions, accounting), every(STALE_S)),
         "second-payments": Job(reviews.by_policy, every(SWEEP_S)),
         "reconcile": Job(
-            partial(reconcile.due_job, foreign_prefixes=config.pay.foreign_prefixes),
+            after_watching(partial(reconcile.due_job, foreign_prefixes=config.pay.foreign_prefixes)),
             daily(*RECONCILE_AT),
             again_s=RECONCILE_AGAIN_S,
         ),

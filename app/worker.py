@@ -15,6 +15,7 @@ from datetime import timedelta
 import structlog
 
 from models.errors import Conflict, ServiceError, Unavailable, Unknown
+from models.recovery import is_recovering
 from models.review import ReviewKind, ask_person
 from payments import outbox
 from payments.outcome import Done, Later, Outcome, Park
@@ -33,7 +34,8 @@ POLL_S = 1.0
 class Worker:
     """One worker with a name of its own.
 
-    `deliveries` says who does which kind of item, `periodic` what happens at which times.
+    `deliveries` says who does which kind of item, `periodic` what happens at which times. While a restored
+    database is being recovered only a worker that `recovers` does anything.
     """
 
     def __init__(
@@ -44,17 +46,21 @@ class Worker:
         wait: Callable[[float], object],
         lease_s: float = outbox.LEASE_S,
         periodic: Mapping[str, Job] | None = None,
+        recovers: bool = False,
     ) -> None:
         self._services = services
         self._deliveries = dict(deliveries)
         self._wait = wait
         self._lease_s = lease_s
         self._periodic = dict(periodic or {})
+        self._recovers = recovers
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
 
     def run_once(self) -> int:
         """Lease one batch and deal with it. Returns: how many items were leased."""
         with self._services.transaction() as session:
+            if is_recovering(session) and not self._recovers:
+                return 0
             held = outbox.claim(
                 session,
                 self.owner,
@@ -82,6 +88,9 @@ class Worker:
 
     def run_periodic(self) -> int:
         """Do the periodic jobs that are due, one after the other. Returns: how many ran."""
+        with self._services.reading() as session:
+            if is_recovering(session):
+                return 0
         return run_due(self._services, self._periodic)
 
     def _renew(self, item: outbox.Claim) -> bool:

@@ -29,6 +29,9 @@ class ReviewKind(StrEnum):
     EXTERNAL_REFUND = "EXTERNAL_REFUND"
     BILL_DIFFERENCE = "BILL_DIFFERENCE"
     JOB_FAILED = "JOB_FAILED"
+    # After a restore: a payout that may have been paid since, and what could not be rebuilt.
+    PAYOUT_FATE = "PAYOUT_FATE"
+    NOT_REBUILT = "NOT_REBUILT"
 
 
 class ReviewStatus(StrEnum):

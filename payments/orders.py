@@ -33,6 +33,7 @@ from models.order import (
     lock_order,
     orders_of,
 )
+from models.recovery import check_not_recovering
 from models.refund import NOTHING_BACK, money_back_of
 from models.site import RechargeRules
 from models.swap import SwapIntent, swaps_of
@@ -92,6 +93,7 @@ def start_recharge(
     for _ in range(3):
         try:
             with services.transaction() as session:
+                check_not_recovering(session)
                 order = _reusable(session, wanted.open_key, now)
                 if order is None:
                     _check_daily_limit(session, wanted, services.rules, now)
@@ -281,6 +283,7 @@ def _attempt(services: Services, order: Order, seq: int, purpose: Attach, now: d
 
 def _payable(services: Services, order_no: str, openid: str) -> tuple[Order, PaymentAttempt]:
     with services.reading() as session:
+        check_not_recovering(session)
         order = _own(session, order_no, openid)
         _check_payable(order, services.clock())
         return order, attempts_of(session, order.id)[-1]

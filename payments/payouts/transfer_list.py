@@ -17,6 +17,7 @@ from models.csv_rows import Row, read_rows
 from models.errors import IllegalTransition, Refused
 from models.payout import PartStatus, PartWay, Payout, PayoutPart, move_part
 from models.person import openids_of
+from models.recovery import check_may_pay_out
 from payments import outbox
 from payments.operators import named, same_person
 from payments.payouts.approval import NoSuchPayout, check_bank_details
@@ -24,7 +25,12 @@ from payments.payouts.wording import moved
 from payments.refunds.approval import SamePerson
 from payments.services import Services
 
-OWED = (PayoutPart.way == PartWay.BANK, PayoutPart.status == PartStatus.WITHDRAWN)
+OWED = (
+    PayoutPart.way == PartWay.BANK,
+    PayoutPart.status == PartStatus.WITHDRAWN,
+    # In a restored backup, and perhaps paid since.
+    PayoutPart.fate_unknown.is_(False),
+)
 COLUMNS = {
     "list_no": ("名单号", "list_no"),
     "part_no": ("编号", "part_no"),
@@ -64,6 +70,7 @@ def make_list(services: Services, *, actor: str) -> str | None:
     """
     actor, now = named(actor), services.clock()
     with services.transaction() as session:
+        check_may_pay_out(session)
         waiting = list(
             session.scalars(select(PayoutPart).where(*OWED).order_by(PayoutPart.id).with_for_update())
         )
@@ -189,6 +196,8 @@ def _mark(
             raise Refused("这笔退费不在这份名单上")
         if part.status == new:
             return False
+        if part.fate_unknown:
+            raise IllegalTransition("恢复数据后须由两位同事确认这笔退费是否已付（campusnet review list）")
         if part.status != PartStatus.LISTED:
             raise IllegalTransition(f"退费状态为 {part.status}，不能变为 {new}")
         error = said[:200] if new == PartStatus.WITHDRAWN else None

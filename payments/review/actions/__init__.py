@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from payments.review.actions import credit, general, second_payments
+from payments.review.actions import credit, general, payout_fate, second_payments
 from payments.review.actions.base import Action, Decision
 
 # One mapping per module; `Mapping.__or__` would hide a name that two modules use.
-_PARTS: tuple[Mapping[str, Action], ...] = (credit.ACTIONS, second_payments.ACTIONS, general.ACTIONS)
+_PARTS: tuple[Mapping[str, Action], ...] = (
+    credit.ACTIONS,
+    second_payments.ACTIONS,
+    payout_fate.ACTIONS,
+    general.ACTIONS,
+)
 ACTIONS: dict[str, Action] = {name: action for part in _PARTS for name, action in part.items()}
 
 __all__ = ["ACTIONS", "Action", "Decision"]

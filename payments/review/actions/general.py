@@ -31,6 +31,7 @@ ACTIONS = {
                 ReviewKind.REFUND_CLOSED,
                 ReviewKind.REFUND_UNKNOWN,
                 ReviewKind.REVERSAL_REFUSED,
+                ReviewKind.NOT_REBUILT,
             }
         ),
         carry_out=_dismiss,
