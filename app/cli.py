@@ -17,6 +17,7 @@ from app import demo as demonstration
 from app import doctor as diagnosis
 from app import metrics, setup_file, wiring
 from app.accounting import accounting_group
+from app.backup.command import backup_command, recover_command, restore_command
 from app.broadcasting import broadcast_group
 from app.counting import counter_group
 from app.listing import describe_order, list_orders
@@ -160,6 +161,9 @@ def doctor(config_path: Path) -> None:
 
 
 main.add_command(accounting_group)
+main.add_command(backup_command)
+main.add_command(recover_command)
+main.add_command(restore_command)
 main.add_command(broadcast_group)
 main.add_command(packages_group)
 main.add_command(counter_group)

@@ -239,6 +239,14 @@ class WorkerSection(Section):
     lease_s: float = Field(default=30.0, ge=1, le=600)
 
 
+class BackupSection(Section):
+    """The table [backup]."""
+
+    dir: Path = Path("/var/lib/campusnet/backups")
+    keep: int = Field(default=14, ge=1, le=1000)
+    pg_dump: str = "pg_dump"
+
+
 class MetricsSection(Section):
     """The table [metrics]."""
 
@@ -263,6 +271,7 @@ class Config(BaseSettings):
     identity: IdentitySection
     worker: WorkerSection = WorkerSection()
     metrics: MetricsSection = MetricsSection()
+    backup: BackupSection = BackupSection()
 
     @classmethod
     def settings_customise_sources(
@@ -302,6 +311,8 @@ def load(path: Path) -> Config:
     """
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     _absolute(data.get("pay", {}), path.parent)
+    if "dir" in data.get("backup", {}):
+        data["backup"]["dir"] = path.parent / data["backup"]["dir"]
     taken = _read_secret_files(data, path.parent)
     try:
         return Config(**data)

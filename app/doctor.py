@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,10 +18,13 @@ from app.config import Config
 from billing.embedded import ledger
 from models import schema
 from models.errors import ServiceError
+from models.recovery import check_may_pay_out, last_verified_at
 from payments.audit import hash_chain as sealing
 from payments.audit import invariants as conservation
 from payments.wechatpay.errors import TradeNotFound
 
+# The timer makes one a day.
+BACKUP_HOURS_MAX = 26
 # Long enough for WeChat, never used for an order: those start with r and a date.
 PROBE_NUMBER = "campusnetdoctorprobe01"
 
@@ -109,6 +113,12 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
     return [
         ("database", database, "campusnet db upgrade; check [database] url"),
         ("books", books, "do not repair by hand: campusnet orders show, campusnet review list"),
+        (
+            "backup",
+            partial(_backup_age, config, house),
+            "campusnet backup; enable campusnet-backup.timer (docs/recovery.md)",
+        ),
+        ("recovery", partial(_recovered, house), "campusnet recover --by NAME (docs/recovery.md)"),
         ("redis", store, "check [redis] url; Debian: apt-get install redis-server"),
         ("wechat", wechat, "check app_id and app_secret, and the IP whitelist of 公众平台 (error 40164)"),
         ("wechatpay", pay, "check mch_id, merchant_serial, merchant_key_file and the clock of this machine"),
@@ -118,6 +128,25 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
             "check [identity] base_url; oidc: it is the issuer, without a slash at the end",
         ),
     ]
+
+
+def _backup_age(config: Config, house: wiring.House) -> str:
+    with house.database.reading() as session:
+        at = last_verified_at(session)
+    if at is None:
+        if config.mode == "demo":
+            return "none, which is fine for a demonstration"
+        raise ValueError("no verified backup yet")
+    hours = (house.web.clock() - at).total_seconds() / 3600
+    if hours > BACKUP_HOURS_MAX:
+        raise ValueError(f"the last verified backup is {hours:.0f} hours old")
+    return f"the last verified backup is {hours:.0f} hours old"
+
+
+def _recovered(house: wiring.House) -> str:
+    with house.database.reading() as session:
+        check_may_pay_out(session)
+    return "no restored database waits for it"
 
 
 def _short(error: Exception) -> str:

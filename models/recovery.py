@@ -29,7 +29,7 @@ class BackupRun(Base):
     __tablename__ = "backup_run"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    backup_no: Mapped[str] = mapped_column(String(40), unique=True)
+    backup_no: Mapped[str] = mapped_column(String(64), unique=True)
     started_at: Mapped[datetime]
     verified_at: Mapped[datetime]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -45,7 +45,7 @@ class Recovery(Base):
     __tablename__ = "recovery"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    backup_no: Mapped[str | None] = mapped_column(String(40))
+    backup_no: Mapped[str | None] = mapped_column(String(64))
     since: Mapped[datetime]
     opened_at: Mapped[datetime]
     status: Mapped[RecoveryStatus] = mapped_column(String(16), index=True)

@@ -101,6 +101,12 @@ def newest() -> str:
     return head
 
 
+def is_known(revision: str) -> bool:
+    """Return True if this code can upgrade a database from that revision."""
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return revision in known
+
+
 def check(database: Database) -> None:
     """Return when the database is at the newest revision. Raises: SchemaMismatch."""
     found, wanted = current(database), newest()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import text
 
 from app.doctor import Finding, examine
+from app.metrics import HouseCollector
+from models.clock import utc_now
 from models.db.engine import Database
+from models.recovery import BackupRun, last_verified_at
+from payments.recovery.opening import open_recovery
 
 
 def found(path: Path) -> dict[str, Finding]:
@@ -17,7 +22,8 @@ def found(path: Path) -> dict[str, Finding]:
 def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(path: Path) -> None:
     well = {name: finding.well for name, finding in found(path).items()}
     assert well == {
-        "configuration": True, "keys": True, "database": True, "books": True, "redis": False, "wechat": False,
+        "configuration": True, "keys": True, "database": True, "books": True, "backup": True,
+        "recovery": True, "redis": False, "wechat": False,
         "wechatpay": False, "identity": True,
     }  # fmt: skip
     assert all(finding.well or finding.mend for finding in found(path).values())
@@ -36,3 +42,29 @@ def test_a_balance_that_is_not_the_sum_of_its_entries_is_found(path: Path, datab
     books = found(path)["books"]
     assert not books.well
     assert "2400101009" in books.detail
+
+
+def test_an_old_backup_and_an_unfinished_recovery_are_found(path: Path, database_url: str) -> None:
+    database = Database(database_url)
+    now = utc_now()
+    with database.transaction() as session:
+        session.add(
+            BackupRun(
+                backup_no="b1",
+                started_at=now - timedelta(hours=27),
+                verified_at=now,
+                size_bytes=1,
+                manifest_sha256="0" * 64,
+            )
+        )
+        open_recovery(session, since=now, backup_no="b1", actor="anna", now=now)
+    with database.reading() as session:
+        assert last_verified_at(session) == now - timedelta(hours=27)
+    collector = HouseCollector(database, lambda: now)
+    ages = [s.value for m in collector.collect() for s in m.samples if s.name.endswith("backup_age_seconds")]
+    database.dispose()
+    assert ages == [27 * 3600]
+    findings = found(path)
+    assert not findings["backup"].well
+    assert "27 hours" in findings["backup"].detail
+    assert not findings["recovery"].well

@@ -23,7 +23,7 @@ def upgrade() -> None:
     op.create_table(
         "backup_run",
         sa.Column("id", ID, nullable=False),
-        sa.Column("backup_no", sa.String(40), nullable=False),
+        sa.Column("backup_no", sa.String(64), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("verified_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
@@ -34,7 +34,7 @@ def upgrade() -> None:
     op.create_table(
         "recovery",
         sa.Column("id", ID, nullable=False),
-        sa.Column("backup_no", sa.String(40), nullable=True),
+        sa.Column("backup_no", sa.String(64), nullable=True),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
