@@ -245,6 +245,12 @@ class BackupSection(Section):
     dir: Path = Path("/var/lib/campusnet/backups")
     keep: int = Field(default=14, ge=1, le=1000)
     pg_dump: str = "pg_dump"
+    journal: Path | None = None
+
+    @field_validator("journal", mode="before")
+    @classmethod
+    def _no_name_is_no_file(cls, value: object) -> object:
+        return value or None
 
 
 class MetricsSection(Section):
@@ -311,8 +317,9 @@ def load(path: Path) -> Config:
     """
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     _absolute(data.get("pay", {}), path.parent)
-    if "dir" in data.get("backup", {}):
-        data["backup"]["dir"] = path.parent / data["backup"]["dir"]
+    for key in ("dir", "journal"):
+        if data.get("backup", {}).get(key):
+            data["backup"][key] = path.parent / data["backup"][key]
     taken = _read_secret_files(data, path.parent)
     try:
         return Config(**data)

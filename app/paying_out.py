@@ -160,14 +160,22 @@ def failed(config_path: Path, actor: str, reason: str, part_no: str) -> None:
 @payouts_group.command("card")
 @config_option
 @by_option
+@click.option("--name", "payee", help="The owner's full name, where the payout was rebuilt after a restore.")
 @click.option("--bank", "bank_name", required=True)
 @click.option("--card", "bank_account", required=True)
 @click.argument("part_no")
-def card(*, config_path: Path, actor: str, bank_name: str, bank_account: str, part_no: str) -> None:
+def card(
+    *, config_path: Path, actor: str, payee: str | None, bank_name: str, bank_account: str, part_no: str
+) -> None:
     """Correct the bank details of a part that waits for the next list."""
     with opened(config_path) as services:
         payout_list.correct_bank(
-            services, part_no=part_no, bank_name=bank_name, bank_account=bank_account, actor=actor
+            services,
+            part_no=part_no,
+            bank_name=bank_name,
+            bank_account=bank_account,
+            actor=actor,
+            payee=payee,
         )
     click.echo(f"{part_no} 银行信息已更正")
 

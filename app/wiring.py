@@ -46,6 +46,7 @@ from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
 from payments.reconcile import daily as reconcile
 from payments.reconcile import monthly as fund_flow
+from payments.recovery import journal_copy
 from payments.recovery.run import after_watching
 from payments.refunds import delivery as refund_delivery
 from payments.review import queue as reviews
@@ -175,6 +176,9 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
             again_s=FUND_FLOW_AGAIN_S,
         ),
     }
+    if config.backup.journal is not None:
+        copy = partial(journal_copy.copy_rows, path=config.backup.journal)
+        periodic["journal-copy"] = Job(copy, every(SEAL_S))
     return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
 
 

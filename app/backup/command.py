@@ -29,6 +29,8 @@ DONE_ROWS = {
     "payment_rebuilt": "付款：订单已重建",
     "refund_known": "退款：已有记录",
     "refund_rebuilt": "退款：已重建",
+    "package_rebuilt": "换购：已重新换购",
+    "payout_rebuilt": "银行退费：已重建，待确认是否已付",
     "foreign": "其他系统的付款（未处理）",
     "foreign_refund": "其他系统的退款（未处理）",
     "unexplained": "无法解释（已列入待办）",
@@ -91,7 +93,13 @@ def recover_command(config_path: Path, actor: str, since: str | None, *, skip: b
             done = opening.skip(house.web, actor=by, reason=reason)
             click.echo("不再恢复，系统已开放" if done else "已登记，须由另一位同事再次运行 --skip 确认")
             return
-        report = recover(house.web, since=_time(since), actor=by, work=lambda kinds: _work(house, kinds))
+        report = recover(
+            house.web,
+            since=_time(since),
+            actor=by,
+            work=lambda kinds: _work(house, kinds),
+            copy=house.config.backup.journal,
+        )
         show(report)
         with house.web.reading() as session:
             status = _status(opening.newest(session))

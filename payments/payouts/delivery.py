@@ -105,7 +105,8 @@ def _finish(services: Services, held: outbox.Claim, sent: PayoutPart, receipt: C
         if part.status != PartStatus.SENDING:
             move_part(session, part, PartStatus.SENDING, now=now)
         move_part(session, part, PartStatus.WITHDRAWN, now=now)
-        _note(session, part, "payout-withdrawn", now=now)
+        account_no = session.get_one(Payout, part.payout_id).account_no
+        _note(session, part, "payout-withdrawn", now=now, account_no=account_no)
 
 
 def _locked(session: Session, part_no: str) -> PayoutPart:

@@ -19,6 +19,7 @@ from models.payout import PartStatus, PartWay, Payout, PayoutPart, move_part
 from models.person import openids_of
 from models.recovery import check_may_pay_out
 from payments import outbox
+from payments.counter.steps import NameMismatch
 from payments.operators import named, same_person
 from payments.payouts.approval import NoSuchPayout, check_bank_details
 from payments.payouts.wording import moved
@@ -143,21 +144,49 @@ def mark_failed(services: Services, *, part_no: str, actor: str, reason: str) ->
     return _mark(services, part_no, PartStatus.WITHDRAWN, named(actor), reason)
 
 
-def correct_bank(services: Services, *, part_no: str, bank_name: str, bank_account: str, actor: str) -> None:
+def correct_bank(
+    services: Services,
+    *,
+    part_no: str,
+    bank_name: str,
+    bank_account: str,
+    actor: str,
+    payee: str | None = None,
+) -> None:
     """Give a part that is owed other bank details of the same payee; somebody else puts it on a list.
 
-    Raises: NoSuchPayout; IllegalTransition - it is on a list, or paid; Refused.
+    Args:
+        payee: the full name of the account's owner, for a payout that was rebuilt after a restore.
+
+    Raises: NoSuchPayout; IllegalTransition - it is on a list, or paid; NameMismatch; Refused.
     """
     actor, now = named(actor), services.clock()
     bank_name, bank_account = bank_name.strip(), "".join(bank_account.split())
     check_bank_details(bank_name, bank_account)
+    owner = _owner(services, part_no, payee)
     with services.transaction() as session:
         part = _locked(session, part_no)
         if part.status != PartStatus.WITHDRAWN:
             raise IllegalTransition("这笔退费已在名单上")
         payout = session.get_one(Payout, part.payout_id)
+        if not payout.payee:
+            payout.payee = owner
         payout.bank_name, payout.bank_account, payout.bank_by = bank_name, bank_account, actor
         journal.note(session, "payout-bank", order_no=None, actor=actor, now=now, part_no=part_no)
+
+
+def _owner(services: Services, part_no: str, payee: str | None) -> str:
+    """Return the payee; checked where the payout has none. Raises: NoSuchPayout, NameMismatch."""
+    with services.reading() as session:
+        query = select(Payout).join(PayoutPart, PayoutPart.payout_id == Payout.id)
+        payout = session.scalar(query.where(PayoutPart.part_no == part_no))
+    if payout is None:
+        raise NoSuchPayout
+    if payout.payee:
+        return payout.payee
+    if payee is None or not services.billing.name_matches(payout.account_no, payee):
+        raise NameMismatch
+    return payee.strip()
 
 
 def read_result(services: Services, path: Path, *, actor: str) -> Result:

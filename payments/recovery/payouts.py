@@ -90,6 +90,9 @@ def was_not_paid(session: Session, part_no: str, *, actor: str, now: datetime) -
     part = _held(session, part_no)
     if part is None:
         return
+    payout = session.get_one(Payout, part.payout_id)
+    if not payout.bank_account:
+        raise IllegalTransition("这笔退费由系统重建，没有银行信息：请先运行 campusnet payouts card 补录")
     part.fate_unknown = False
     if part.status == PartStatus.LISTED:
         move_part(session, part, PartStatus.WITHDRAWN, now=now, error="not paid before the restore")

@@ -45,7 +45,7 @@ class Report:
     @property
     def changed(self) -> int:
         """How many rows this run rebuilt or recorded."""
-        return sum(self.rows[name] for name in ("payment_rebuilt", "payment_recorded", "refund_rebuilt"))
+        return sum(rows for name, rows in self.rows.items() if name.endswith(("_rebuilt", "_recorded")))
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts as they are kept with the recovery."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from pathlib import Path
 
 from sqlalchemy import or_, select
 
@@ -18,7 +19,8 @@ from models.review import ReviewKind, ask_person
 from models.values.actor import Actor
 from payments.audit.invariants import check
 from payments.notify import PAID_EVENT
-from payments.recovery import opening, seen
+from payments.recovery import journal_copy, opening, seen
+from payments.recovery.lost import take_lost_rows
 from payments.recovery.payouts import count_held
 from payments.recovery.rebuild import take_payment
 from payments.recovery.refunds import (
@@ -52,11 +54,14 @@ class _Found:
         self.refunds.setdefault(refund.out_refund_no, refund)
 
 
-def recover(services: Services, *, since: datetime | None, actor: Actor, work: Work) -> Report:
+def recover(
+    services: Services, *, since: datetime | None, actor: Actor, work: Work, copy: Path | None = None
+) -> Report:
     """Rebuild what happened after `since`, or after the backup that was restored.
 
     Args:
         work: carry out all due jobs of these kinds; nothing else works meanwhile.
+        copy: the copy of the journal outside the database, where one is kept.
     Returns: what was done; the recovery is finished once every bill was read, and stays open while the
         books disagree.
     Raises: IllegalTransition - nothing was restored and no time is given; Unknown, Unavailable - WeChat or
@@ -77,6 +82,10 @@ def recover(services: Services, *, since: datetime | None, actor: Actor, work: W
             found.add_refund(refund)
     waiting = _take_refunds(services, report, found)
     work(("credit", "refund"))
+    if copy is not None:
+        aside = journal_copy.set_aside(copy, recovery.id)
+        take_lost_rows(services, journal_copy.lost_rows(services, aside, since), report)
+        work(("payout",))
     _finish(services, recovery, report, waiting=waiting, by=actor.name)
     return report
 

@@ -21,9 +21,10 @@ from models.review import ReviewItem, ReviewStatus
 from models.values.actor import Actor
 from payments import credit, swap
 from payments.attach import AttachKeys
+from payments.audit import hash_chain
 from payments.audit.invariants import check, conservation
 from payments.payouts import delivery as payout_delivery
-from payments.recovery import opening
+from payments.recovery import journal_copy, opening
 from payments.recovery.report import Report
 from payments.recovery.run import recover
 from payments.refunds import delivery as refund_delivery
@@ -46,6 +47,7 @@ class RecoveryWorld(PayoutWorld):
         self.services = replace(self.services, attach=KEYS)
         self.worker = self._new_worker()
         self._backup = database.with_suffix(".backup")
+        self.journal_copy = database.with_suffix(".jsonl")
         self.backed_up_at = self.clock.now()
 
     def backup(self) -> None:
@@ -57,6 +59,11 @@ class RecoveryWorld(PayoutWorld):
         target.close()
         self.backed_up_at = self.clock.now()
         self.clock.advance(60)
+
+    def copy_journal(self) -> None:
+        """What a worker does every few seconds."""
+        hash_chain.seal(self.services)
+        journal_copy.copy_rows(self.services, self.journal_copy)
 
     def destroy_and_restore(self) -> None:
         """Everything after the backup is gone; nothing works until it was recovered."""
@@ -72,7 +79,9 @@ class RecoveryWorld(PayoutWorld):
 
     def recovered(self, since: datetime | None = None) -> Report:
         """Run `recover` once."""
-        return recover(self.services, since=since, actor=OPERATOR, work=self.carry_out)
+        return recover(
+            self.services, since=since, actor=OPERATOR, work=self.carry_out, copy=self.journal_copy
+        )
 
     def bills_come(self) -> None:
         """Ten in the morning after the day that this is."""
