@@ -97,7 +97,7 @@ def recover_command(config_path: Path, actor: str, since: str | None, *, skip: b
             house.web,
             since=_time(since),
             actor=by,
-            work=lambda kinds: _work(house, kinds),
+            work=lambda kinds: work(house, kinds),
             copy=house.config.backup.journal,
         )
         show(report)
@@ -127,7 +127,7 @@ def _time(typed: str | None) -> datetime | None:
         raise click.ClickException(str(failed)) from None
 
 
-def _work(house: wiring.House, kinds: Sequence[str]) -> None:
+def work(house: wiring.House, kinds: Sequence[str]) -> None:
     """Carry out what is due of these kinds; nothing else works meanwhile."""
     chosen = {kind: house.deliveries[kind] for kind in kinds}
     worker = Worker(

@@ -15,7 +15,8 @@ from sqlalchemy import select
 
 from app.worker import Worker
 from models.ledger import Account
-from models.payout import PayoutPart
+from models.package import Purchase
+from models.payout import PartStatus, Payout, PayoutPart
 from models.recovery import Recovery, RecoveryStatus
 from models.review import ReviewItem, ReviewStatus
 from models.values.actor import Actor
@@ -147,3 +148,18 @@ class RecoveryWorld(PayoutWorld):
     def minutes(self, number: int) -> None:
         """Time passes; nothing is done."""
         self.clock.advance(timedelta(minutes=number).total_seconds())
+
+    def billed_to(self, account_no: str) -> int:
+        """What the account should hold: what WeChat keeps for it, less packages and payouts."""
+        with self.database.reading() as session:
+            spent = session.scalars(select(Purchase.price_fen).where(Purchase.account_no == account_no))
+            parts = session.scalars(
+                select(PayoutPart.amount_fen)
+                .join(Payout, Payout.id == PayoutPart.payout_id)
+                .where(
+                    Payout.account_no == account_no,
+                    PayoutPart.status.in_((PartStatus.WITHDRAWN, PartStatus.LISTED, PartStatus.PAID)),
+                )
+            )
+            review = conservation(session).review_fen + conservation(session).in_flight_fen
+            return self.kept_at_wechat() - sum(spent) - sum(parts) - review
