@@ -166,7 +166,10 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         "stale_sessions": Job(partial(_sweep_sessions, accounting), every(STALE_S)),
         "second-payments": Job(reviews.by_policy, every(SWEEP_S)),
         "reconcile": Job(
-            after_watching(partial(reconcile.due_job, foreign_prefixes=config.pay.foreign_prefixes)),
+            after_watching(
+                partial(reconcile.due_job, foreign_prefixes=config.pay.foreign_prefixes),
+                config.backup.journal,
+            ),
             daily(*RECONCILE_AT),
             again_s=RECONCILE_AGAIN_S,
         ),

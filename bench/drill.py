@@ -152,6 +152,7 @@ class Drill:
 
     def destroy(self) -> None:
         """The machine is gone; the copy of the journal on the other disk is some seconds old."""
+        self._site.stop_workers()
         services = self._site.house.web
         hash_chain.seal(services)
         path = self._here.config.backup.journal

@@ -51,12 +51,16 @@ class Running:
 
     def stop(self) -> None:
         """End workers and connections."""
+        self.stop_workers()
+        self.house.close()
+
+    def stop_workers(self) -> None:
+        """End the workers only."""
         self._stopped.set()
         for _ in self._threads:
             self.house.web.wake()
         for thread in self._threads:
             thread.join(timeout=30)
-        self.house.close()
 
 
 @dataclass

@@ -101,7 +101,7 @@ def check_may_pay_out(session: Session) -> None:
     unfinished = (RecoveryStatus.OPEN, RecoveryStatus.WATCHING)
     query = select(Recovery.id).where(Recovery.status.in_(unfinished)).limit(1)
     if session.scalar(query) is not None:
-        raise UnderMaintenance("数据恢复尚未完成，暂不能退费：请先运行 campusnet recover")
+        raise UnderMaintenance("系统维护中，正在恢复数据，余额暂不能换购或退费，请稍后再试")
 
 
 def last_verified_at(session: Session) -> datetime | None:

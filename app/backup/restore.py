@@ -82,6 +82,10 @@ def _load(config: Config, database: Database, folder: Path) -> None:
         major = postgres.server_major(connection)
     postgres.check_version(programs, programs.pg_restore, major)
     postgres.load(programs, folder)
+    # Statistics are in no dump: without them the first queries read whole tables.
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("ANALYZE"))
 
 
 def _open(database: Database, manifest: Manifest, *, by: str, clock: Clock) -> Restored:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from models.recovery import check_not_recovering
+from models.recovery import check_may_pay_out
 from payments.services import Services
 
 
-def check_open(services: Services) -> None:
-    """Return when orders and purchases may be made. Raises: UnderMaintenance."""
+def check_may_spend(services: Services) -> None:
+    """Return when balances are complete, so that they may be spent. Raises: UnderMaintenance."""
     with services.reading() as session:
-        check_not_recovering(session)
+        check_may_pay_out(session)

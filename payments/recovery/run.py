@@ -11,10 +11,12 @@ from datetime import date, datetime
 from pathlib import Path
 
 from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
 
 from models.errors import Forged, IllegalTransition, Malformed, Unavailable
-from models.order import NotifyInbox, Order, OrderStatus, PaymentAttempt
+from models.order import Credit, NotifyInbox, Order, OrderStatus, PaymentAttempt, PaymentFact
 from models.recovery import Recovery, RecoveryStatus
+from models.refund import Refund, RefundStatus
 from models.review import ReviewKind, ask_person
 from models.values.actor import Actor
 from payments.audit.invariants import check
@@ -22,8 +24,9 @@ from payments.notify import PAID_EVENT
 from payments.recovery import journal_copy, opening, seen
 from payments.recovery.lost import take_lost_rows
 from payments.recovery.payouts import count_held
-from payments.recovery.rebuild import take_payment
+from payments.recovery.rebuild import CAUSE, take_payment
 from payments.recovery.refunds import (
+    UNDECIDED,
     hold_whole_payment,
     is_at_wechat,
     probe_refunds,
@@ -80,20 +83,21 @@ def recover(
     for refund in unfinished:
         if refund.out_refund_no not in found.refunds and is_at_wechat(services, refund):
             found.add_refund(refund)
-    waiting = _take_refunds(services, report, found)
+    waiting = bool(_take_refunds(services, report, found))
     work(("credit", "refund"))
     if copy is not None:
-        aside = journal_copy.set_aside(copy, recovery.id)
-        take_lost_rows(services, journal_copy.lost_rows(services, aside, since), report)
+        journal_copy.set_aside(copy, recovery.id)
+    if not waiting and not report.days_missing:
+        _take_lost_rows(services, recovery, since, report, copy)
         work(("payout",))
     _finish(services, recovery, report, waiting=waiting, by=actor.name)
     return report
 
 
-def watch(services: Services) -> None:
+def watch(services: Services, copy: Path | None = None) -> None:
     """Read the bills that were not there when `recover` ran; the workers credit and refund what they show.
 
-    Raises: Unavailable - the bill of some day is still missing, or a credit is under way.
+    Raises: Unavailable - the bill of some day is still missing, or a credit or refund is under way.
     """
     with services.reading() as session:
         recovery = session.scalar(select(Recovery).order_by(Recovery.id.desc()).limit(1))
@@ -102,17 +106,21 @@ def watch(services: Services) -> None:
     report, found = Report(), _Found()
     _read_bills(services, recovery.since, recovery, report, found)
     _query_new_payments(services, found)
-    waiting = _take_refunds(services, report, found)
+    waiting = bool(_take_refunds(services, report, found))
     services.wake()
+    with services.reading() as session:
+        waiting = waiting or _is_under_way(session)
+    if not waiting and not report.days_missing:
+        _take_lost_rows(services, recovery, recovery.since, report, copy)
     if not _finish(services, recovery, report, waiting=waiting, by="worker"):
         raise Unavailable("recovery waits for a bill")
 
 
-def after_watching(job: Job) -> Job:
+def after_watching(job: Job, copy: Path | None = None) -> Job:
     """The same job, once the bills of a recovery were read: what they show is rebuilt, not a difference."""
 
     def run(services: Services) -> None:
-        watch(services)
+        watch(services, copy)
         job(services)
 
     return run
@@ -221,6 +229,27 @@ def _take_refunds(services: Services, report: Report, found: _Found) -> list[See
     return [refund for refund in found.refunds.values() if not take_refund(services, refund, report)]
 
 
+def _take_lost_rows(
+    services: Services, recovery: Recovery, since: datetime, report: Report, copy: Path | None
+) -> None:
+    """Last, with every payment credited and every refund taken back: packages and payouts spend the rest."""
+    if copy is None:
+        return
+    aside = journal_copy.set_aside(copy, recovery.id)
+    take_lost_rows(services, journal_copy.lost_rows(services, aside, since), report)
+
+
+def _is_under_way(session: Session) -> bool:
+    """Return True while a worker has not finished what was rebuilt."""
+    credits_due = (
+        select(Credit.id)
+        .join(PaymentFact, PaymentFact.order_id == Credit.order_id)
+        .where(PaymentFact.cause == CAUSE, Credit.status.in_(UNDECIDED))
+    )
+    refunds_due = select(Refund.id).where(Refund.approved_by == CAUSE, Refund.status == RefundStatus.APPROVED)
+    return any(session.scalar(query.limit(1)) is not None for query in (credits_due, refunds_due))
+
+
 def _ask_about_day(services: Services, on: date, report: Report) -> None:
     reason = "账单已超过三个月，微信支付不再提供"
     with services.transaction() as session:
@@ -237,9 +266,7 @@ def _ask_about_day(services: Services, on: date, report: Report) -> None:
     report.add("bill", str(on), 0, reason)
 
 
-def _finish(
-    services: Services, recovery: Recovery, report: Report, *, waiting: Sequence[SeenRefund], by: str
-) -> bool:
+def _finish(services: Services, recovery: Recovery, report: Report, *, waiting: bool, by: str) -> bool:
     """Returns: whether nothing is missing any more."""
     embedded = services.billing.capabilities().local
     with services.reading() as session:

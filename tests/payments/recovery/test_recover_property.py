@@ -129,16 +129,17 @@ class Story:
 
 
 @pytest.mark.long
-@settings(max_examples=60, deadline=None, print_blob=True)
-@given(
-    before=st.lists(st.sampled_from(EVENTS), max_size=4),
-    after=st.lists(st.sampled_from(EVENTS), max_size=7),
-    at_once=st.booleans(),
-)
-def test_any_time_after_the_backup_is_recovered(
-    recovery_template: Path, credentials: Credentials, *, before: list[str], after: list[str], at_once: bool
-) -> None:
-    check_story(recovery_template, credentials, before, after, at_once=at_once)
+def test_any_time_after_the_backup_is_recovered(recovery_template: Path, credentials: Credentials) -> None:
+    @settings(max_examples=40, deadline=None, print_blob=True)
+    @given(
+        before=st.lists(st.sampled_from(EVENTS), max_size=4),
+        after=st.lists(st.sampled_from(EVENTS), max_size=7),
+        at_once=st.booleans(),
+    )
+    def run(before: list[str], after: list[str], *, at_once: bool) -> None:
+        check_story(recovery_template, credentials, before, after, at_once=at_once)
+
+    run()
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -178,9 +179,9 @@ def _live(world: RecoveryWorld, before: list[str], after: list[str], *, at_once:
     world.work()
     assert first.findings == []
     world.bills_come()
-    for _ in range(3):
+    for _ in range(4):
         with suppress(Unavailable):
-            watch(world.services)
+            watch(world.services, world.journal_copy)
         world.work()
     assert world.status() == RecoveryStatus.DONE
     again = world.recovered()
