@@ -144,7 +144,7 @@ def test_old_backups_are_removed_after_a_new_one_was_verified(installed: Install
 def test_a_failed_backup_leaves_nothing_and_removes_nothing(
     installed: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = backed_up(installed)
+    folders = {backed_up(installed), backed_up(installed)}
 
     def fail(*_: object) -> None:
         raise BackupFailed("磁盘已满")
@@ -152,10 +152,10 @@ def test_a_failed_backup_leaves_nothing_and_removes_nothing(
     monkeypatch.setattr("app.backup.make.check_parts", fail)
     for _ in range(3):
         assert "磁盘已满" in one_line(run("backup", "--config", installed.path))
-    assert list(installed.config.backup.dir.iterdir()) == [folder]
+    assert set(installed.config.backup.dir.iterdir()) == folders
     database = Database(installed.config.database.url)
     with database.reading() as session:
-        assert session.scalar(select(func.count()).select_from(BackupRun)) == 1
+        assert session.scalar(select(func.count()).select_from(BackupRun)) == 2
     database.dispose()
 
 

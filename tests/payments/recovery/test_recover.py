@@ -50,6 +50,24 @@ def test_payments_after_the_backup_are_credited_once(world: RecoveryWorld) -> No
     assert (world.balance_of(ACCOUNTS[0]), world.balance_of(ACCOUNTS[1])) == (1100, 700)
 
 
+def test_a_callback_that_comes_after_the_restore_rebuilds_its_order_before_any_bill(
+    world: RecoveryWorld,
+) -> None:
+    world.backup()
+    order_no = world.start(0, 0, 700)
+    assert order_no is not None
+    world.prepare(order_no)
+    world.pay(order_no)
+    world.destroy_and_restore()
+    world.tell(world.platform.book.get(f"{order_no}01"))
+    report = world.recovered()
+    assert (report.rows["payment_rebuilt"], report.unexplained) == (1, [])
+    assert world.balance_of(ACCOUNTS[0]) == 700
+    world.bills_come()
+    assert world.recovered().changed == 0
+    assert world.balance_of(ACCOUNTS[0]) == world.kept_by_us() == world.kept_at_wechat() == 700
+
+
 def test_an_order_of_the_backup_that_was_paid_after_it_is_found(world: RecoveryWorld) -> None:
     order_no = world.start(0, 0, 500)
     assert order_no is not None
