@@ -17,6 +17,7 @@ from app import demo as demonstration
 from app import doctor as diagnosis
 from app import metrics, setup_file, wiring
 from app.accounting import accounting_group
+from app.accounts import accounts_group
 from app.backup.command import backup_command, recover_command, restore_command
 from app.broadcasting import broadcast_group
 from app.counting import counter_group
@@ -161,6 +162,7 @@ def doctor(config_path: Path) -> None:
 
 
 main.add_command(accounting_group)
+main.add_command(accounts_group)
 main.add_command(backup_command)
 main.add_command(recover_command)
 main.add_command(restore_command)

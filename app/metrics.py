@@ -15,6 +15,7 @@ from models.clock import Clock
 from models.db.engine import Database
 from models.recovery import last_verified_at
 from payments.audit.invariants import conservation
+from payments.audit.manual_metrics import ManualFigures, manual_figures
 from payments.audit.metrics import Figures, figures
 
 
@@ -33,6 +34,7 @@ class HouseCollector(Collector):
                 found = list(_families(figures(session, self.clock())))
                 found.append(_money(asdict(conservation(session))))
                 found.append(_backup(last_verified_at(session), self.clock()))
+                found += _manual(manual_figures(session))
         except SQLAlchemyError:
             up.add_metric([], 0)
             yield up
@@ -90,6 +92,27 @@ def _backup(at: datetime | None, now: datetime) -> Metric:
     if at is not None:
         family.add_metric([], max(0.0, (now - at).total_seconds()))
     return family
+
+
+def _manual(found: ManualFigures) -> list[Metric]:
+    kept = GaugeMetricFamily(
+        "campusnet_write_offs_fen", "money of dismissed items by what was decided", labels=["kind"]
+    )
+    for kind, fen in found.kept_fen.items():
+        kept.add_metric([str(kind)], fen)
+    return [
+        kept,
+        GaugeMetricFamily(
+            "campusnet_foreign_payments",
+            "payments of other systems in the last bill",
+            value=found.foreign_rows,
+        ),
+        GaugeMetricFamily(
+            "campusnet_foreign_payments_fen",
+            "payments of other systems in the last bill, in fen",
+            value=found.foreign_fen,
+        ),
+    ]
 
 
 def _money(places: dict[str, int]) -> Metric:

@@ -40,6 +40,8 @@ from models.db.engine import Database
 from models.site import Contact, RechargeRules, Site
 from models.tidings import Form
 from payments import alerts, credit, notify, settle, swap, sweep
+from payments.adjustments import approval as adjustments
+from payments.adjustments import delivery as adjustment_delivery
 from payments.attach import AttachKeys
 from payments.audit import hash_chain as sealing
 from payments.payouts import delivery as payout_delivery
@@ -147,16 +149,6 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         ),
     )
     notices = Notices(wechat, templates_of(config))
-    deliveries: dict[str, Deliver] = {
-        "settle": settle.deliver,
-        "credit": credit.deliver,
-        swap.KIND: swap.deliver,
-        "refund": refund_delivery.deliver,
-        "payout": payout_delivery.deliver,
-        "inbox": notify.deliver,
-        "message": partial(deliver_message, notices),
-        alerts.JOB: partial(deliver_alert, notices),
-    }
     periodic = {
         "seal": Job(sealing.seal, every(SEAL_S)),
         "seal-late": Job(sealing.seal_late, daily(*SEAL_LATE_AT)),
@@ -182,7 +174,22 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
     if config.backup.journal is not None:
         copy = partial(journal_copy.copy_rows, path=config.backup.journal)
         periodic["journal-copy"] = Job(copy, every(SEAL_S))
-    return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
+    return House(config, database, store, wechat, notices, web, accounting, _deliveries(notices), periodic)
+
+
+def _deliveries(notices: Notices) -> dict[str, Deliver]:
+    """Return who delivers which kind of outbox item."""
+    return {
+        "settle": settle.deliver,
+        "credit": credit.deliver,
+        swap.KIND: swap.deliver,
+        "refund": refund_delivery.deliver,
+        "payout": payout_delivery.deliver,
+        adjustments.KIND: adjustment_delivery.deliver,
+        "inbox": notify.deliver,
+        "message": partial(deliver_message, notices),
+        alerts.JOB: partial(deliver_alert, notices),
+    }
 
 
 def _services(config: Config, database: Database, clock: Clock, store: redis.Redis) -> Services:
@@ -191,7 +198,7 @@ def _services(config: Config, database: Database, clock: Clock, store: redis.Red
         clock=clock,
         billing=registry.build(config.billing.backend, database=database, clock=clock),
         pay=WechatPay(pay_config(config), clock),
-        rules=RechargeRules(**config.recharge.model_dump()),
+        rules=RechargeRules(**config.recharge.model_dump(), foreign_prefixes=config.pay.foreign_prefixes),
         site=site_of(config),
         wake=partial(wake, store),
         attach=attach_keys(config),

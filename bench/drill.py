@@ -51,6 +51,7 @@ PACKAGE = "P05"
 PACKAGE_FEN = 500
 BANK_NAME, BANK_ACCOUNT = "某某银行桂林支行", "6222000012345678"
 NAME = "赵小满"
+ANNA, BERT, CW = (Actor.from_name(name) for name in ("anna", "bert", "cw"))
 # One payment in so many goes back, is for a package, or is followed by a purchase from the balance.
 REFUND_EACH, THEN_PACKAGE_EACH, BUY_EACH = 10, 12, 8
 
@@ -186,7 +187,7 @@ class Drill:
         return recover(
             house.web,
             since=None,
-            actor=Actor.from_name("anna"),
+            actor=ANNA,
             work=lambda kinds: work(house, kinds),
             copy=self._here.config.backup.journal,
         )
@@ -242,11 +243,11 @@ class Drill:
         number = self._tried(
             lambda: (
                 refunds.request(
-                    web, order_no=order_no, amount_fen=amount_fen, reason="充错账号", actor="anna"
+                    web, order_no=order_no, amount_fen=amount_fen, reason="充错账号", actor=ANNA
                 ).out_refund_no
             )
         )
-        self._tried(lambda: refunds.approve(web, out_refund_no=number, actor="bert"))
+        self._tried(lambda: refunds.approve(web, out_refund_no=number, actor=BERT))
         self._count("refunds")
 
     def _buy(self, account_no: str, key: str) -> None:
@@ -262,22 +263,22 @@ class Drill:
                 web,
                 account_no=account_no,
                 payee=NAME,
-                actor="anna",
+                actor=ANNA,
                 bank_name=BANK_NAME,
                 bank_account=BANK_ACCOUNT,
             )
-            payouts.approve(web, payout_no=view.payout_no, actor="bert")
+            payouts.approve(web, payout_no=view.payout_no, actor=BERT)
             for part in view.parts:
                 self._diary.payout(part.part_no, account_no, part.amount_fen)
             self._count("payouts")
         self._wait(lambda: self._are_withdrawn(leavers), "the payouts")
         if listed:
-            transfer_list.make_list(web, actor="cw")
+            transfer_list.make_list(web, actor=CW)
 
     def _bank_pays(self) -> None:
         """The bank pays what is on a list; half of it is marked in the books before they are lost."""
         web = self._site.house.web
-        transfer_list.make_list(web, actor="cw")
+        transfer_list.make_list(web, actor=CW)
         for part_no, fen in list(self._diary.approved.items()):
             if part_no in self._diary.paid_by_bank:
                 continue
@@ -285,7 +286,7 @@ class Drill:
             self._count("paid by the bank")
             if self._chance.random() < 0.5:
                 with suppress(IllegalTransition):
-                    transfer_list.mark_paid(web, part_no=part_no, actor="cw")
+                    transfer_list.mark_paid(web, part_no=part_no, actor=CW)
 
     def _foreign(self, number: int) -> None:
         """Another system of the school takes money on the same merchant number."""

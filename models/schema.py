@@ -13,6 +13,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from models import (
+    account_closing,
+    adjustment,
     alert,
     allocation,
     counter,
@@ -31,6 +33,7 @@ from models import (
     statement,
     swap,
     usage,
+    write_off,
 )
 from models.base import Base
 from models.db import state
@@ -38,6 +41,8 @@ from models.db.engine import Database
 
 # Every module with tables; tests/models/test_schema.py fails when one is missing here.
 TABLE_MODULES = (
+    account_closing,
+    adjustment,
     alert,
     allocation,
     counter,
@@ -57,6 +62,7 @@ TABLE_MODULES = (
     statement,
     swap,
     usage,
+    write_off,
 )
 METADATA = Base.metadata
 

@@ -46,6 +46,12 @@ def close_account(session: Session, account_no: str) -> None:
     session.execute(update(Account).where(Account.account_no == account_no).values(active=False))
 
 
+def owner_name(session: Session, account_no: str) -> str | None:
+    """Return the full name of an account, closed ones included, or None. Never for strangers: mask it."""
+    query = select(Account.name).where(Account.account_no == account_no)
+    return session.scalar(query) if plausible(account_no) else None
+
+
 def active_name(session: Session, account_no: str) -> str | None:
     """The full name of an account that takes money, or None. Never for strangers: mask it."""
     query = select(Account.name).where(Account.account_no == account_no, Account.active)

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy.exc import IntegrityError
 
 from billing.embedded import accounts, exchange, grants, ledger, sessions, statement
+from billing.embedded.adjusting import Adjusting
 from billing.embedded.balance import Found, read_balance
 from billing.embedded.catalogue import offers
 from billing.embedded.faults import changing, looking
@@ -29,8 +30,7 @@ from billing.interface import (
     SessionUsage,
     StatementLine,
 )
-from models.clock import Clock, campus_date
-from models.db.engine import Database
+from models.clock import campus_date
 from models.errors import AmountInvalid, NoSuchAccount, Refused
 from models.money import mask_name
 
@@ -40,12 +40,8 @@ MAX_KEY_LENGTH = 64
 SESSIONS_MAX = 100
 
 
-class EmbeddedBilling:
+class EmbeddedBilling(Adjusting):
     """Each method is a journey of one or two short transactions on the given database."""
-
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
 
     def capabilities(self) -> Capabilities:
         """What this engine can do today; it is asked without a network."""
@@ -59,6 +55,8 @@ class EmbeddedBilling:
             local=True,
             list_credits=True,
             withdraw=True,
+            adjust=True,
+            close_account=True,
         )
 
     def find_account(self, account_no: str) -> AccountName:
@@ -69,10 +67,11 @@ class EmbeddedBilling:
             raise NoSuchAccount
         return AccountName(account_no, mask_name(name))
 
-    def name_matches(self, account_no: str, name: str) -> bool:
-        """Whether an account that takes money has this full name. Raises: Unavailable."""
+    def name_matches(self, account_no: str, name: str, *, closed: bool = False) -> bool:
+        """Whether an account that takes money, or a closed one, has this full name. Raises: Unavailable."""
+        find = accounts.owner_name if closed else accounts.active_name
         with looking(), self._database.reading() as session:
-            known = accounts.active_name(session, account_no)
+            known = find(session, account_no)
         return known is not None and accounts.same_name(known, name)
 
     def balance(self, account_no: str) -> Balance:
@@ -152,6 +151,13 @@ class EmbeddedBilling:
         """The withdrawal with this key, None when there certainly is none. Raises: Unavailable."""
         with looking():
             return self._known_withdrawal(key)
+
+    def close_account(self, account_no: str) -> None:
+        """Take no more money for this account. Raises: NoSuchAccount; Unknown - call again."""
+        with changing(), self._database.transaction() as session:
+            if accounts.owner_name(session, account_no) is None:
+                raise NoSuchAccount
+            accounts.close_account(session, account_no)
 
     def catalogue(self, account_no: str | None = None) -> list[Offer]:
         """Packages on sale now, specials first, then by price; specials only to whom they are for.

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,6 +17,7 @@ from models import journal
 from models.clock import campus_date
 from models.counter import Channel, CounterBooking, CounterDay, CounterMiss, ReturnItem, ReturnReason, Way
 from models.errors import AmountInvalid, AmountOutOfRange, Refused
+from models.values.actor import Actor
 from payments.counter.steps import (
     NAME_MAX,
     Booked,
@@ -31,7 +32,6 @@ from payments.counter.steps import (
     lock_day,
     open_day,
 )
-from payments.operators import named
 from payments.services import Services
 
 # A clerk's receipts are shorter than those of the bank's list, so the two never meet.
@@ -67,7 +67,7 @@ class DaySums:
 def take(
     services: Services,
     *,
-    clerk: str,
+    clerk: Actor,
     receipt_no: str,
     account_no: str,
     name: str,
@@ -84,14 +84,13 @@ def take(
     Raises: NameMismatch - number and name do not belong together; LimitReached - too many of those;
         DayClosed; ReceiptUsed; Refused; Unavailable - billing cannot be asked now.
     """
-    clerk = named(clerk)
     money = _checked(
         Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, account_no.strip())
     )
     known = _known(services, money, clerk)
     if known is not None:
         return known
-    masked_name = check_person(services, clerk=clerk, account_no=account_no.strip(), name=name)
+    masked_name = check_person(services, clerk=clerk.name, account_no=account_no.strip(), name=name)
     try:
         check_price(services.billing.catalogue(), amount_fen)
         returned = False
@@ -107,49 +106,82 @@ def check_person(services: Services, *, clerk: str, account_no: str, name: str) 
 
     Raises: NameMismatch, also for an account that does not exist; LimitReached; Unavailable.
     """
-    with services.reading() as session:
-        check_misses(session, clerk, services.clock())
-    if not 0 < len(name.strip()) <= NAME_MAX or not services.billing.name_matches(account_no, name):
-        with services.transaction() as session:
-            session.add(CounterMiss(clerk=clerk, at=services.clock()))
-        raise NameMismatch
+    check_owner(services, actor=Actor(clerk), account_no=account_no, name=name)
     return services.billing.find_account(account_no).masked_name
 
 
-def look_up(services: Services, receipt_no: str) -> Booked:
-    """The booking of a receipt, to print it again. Raises: Refused."""
+def check_owner(
+    services: Services, *, actor: Actor, account_no: str, name: str, closed: bool = False
+) -> None:
+    """Return if the account, with `closed` also a closed one, has this name.
+
+    Raises: NameMismatch, also for an account that does not exist; LimitReached; Unavailable.
+    """
     with services.reading() as session:
+        check_misses(session, actor.name, services.clock())
+    fits = 0 < len(name.strip()) <= NAME_MAX
+    if not fits or not services.billing.name_matches(account_no, name, closed=closed):
+        with services.transaction() as session:
+            session.add(CounterMiss(clerk=actor.name, clerk_key=actor.key, at=services.clock()))
+        raise NameMismatch
+
+
+def print_receipt(services: Services, receipt_no: str) -> Booked:
+    """Return the booking of a receipt for printing, counting this print in. Raises: Refused."""
+    with services.transaction() as session:
         found = find_booking(session, receipt_no=receipt_no)
-    if found is None:
-        raise Refused("没有这张收据")
+        if found is None:
+            raise Refused("没有这张收据")
+        printed = update(CounterBooking).where(CounterBooking.id == found.booking.id)
+        session.execute(printed.values(prints=CounterBooking.prints + 1))
+        session.refresh(found.booking)
     return found
 
 
-def day(services: Services, *, clerk: str, on: date | None = None) -> DaySums:
+def day(services: Services, *, clerk: Actor, on: date | None = None) -> DaySums:
     """How the clerk's day stands, today by default."""
-    clerk, on = named(clerk), on or campus_date(services.clock())
+    on = on or campus_date(services.clock())
     with services.reading() as session:
-        query = select(CounterDay).where(CounterDay.clerk == clerk, CounterDay.business_on == on)
+        query = select(CounterDay).where(CounterDay.clerk_key == clerk.key, CounterDay.business_on == on)
         found = session.scalar(query)
         if found is not None and found.closed_at is not None:
             return _sums_of(found)
-        return DaySums(clerk, on, *_sums(session, clerk, on), None, closed=False)
+        shown = clerk.name if found is None else found.clerk
+        return DaySums(shown, on, *_sums(session, clerk, on), None, closed=False)
 
 
-def close_day(services: Services, *, clerk: str, counted_cash_fen: int, on: date | None = None) -> DaySums:
+def open_days(services: Services, *, before: date | None = None) -> list[DaySums]:
+    """Return the days that nobody has closed, oldest first; those before today by default."""
+    before = before or campus_date(services.clock())
+    query = select(CounterDay).where(CounterDay.closed_at.is_(None), CounterDay.business_on < before)
+    with services.reading() as session:
+        days = list(session.scalars(query.order_by(CounterDay.business_on, CounterDay.id)))
+        return [
+            DaySums(
+                day.clerk,
+                day.business_on,
+                *_sums(session, Actor(day.clerk), day.business_on),
+                None,
+                closed=False,
+            )
+            for day in days
+        ]
+
+
+def close_day(services: Services, *, clerk: Actor, counted_cash_fen: int, on: date | None = None) -> DaySums:
     """Close the clerk's day, today by default; nothing is booked into it any more.
 
     A closed day is answered as it was closed, whatever is counted now.
     Raises: AmountInvalid; Refused - a day to come.
     """
-    clerk, now = named(clerk), services.clock()
+    now = services.clock()
     on = on or campus_date(now)
     if on > campus_date(now):
         raise Refused("不能提前结账")
     if counted_cash_fen < 0:
         raise AmountInvalid("实点现金不能为负数")
     with services.transaction() as session:
-        row = lock_day(session, clerk, on)
+        row = lock_day(session, clerk.name, on)
         if row.closed_at is not None:
             return _sums_of(row)
         (
@@ -164,7 +196,7 @@ def close_day(services: Services, *, clerk: str, counted_cash_fen: int, on: date
             session,
             "counter-closed",
             order_no=None,
-            actor=clerk,
+            actor=clerk.name,
             now=now,
             business_on=on.isoformat(),
             expected_cash_fen=sums.expected_cash_fen,
@@ -185,7 +217,7 @@ def _checked(money: Money) -> Money:
     return money
 
 
-def _known(services: Services, money: Money, clerk: str) -> Booked | None:
+def _known(services: Services, money: Money, clerk: Actor) -> Booked | None:
     with services.reading() as session:
         found = find_booking(session, receipt_no=money.receipt_no, reference=money.reference)
     if found is None:
@@ -193,8 +225,8 @@ def _known(services: Services, money: Money, clerk: str) -> Booked | None:
     row = found.booking
     if row.receipt_no != money.receipt_no:
         raise ReceiptUsed("这笔转账已经入账，请勿重复登记")
-    if (row.clerk, row.account_no, row.amount_fen, row.way, row.reference) != (
-        clerk,
+    if (row.clerk_key, row.account_no, row.amount_fen, row.way, row.reference) != (
+        clerk.key,
         money.account_no,
         money.amount_fen,
         money.way,
@@ -204,14 +236,14 @@ def _known(services: Services, money: Money, clerk: str) -> Booked | None:
     return found
 
 
-def _book(services: Services, money: Money, clerk: str, masked_name: str, *, returned: bool) -> Booked:
+def _book(services: Services, money: Money, clerk: Actor, masked_name: str, *, returned: bool) -> Booked:
     now = services.clock()
     try:
         with services.transaction() as session:
-            open_day(session, clerk, campus_date(now))
+            open_day(session, clerk.name, campus_date(now))
             if returned:
-                return book_return(session, money, ReturnReason.AMOUNT, clerk=clerk, now=now)
-            return book_order(session, money, clerk=clerk, masked_name=masked_name, now=now)
+                return book_return(session, money, ReturnReason.AMOUNT, clerk=clerk.name, now=now)
+            return book_order(session, money, clerk=clerk.name, masked_name=masked_name, now=now)
     except IntegrityError:
         # Somebody committed the same receipt between our look and our insert.
         known = _known(services, money, clerk)
@@ -220,13 +252,13 @@ def _book(services: Services, money: Money, clerk: str, masked_name: str, *, ret
         return known
 
 
-def _sums(session: Session, clerk: str, on: date) -> tuple[int, int, int, int]:
+def _sums(session: Session, clerk: Actor, on: date) -> tuple[int, int, int, int]:
     """Booked cash, booked transfers, held cash, returned cash."""
     booked = CounterBooking.order_id.is_not(None)
     cash = CounterBooking.way == Way.CASH
     returned = session.scalar(
         select(func.coalesce(func.sum(ReturnItem.amount_fen), 0)).where(
-            ReturnItem.returned_by == clerk, ReturnItem.returned_on == on, ReturnItem.way == Way.CASH
+            ReturnItem.returned_key == clerk.key, ReturnItem.returned_on == on, ReturnItem.way == Way.CASH
         )
     )
     return (
@@ -237,9 +269,9 @@ def _sums(session: Session, clerk: str, on: date) -> tuple[int, int, int, int]:
     )
 
 
-def _taken(session: Session, clerk: str, on: date, *which: ColumnElement[bool]) -> int:
+def _taken(session: Session, clerk: Actor, on: date, *which: ColumnElement[bool]) -> int:
     query = select(func.coalesce(func.sum(CounterBooking.amount_fen), 0)).where(
-        CounterBooking.clerk == clerk,
+        CounterBooking.clerk_key == clerk.key,
         CounterBooking.business_on == on,
         CounterBooking.channel == Channel.COUNTER,
         *which,

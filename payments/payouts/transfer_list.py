@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,13 +16,14 @@ from models import journal
 from models.clock import campus_date
 from models.csv_rows import Row, read_rows
 from models.errors import IllegalTransition, Refused
-from models.payout import PartStatus, PartWay, Payout, PayoutPart, move_part
+from models.payout import PartStatus, PartWay, Payout, PayoutList, PayoutPart, move_part
 from models.person import openids_of
 from models.recovery import check_may_pay_out
+from models.values.actor import Actor
 from payments import outbox
 from payments.counter.steps import NameMismatch
-from payments.operators import named, same_person
 from payments.payouts.approval import NoSuchPayout, check_bank_details
+from payments.payouts.contradictions import ask_about_result, parts_in_question
 from payments.payouts.wording import moved
 from payments.refunds.approval import SamePerson
 from payments.services import Services
@@ -39,6 +41,7 @@ COLUMNS = {
 }
 PAID_WORDS = frozenset({"成功", "已支付", "paid"})
 FAILED_WORDS = frozenset({"失败", "退票", "failed"})
+PAYEE_MAX = 64
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,10 @@ class ListRow:
     amount_fen: int
 
 
+# Writes a list, given its number and rows.
+WriteList = Callable[[str, Sequence[ListRow]], None]
+
+
 @dataclass
 class Result:
     """What a list of results changed; `faults` are rows nothing was done with."""
@@ -63,44 +70,89 @@ class Result:
     faults: list[str] = field(default_factory=list)
 
 
-def make_list(services: Services, *, actor: str) -> str | None:
-    """Put everything that is owed on one new list, except where `actor` corrected the bank details alone.
+def make_list(services: Services, *, actor: Actor, write: WriteList | None = None) -> str | None:
+    """Put everything that is owed on one new list.
 
+    Left out is what `actor` alone would decide: parts whose bank details `actor` entered last, and parts
+    that `actor` reported as not paid; and parts without bank details, or whose last result is in question.
+
+    Args:
+        write: writes the list to where it is handed out, durably. It runs before the parts count as
+            listed: what it raises leaves all of them owed.
     Returns: its number, None when nothing is owed.
-    Raises: SamePerson - all that is owed goes to bank details that `actor` corrected.
+    Raises: SamePerson - another operator has to list all that is owed; Refused - bank details are missing.
     """
-    actor, now = named(actor), services.clock()
+    now = services.clock()
     with services.transaction() as session:
         check_may_pay_out(session)
-        waiting = list(
-            session.scalars(select(PayoutPart).where(*OWED).order_by(PayoutPart.id).with_for_update())
-        )
-        if not waiting:
-            return None
-        # A second look: what was corrected while the first one waited for the lock counts.
-        corrected = select(PayoutPart.id, Payout.bank_by).join(Payout, Payout.id == PayoutPart.payout_id)
-        by = {part_id: name or "" for part_id, name in session.execute(corrected.where(*OWED))}
-        owed = [part for part in waiting if not same_person(by[part.id], actor)]
+        owed = _owed_for(session, actor)
         if not owed:
-            raise SamePerson("银行信息由您更正，须由另一位同事列入名单")
+            return None
         list_no = f"L{campus_date(now):%Y%m%d}-{secrets.token_hex(4)}"
-        for part in owed:
+        for part, _ in owed:
             part.list_no = list_no
             move_part(session, part, PartStatus.LISTED, now=now)
             _tell(session, part, now=now)
-        total_fen = sum(part.amount_fen for part in owed)
+        rows = [_row(part, payout) for part, payout in owed]
         journal.note(
             session,
             "payout-listed",
             order_no=None,
-            actor=actor,
+            actor=actor.name,
             now=now,
             list_no=list_no,
-            rows=len(owed),
-            amount_fen=total_fen,
+            rows=len(rows),
+            amount_fen=sum(row.amount_fen for row in rows),
         )
+        session.add(
+            PayoutList(
+                list_no=list_no,
+                made_by=actor.name,
+                rows=len(rows),
+                amount_fen=sum(row.amount_fen for row in rows),
+                created_at=now,
+            )
+        )
+        session.flush()  # what the database refuses is not written
+        if write is not None:
+            write(list_no, rows)
     services.wake()
     return list_no
+
+
+def _owed_for(session: Session, actor: Actor) -> list[tuple[PayoutPart, Payout]]:
+    waiting = list(session.scalars(select(PayoutPart).where(*OWED).order_by(PayoutPart.id).with_for_update()))
+    if not waiting:
+        return []
+    # A second look: what was changed while the first one waited for the lock counts.
+    query = (
+        select(PayoutPart, Payout)
+        .join(Payout, Payout.id == PayoutPart.payout_id)
+        .where(PayoutPart.id.in_([part.id for part in waiting]), *OWED)
+        .order_by(PayoutPart.id)
+        .execution_options(populate_existing=True)
+    )
+    asked = parts_in_question(session)
+    owed = [(part, payout) for part, payout in session.execute(query) if part.part_no not in asked]
+    if not owed:
+        return []
+    complete = [(part, payout) for part, payout in owed if payout.bank_account and payout.payee]
+    if not complete:
+        raise Refused("待付的退费尚未填写收款人和银行信息（payouts card）")
+    others = [
+        (part, payout)
+        for part, payout in complete
+        if not any(actor.is_same_person(name) for name in (payout.bank_by, part.failed_by))
+    ]
+    if not others:
+        raise SamePerson("银行信息或退票由您登记，须由另一位同事列入名单")
+    return others
+
+
+def newest_lists(services: Services, *, limit: int = 20) -> list[PayoutList]:
+    """Return the lists that were handed out, newest first."""
+    with services.reading() as session:
+        return list(session.scalars(select(PayoutList).order_by(PayoutList.id.desc()).limit(limit)))
 
 
 def rows_of(services: Services, list_no: str) -> list[ListRow]:
@@ -115,83 +167,79 @@ def rows_of(services: Services, list_no: str) -> list[ListRow]:
         .order_by(PayoutPart.id)
     )
     with services.reading() as session:
-        rows = [
-            ListRow(
-                part.part_no,
-                payout.account_no,
-                payout.payee,
-                payout.bank_name,
-                payout.bank_account,
-                part.amount_fen,
-            )
-            for part, payout in session.execute(query)
-        ]
+        rows = [_row(part, payout) for part, payout in session.execute(query)]
     if not rows:
         raise NoSuchPayout("没有这份名单")
     return rows
 
 
-def mark_paid(services: Services, *, part_no: str, actor: str) -> bool:
+def mark_paid(services: Services, *, part_no: str, actor: Actor) -> bool:
     """The bank has paid it. Returns: whether that is news. Raises: NoSuchPayout, IllegalTransition."""
-    return _mark(services, part_no, PartStatus.PAID, named(actor), "")
+    return _mark(services, part_no, PartStatus.PAID, actor, "")
 
 
-def mark_failed(services: Services, *, part_no: str, actor: str, reason: str) -> bool:
-    """The bank could not pay it: it stands on the next list, once its bank details are right.
+def mark_failed(services: Services, *, part_no: str, actor: Actor, reason: str) -> bool:
+    """The bank could not pay it: another operator puts it on the next list, once its bank details are right.
 
     Returns: whether that is news. Raises: NoSuchPayout; IllegalTransition - it was paid.
     """
-    return _mark(services, part_no, PartStatus.WITHDRAWN, named(actor), reason)
+    return _mark(services, part_no, PartStatus.WITHDRAWN, actor, reason)
 
 
 def correct_bank(
-    services: Services,
-    *,
-    part_no: str,
-    bank_name: str,
-    bank_account: str,
-    actor: str,
-    payee: str | None = None,
+    services: Services, *, part_no: str, bank_name: str, bank_account: str, actor: Actor, payee: str = ""
 ) -> None:
-    """Give a part that is owed other bank details of the same payee; somebody else puts it on a list.
+    """Enter the bank details of a part that is owed; another operator puts it on a list.
 
     Args:
-        payee: the full name of the account's owner, for a payout that was rebuilt after a restore.
-
-    Raises: NoSuchPayout; IllegalTransition - it is on a list, or paid; NameMismatch; Refused.
+        payee: for money that a refund could not return: who gets it. The payee of any other payout is the
+            owner of the account and stays; it is named where the payout was rebuilt after a restore.
+    Raises: NoSuchPayout; IllegalTransition - it is on a list, or paid; Refused.
     """
-    actor, now = named(actor), services.clock()
+    now = services.clock()
     bank_name, bank_account = bank_name.strip(), "".join(bank_account.split())
     check_bank_details(bank_name, bank_account)
-    owner = _owner(services, part_no, payee)
+    _check_owner(services, part_no, payee)
     with services.transaction() as session:
         part = _locked(session, part_no)
         if part.status != PartStatus.WITHDRAWN:
             raise IllegalTransition("这笔退费已在名单上")
         payout = session.get_one(Payout, part.payout_id)
-        if not payout.payee:
-            payout.payee = owner
-        payout.bank_name, payout.bank_account, payout.bank_by = bank_name, bank_account, actor
-        journal.note(session, "payout-bank", order_no=None, actor=actor, now=now, part_no=part_no)
+        payee = _payee(part, payout, payee.strip())
+        payout.payee, payout.bank_name, payout.bank_account = payee, bank_name, bank_account
+        payout.bank_by = actor.name
+        journal.note(session, "payout-bank", order_no=None, actor=actor.name, now=now, part_no=part_no)
 
 
-def _owner(services: Services, part_no: str, payee: str | None) -> str:
-    """Return the payee; checked where the payout has none. Raises: NoSuchPayout, NameMismatch."""
-    with services.reading() as session:
-        query = select(Payout).join(PayoutPart, PayoutPart.payout_id == Payout.id)
-        payout = session.scalar(query.where(PayoutPart.part_no == part_no))
-    if payout is None:
-        raise NoSuchPayout
-    if payout.payee:
+def _payee(part: PayoutPart, payout: Payout, payee: str) -> str:
+    if part.order_id is None and payout.payee:
+        if payee and payee != payout.payee:
+            raise Refused("收款人须为账号本人，不能更改")
         return payout.payee
-    if payee is None or not services.billing.name_matches(payout.account_no, payee):
+    chosen = payee or payout.payee
+    if not 0 < len(chosen) <= PAYEE_MAX or not chosen.isprintable():
+        raise Refused("请填写收款人姓名")
+    return chosen
+
+
+def _check_owner(services: Services, part_no: str, payee: str) -> None:
+    """Return if `payee` is not needed, or is the owner's name: a payout rebuilt after a restore has none.
+
+    Raises: NameMismatch.
+    """
+    with services.reading() as session:
+        query = select(Payout.account_no).join(PayoutPart, PayoutPart.payout_id == Payout.id)
+        rebuilt = query.where(
+            PayoutPart.part_no == part_no, PayoutPart.order_id.is_(None), Payout.payee == ""
+        )
+        account_no = session.scalar(rebuilt)
+    if account_no is not None and not services.billing.name_matches(account_no, payee):
         raise NameMismatch
-    return payee.strip()
 
 
-def read_result(services: Services, path: Path, *, actor: str) -> Result:
+def read_result(services: Services, path: Path, *, actor: Actor) -> Result:
     """Read what the bank did (CSV with 名单号, 编号 and 结果); again changes nothing. Raises: Malformed."""
-    actor, result = named(actor), Result()
+    result = Result()
     for row in read_rows(path, COLUMNS, needed=("list_no", "part_no", "result")):
         try:
             new = _result_of(row)
@@ -215,35 +263,61 @@ def _result_of(row: Row) -> PartStatus:
 
 
 def _mark(
-    services: Services, part_no: str, new: PartStatus, actor: str, said: str, *, list_no: str | None = None
+    services: Services, part_no: str, new: PartStatus, actor: Actor, said: str, *, list_no: str | None = None
 ) -> bool:
     """What the bank says of a part, with `list_no` only on that list. Returns: whether it is news."""
-    now = services.clock()
+    now, asked = services.clock(), False
     with services.transaction() as session:
         part = _locked(session, part_no)
-        if list_no is not None and part.list_no != list_no:
-            raise Refused("这笔退费不在这份名单上")
-        if part.status == new:
+        here = list_no is None or part.list_no == list_no
+        if here and part.status == new:
             return False
         if part.fate_unknown:
             raise IllegalTransition("恢复数据后须由两位同事确认这笔退费是否已付（campusnet review list）")
-        if part.status != PartStatus.LISTED:
-            raise IllegalTransition(f"退费状态为 {part.status}，不能变为 {new}")
-        error = said[:200] if new == PartStatus.WITHDRAWN else None
-        move_part(session, part, new, now=now, error=error)
-        _tell(session, part, now=now)
-        journal.note(
-            session,
-            "payout-paid" if new == PartStatus.PAID else "payout-failed",
-            order_no=None,
-            actor=actor,
-            now=now,
-            part_no=part_no,
-            list_no=part.list_no,
-            amount_fen=part.amount_fen,
-        )
+        fits = here and part.status == PartStatus.LISTED
+        if fits:
+            _record(session, part, new, actor, said, now=now)
+        elif list_no is not None:
+            # The bank says so; a command is refused and tells its operator why.
+            asked = ask_about_result(session, part, new, list_no, now=now)
+        status = part.status
+    if not fits:
+        told = "，已登记待核对" if asked else ""
+        if not here:
+            raise Refused(f"这笔退费不在这份名单上{told}")
+        raise IllegalTransition(f"退费状态为 {status}，不能变为 {new}{told}")
     services.wake()
     return True
+
+
+def _record(
+    session: Session, part: PayoutPart, new: PartStatus, actor: Actor, said: str, *, now: datetime
+) -> None:
+    failed = new == PartStatus.WITHDRAWN
+    part.failed_by = actor.name if failed else None
+    move_part(session, part, new, now=now, error=said[:200] if failed else None)
+    _tell(session, part, now=now)
+    journal.note(
+        session,
+        "payout-failed" if failed else "payout-paid",
+        order_no=None,
+        actor=actor.name,
+        now=now,
+        part_no=part.part_no,
+        list_no=part.list_no,
+        amount_fen=part.amount_fen,
+    )
+
+
+def _row(part: PayoutPart, payout: Payout) -> ListRow:
+    return ListRow(
+        part.part_no,
+        payout.account_no,
+        payout.payee,
+        payout.bank_name,
+        payout.bank_account,
+        part.amount_fen,
+    )
 
 
 def _tell(session: Session, part: PayoutPart, *, now: datetime) -> None:

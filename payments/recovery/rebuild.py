@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import journal
+from models.db.state import guarded_move
 from models.errors import Mismatch, NoSuchAccount
 from models.order import Order, OrderAction, OrderEvent, OrderStatus, PaymentAttempt, find_order
-from models.review import ReviewKind, ask_person
+from models.review import REVIEW_STATES, ReviewItem, ReviewKind, ReviewStatus, ask_person
 from models.swap import SwapIntent, SwapStatus
 from payments import numbers
 from payments.attach import Attach
 from payments.confirm import WECHAT, PaidFact, confirm_paid
 from payments.orders import SOURCE
-from payments.reconcile.decide import is_ours
 from payments.reconcile.ours import known
 from payments.reconcile.result import Kind
 from payments.recovery.report import Report
@@ -47,7 +48,9 @@ def take_payment(services: Services, seen: SeenPayment, report: Report) -> bool:
     if found is not None and found.fact is not None:
         report.count("payment_known", seen.amount_fen)
         return False
-    if found is None and not is_ours(seen.out_trade_no):
+    prefixes = services.rules.foreign_prefixes
+    foreign = bool(prefixes) and seen.out_trade_no.startswith(prefixes)
+    if found is None and (foreign or not numbers.is_ours(seen.out_trade_no)):
         report.count("foreign", seen.amount_fen)
         return False
     if found is None and attach is None:
@@ -85,6 +88,7 @@ def _record(services: Services, seen: SeenPayment, attach: Attach | None) -> Non
         if attach is not None and names is not None:
             rebuild_order(session, seen, attach, names, now=now)
         confirm_paid(session, fact, cause=CAUSE, now=now)
+        _close_items(session, seen.out_trade_no, now=now)
 
 
 def _names(services: Services, attach: Attach) -> Names:
@@ -177,6 +181,31 @@ def _new_order(session: Session, seen: SeenPayment, attach: Attach, names: Names
             )
         )
     return order
+
+
+def _close_items(session: Session, out_trade_no: str, *, now: datetime) -> None:
+    """End the questions about a payment without an order: it has one now."""
+    keys = (
+        (ReviewKind.NOTIFY_MISMATCH, f"{out_trade_no}:out_trade_no"),
+        (ReviewKind.BILL_DIFFERENCE, f"{Kind.FOREIGN}:{out_trade_no}"),
+    )
+    for kind, key in keys:
+        query = select(ReviewItem).where(
+            ReviewItem.kind == kind, ReviewItem.key == key, ReviewItem.status != ReviewStatus.CLOSED
+        )
+        item = session.scalar(query.with_for_update())
+        if item is not None:
+            guarded_move(
+                session,
+                REVIEW_STATES,
+                item,
+                ReviewStatus.CLOSED,
+                cause=CAUSE,
+                now=now,
+                outcome=CAUSE,
+                evidence="order-rebuilt",
+                closed_at=now,
+            )
 
 
 def _leave(services: Services, seen: SeenPayment, report: Report, reason: str) -> None:

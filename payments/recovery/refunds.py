@@ -19,7 +19,7 @@ from models.refund import Refund, RefundStatus, ReversalStatus, find_refund, ref
 from models.review import ReviewKind, ask_person
 from models.swap import SwapStatus, end_swap
 from payments import outbox
-from payments.reconcile.decide import is_ours
+from payments.numbers import is_ours
 from payments.reconcile.ours import Known, known
 from payments.recovery.rebuild import CAUSE
 from payments.recovery.report import Report

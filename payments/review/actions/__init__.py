@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from payments.review.actions import credit, general, payout_fate, second_payments
-from payments.review.actions.base import Action, Decision
+from payments.review.actions import (
+    credit,
+    general,
+    payout_fate,
+    payouts,
+    refund_money,
+    second_payments,
+    unmatched,
+)
+from payments.review.actions.base import Action, Decision, Details, Found
 
 # One mapping per module; `Mapping.__or__` would hide a name that two modules use.
 _PARTS: tuple[Mapping[str, Action], ...] = (
     credit.ACTIONS,
     second_payments.ACTIONS,
+    refund_money.ACTIONS,
+    payouts.ACTIONS,
+    unmatched.ACTIONS,
     payout_fate.ACTIONS,
     general.ACTIONS,
 )
 ACTIONS: dict[str, Action] = {name: action for part in _PARTS for name, action in part.items()}
 
-__all__ = ["ACTIONS", "Action", "Decision"]
+__all__ = ["ACTIONS", "Action", "Decision", "Details", "Found"]

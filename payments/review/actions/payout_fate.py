@@ -10,13 +10,13 @@ from payments.review.actions.base import Action, Decision
 def _paid(decision: Decision) -> None:
     """The statement of the bank shows the payment."""
     part_no = str(decision.item.facts["part_no"])
-    payouts.was_paid(decision.session, part_no, actor=decision.actor, now=decision.services.clock())
+    payouts.was_paid(decision.session, part_no, actor=decision.actor.name, now=decision.services.clock())
 
 
 def _not_paid(decision: Decision) -> None:
     """The statement of the bank does not show it, and the list it stood on is not with the bank."""
     part_no = str(decision.item.facts["part_no"])
-    payouts.was_not_paid(decision.session, part_no, actor=decision.actor, now=decision.services.clock())
+    payouts.was_not_paid(decision.session, part_no, actor=decision.actor.name, now=decision.services.clock())
 
 
 _KINDS = frozenset({ReviewKind.PAYOUT_FATE})

@@ -65,7 +65,7 @@ def test_a_list_read_by_several_at_once_books_each_transfer_once(till: Till, tmp
     path = tmp_path / "list.csv"
     rows = [f"B{number:07d},5.00,{LI.account_no},{LI.name}" for number in range(8)]
     path.write_text("\n".join(["流水号,金额,学号,姓名", *rows]), encoding="utf-8")
-    assert succeeded(at_once(lambda: bank_list.read_list(till.services, path, actor=BERT))) == SIDES
+    assert succeeded(at_once(lambda: bank_list.read_list(till.services, path, actor=BERT.name))) == SIDES
     assert (count(till, Order), count(till, CounterBooking), count(till, BankLine)) == (8, 8, 8)
     till.work()
     assert till.balance_fen() == 4000
@@ -76,7 +76,7 @@ def test_a_clerk_and_the_bank_s_list_book_one_transfer_once(till: Till, tmp_path
     path = tmp_path / "list.csv"
     path.write_text(f"流水号,金额,学号,姓名\nB0000001,20,{LI.account_no},{LI.name}\n", encoding="utf-8")
     with ThreadPoolExecutor(2) as pool:
-        by_list = pool.submit(bank_list.read_list, till.services, path, actor=BERT)
+        by_list = pool.submit(bank_list.read_list, till.services, path, actor=BERT.name)
         by_hand = pool.submit(till.take, way=Way.TRANSFER, reference="B0000001")
     assert by_list.exception() is None
     assert isinstance(by_hand.exception(), ReceiptUsed | None)

@@ -18,7 +18,7 @@ from payments.refunds.approval import SamePerson
 from payments.review import queue
 from tests.models_of_money.world import ACCOUNTS
 from tests.payments.payouts.payout_world import BANK, NAME
-from tests.payments.recovery.recovery_world import RecoveryWorld
+from tests.payments.recovery.recovery_world import OPERATOR, RecoveryWorld
 from tests.payments.refunds.refund_world import ANNA, BERT
 
 
@@ -94,9 +94,9 @@ def test_a_payout_made_after_the_backup_is_taken_off_the_account_and_held(world:
     view = world.agreed()
     world.work()
     part_no = world.look(view).parts[0].part_no
-    list_no = transfer_list.make_list(world.services, actor="cw")
+    list_no = transfer_list.make_list(world.services, actor=OPERATOR)
     assert list_no is not None
-    transfer_list.mark_paid(world.services, part_no=part_no, actor="cw")
+    transfer_list.mark_paid(world.services, part_no=part_no, actor=OPERATOR)
     world.copy_journal()
     world.destroy_and_restore()
     assert world.balance_of(ACCOUNTS[0]) == 2000
@@ -105,7 +105,7 @@ def test_a_payout_made_after_the_backup_is_taken_off_the_account_and_held(world:
     assert (report.rows["payout_rebuilt"], report.fen["payout_rebuilt"]) == (1, 2000)
     assert world.balance_of(ACCOUNTS[0]) == 0
     assert world.part(part_no).status == PartStatus.WITHDRAWN
-    assert transfer_list.make_list(world.services, actor="cw") is None
+    assert transfer_list.make_list(world.services, actor=OPERATOR) is None
     _decide(world, "payout-paid")
     assert world.part(part_no).status == PartStatus.PAID
     assert world.recovered().changed == 0
@@ -127,7 +127,7 @@ def test_a_rebuilt_payout_that_was_not_paid_needs_bank_details_first(world: Reco
     _decide(world, "payout-not-paid")
     with pytest.raises(SamePerson):
         transfer_list.make_list(world.services, actor=ANNA)
-    list_no = transfer_list.make_list(world.services, actor="cw")
+    list_no = transfer_list.make_list(world.services, actor=OPERATOR)
     assert list_no is not None
     (row,) = transfer_list.rows_of(world.services, list_no)
     assert (row.part_no, row.payee, row.amount_fen) == (part_no, NAME, 2000)
@@ -141,7 +141,7 @@ def test_the_copy_of_the_lost_database_is_set_aside(world: RecoveryWorld) -> Non
     lost = world.journal_copy.read_bytes()
     world.destroy_and_restore()
     with pytest.raises(UnderMaintenance):
-        transfer_list.make_list(world.services, actor="cw")
+        transfer_list.make_list(world.services, actor=OPERATOR)
     world.bills_come()
     world.recovered()
     world.copy_journal()

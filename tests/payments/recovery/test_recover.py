@@ -17,7 +17,7 @@ from payments.recovery.run import watch
 from payments.refunds import approval
 from payments.review import queue
 from tests.models_of_money.world import ACCOUNTS, PEOPLE
-from tests.payments.recovery.recovery_world import RecoveryWorld
+from tests.payments.recovery.recovery_world import OPERATOR, RecoveryWorld
 from tests.payments.refunds.refund_world import ANNA, BERT
 
 
@@ -60,8 +60,10 @@ def test_a_callback_that_comes_after_the_restore_rebuilds_its_order_before_any_b
     world.pay(order_no)
     world.destroy_and_restore()
     world.tell(world.platform.book.get(f"{order_no}01"))
+    assert [kind for kind, _ in world.open_items()] == ["NOTIFY_MISMATCH"]
     report = world.recovered()
     assert (report.rows["payment_rebuilt"], report.unexplained) == (1, [])
+    assert world.open_items() == [], "the question is answered"
     assert world.balance_of(ACCOUNTS[0]) == 700
     world.bills_come()
     assert world.recovered().changed == 0
@@ -201,24 +203,24 @@ def test_a_payout_that_may_have_been_paid_stands_on_no_list(world: RecoveryWorld
     view = world.agreed()
     world.work()
     world.backup()
-    list_no = transfer_list.make_list(world.services, actor="cw")
+    list_no = transfer_list.make_list(world.services, actor=OPERATOR)
     assert list_no is not None
     part_no = transfer_list.rows_of(world.services, list_no)[0].part_no
-    transfer_list.mark_paid(world.services, part_no=part_no, actor="cw")
+    transfer_list.mark_paid(world.services, part_no=part_no, actor=OPERATOR)
     world.destroy_and_restore()
     world.bills_come()
     report = world.recovered()
     assert report.payouts_held == 1
-    assert transfer_list.make_list(world.services, actor="cw") is None
+    assert transfer_list.make_list(world.services, actor=OPERATOR) is None
     assert ("PAYOUT_FATE", part_no) in world.open_items()
     item_id = _item(world, "PAYOUT_FATE")
-    evidence = {"evidence": "银行流水 2026-11-28 第 3 行"}
-    assert not queue.propose(world.services, item_id, action="payout-paid", actor=ANNA, **evidence)
+    evidence = "银行流水 2026-11-28 第 3 行"
+    assert not queue.propose(world.services, item_id, action="payout-paid", actor=ANNA, evidence=evidence)
     with pytest.raises(queue.SecondPersonNeeded):
         queue.approve(world.services, item_id, actor=ANNA)
     queue.approve(world.services, item_id, actor=BERT)
     assert world.states(view) == [PartStatus.PAID]
-    assert transfer_list.make_list(world.services, actor="cw") is None
+    assert transfer_list.make_list(world.services, actor=OPERATOR) is None
     # Answered is answered: another run asks nothing.
     world.recovered()
     assert world.part(part_no).fate_unknown is False
@@ -231,7 +233,7 @@ def test_a_payout_that_was_not_paid_stands_on_the_next_list(world: RecoveryWorld
     view = world.agreed()
     world.work()
     if listed:
-        transfer_list.make_list(world.services, actor="cw")
+        transfer_list.make_list(world.services, actor=OPERATOR)
     world.backup()
     world.destroy_and_restore()
     world.bills_come()
@@ -239,13 +241,13 @@ def test_a_payout_that_was_not_paid_stands_on_the_next_list(world: RecoveryWorld
     part_no = world.look(view).parts[0].part_no
     if listed:
         with pytest.raises(IllegalTransition):
-            transfer_list.mark_failed(world.services, part_no=part_no, actor="cw", reason="退票")
+            transfer_list.mark_failed(world.services, part_no=part_no, actor=OPERATOR, reason="退票")
     item_id = _item(world, "PAYOUT_FATE")
     queue.propose(
         world.services, item_id, action="payout-not-paid", actor=ANNA, evidence="银行流水中没有这笔"
     )
     queue.approve(world.services, item_id, actor=BERT)
-    list_no = transfer_list.make_list(world.services, actor="cw")
+    list_no = transfer_list.make_list(world.services, actor=OPERATOR)
     assert list_no is not None
     assert [row.part_no for row in transfer_list.rows_of(world.services, list_no)] == [part_no]
     world.check_books()
@@ -260,7 +262,7 @@ def test_a_payout_that_was_not_taken_off_the_account_yet_is_taken_off_and_held(w
     world.recovered()
     world.work()
     assert world.states(view) == [PartStatus.WITHDRAWN]
-    assert transfer_list.make_list(world.services, actor="cw") is None
+    assert transfer_list.make_list(world.services, actor=OPERATOR) is None
 
 
 def test_a_payment_of_another_system_is_counted_and_left_alone(world: RecoveryWorld) -> None:

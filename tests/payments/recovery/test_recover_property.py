@@ -17,7 +17,7 @@ from payments.payouts import transfer_list
 from payments.recovery.run import watch
 from sandbox.credentials import Credentials
 from tests.models_of_money.world import ACCOUNTS, PEOPLE
-from tests.payments.recovery.recovery_world import RecoveryWorld
+from tests.payments.recovery.recovery_world import OPERATOR, RecoveryWorld
 from tests.places import quick_folder
 
 EVENTS = (
@@ -109,10 +109,10 @@ class Story:
             self.world.work()
 
     def _bank_paid(self, _: int) -> None:
-        list_no = transfer_list.make_list(self.world.services, actor="cw")
+        list_no = transfer_list.make_list(self.world.services, actor=OPERATOR)
         for row in transfer_list.rows_of(self.world.services, list_no) if list_no else ():
             self.paid_by_bank.add(row.part_no)
-            transfer_list.mark_paid(self.world.services, part_no=row.part_no, actor="cw")
+            transfer_list.mark_paid(self.world.services, part_no=row.part_no, actor=OPERATOR)
 
     def _foreign(self, fen: int) -> None:
         number = f"MEALCARD{self.numbers:08d}"
@@ -191,7 +191,7 @@ def _live(world: RecoveryWorld, before: list[str], after: list[str], *, at_once:
     world.check_books()
     assert world.kept_by_us() == world.kept_at_wechat()
     # Of those that the bank has paid none can be listed once more.
-    transfer_list.make_list(world.services, actor="cw")
+    transfer_list.make_list(world.services, actor=OPERATOR)
     for part_no in story.paid_by_bank:
         part = world.part(part_no)
         assert part.fate_unknown or part.status == "PAID", part_no
