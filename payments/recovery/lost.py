@@ -26,7 +26,13 @@ from payments.services import Services
 
 BOUGHT, WITHDRAWN = "package-bought", "payout-withdrawn"
 # Rows about money that came in or went out beside WeChat; each is listed.
-BESIDE_WECHAT = ("counter-booked", "counter-held", "counter-returned", "bank-booked", "accounts-imported")
+BESIDE_WECHAT = (
+    "counter-booked",
+    "counter-held",
+    "counter-returned",
+    "adjustment-approved",
+    "import-approved",
+)
 
 
 def take_lost_rows(services: Services, rows: Sequence[CopiedRow], report: Report) -> None:
@@ -37,7 +43,7 @@ def take_lost_rows(services: Services, rows: Sequence[CopiedRow], report: Report
         elif row.what == BOUGHT:
             _buy_again(services, row, report)
         elif row.what in BESIDE_WECHAT and not _is_booked(services, row):
-            _list(services, row, report, "须按收据或银行流水重新登记")
+            _list(services, row, report, "须按原始凭据（收据、银行流水、审批单）重新登记")
 
 
 def _buy_again(services: Services, row: CopiedRow, report: Report) -> None:
@@ -132,7 +138,7 @@ def _is_booked(services: Services, row: CopiedRow) -> bool:
 
 def _list(services: Services, row: CopiedRow, report: Report, reason: str) -> None:
     amount_fen = int(row.facts.get("price_fen") or row.facts.get("amount_fen") or 0)
-    names = ("receipt_no", "part_no", "key", "transfer_no")
+    names = ("receipt_no", "return_no", "part_no", "key", "adjustment_no", "import_id")
     number = next((str(row.facts[name]) for name in names if row.facts.get(name)), str(row.id))
     with services.transaction() as session:
         ask_person(

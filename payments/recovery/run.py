@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import or_, select
@@ -41,6 +41,8 @@ from payments.wechatpay.errors import TradeNotFound
 Work = Callable[[Sequence[str]], None]
 Job = Callable[[Services], None]
 
+# A lost order could be paid for so long after the crash: its prepay_id lives two hours.
+PREPAY_LIFE = timedelta(hours=2)
 UNPAID = (OrderStatus.CREATED, OrderStatus.PREPAID)
 REFUNDED = "REFUND"
 
@@ -148,7 +150,7 @@ def _read_bills(
     services: Services, since: datetime, recovery: Recovery, report: Report, found: _Found
 ) -> None:
     now = services.clock()
-    for on in seen.days_between(since, recovery.opened_at):
+    for on in seen.days_between(since, recovery.opened_at + PREPAY_LIFE):
         if seen.is_too_old(on, now):
             _ask_about_day(services, on, report)
         elif not seen.has_bill(on, now):
