@@ -118,6 +118,8 @@ class PaySection(Section):
     merchant_serial: str
     merchant_key_file: Path
     old_api_v3_key: SecretStr = SecretStr("")
+    attach_secret: SecretStr = SecretStr("")
+    old_attach_secret: SecretStr = SecretStr("")
     public_key_id: str = ""
     public_key_file: Path | None = None
     old_public_key_id: str = ""
@@ -130,6 +132,13 @@ class PaySection(Section):
     @classmethod
     def _no_name_is_no_file(cls, value: object) -> object:
         return value or None
+
+    @field_validator("attach_secret", "old_attach_secret")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < SECRET_KEY_LENGTH:
+            raise ValueError(f"attach_secret must have {SECRET_KEY_LENGTH} characters or more")
+        return value
 
     @model_validator(mode="after")
     def _can_verify(self) -> Self:
@@ -272,6 +281,20 @@ class WorkerSection(Section):
     lease_s: float = Field(default=30.0, ge=1, le=600)
 
 
+class BackupSection(Section):
+    """The table [backup]."""
+
+    dir: Path = Path("/var/lib/campusnet/backups")
+    keep: int = Field(default=14, ge=1, le=1000)
+    pg_dump: str = "pg_dump"
+    journal: Path | None = None
+
+    @field_validator("journal", mode="before")
+    @classmethod
+    def _no_name_is_no_file(cls, value: object) -> object:
+        return value or None
+
+
 class MetricsSection(Section):
     """The table [metrics]."""
 
@@ -324,6 +347,7 @@ class Config(BaseSettings):
     worker: WorkerSection = WorkerSection()
     metrics: MetricsSection = MetricsSection()
     audit: AuditSection = AuditSection()
+    backup: BackupSection = BackupSection()
 
     @classmethod
     def settings_customise_sources(
@@ -365,6 +389,9 @@ def load(path: Path) -> Config:
     _absolute(data.get("pay", {}), path.parent)
     if folder := data.get("audit", {}).get("anchor_dir"):
         data["audit"]["anchor_dir"] = path.parent / folder
+    for key in ("dir", "journal"):
+        if data.get("backup", {}).get(key):
+            data["backup"][key] = path.parent / data["backup"][key]
     taken = _read_secret_files(data, path.parent)
     try:
         return Config(**data)
@@ -388,6 +415,8 @@ SECRETS = (
     ("wechat", "encoding_aes_key"),
     ("pay", "api_v3_key"),
     ("pay", "old_api_v3_key"),
+    ("pay", "attach_secret"),
+    ("pay", "old_attach_secret"),
     ("database", "url"),
     ("database", "owner_url"),
     ("redis", "url"),

@@ -18,9 +18,12 @@ from app.account_check import equal_accounts
 from app.config import Config
 from models import schema
 from models.errors import ServiceError
+from models.recovery import check_may_pay_out, last_verified_at
 from payments.audit import anchor
 from payments.wechatpay.errors import TradeNotFound
 
+# The timer makes one a day.
+BACKUP_HOURS_MAX = 26
 # Long enough for WeChat, never used for an order: those start with r and a date.
 PROBE_NUMBER = "campusnetdoctorprobe01"
 
@@ -125,6 +128,12 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
             partial(_accounts, config, house),
             "close all but one of them, or set [accounts] ignore_case and strip so that they differ",
         ),
+        (
+            "backup",
+            partial(_backup_age, config, house),
+            "campusnet backup; enable campusnet-backup.timer (docs/recovery.md)",
+        ),
+        ("recovery", partial(_recovered, house), "campusnet recover --by NAME (docs/recovery.md)"),
         ("redis", store, "check [redis] url; Debian: apt-get install redis-server"),
         ("wechat", wechat, "check app_id and app_secret, and the IP whitelist of 公众平台 (error 40164)"),
         ("wechatpay", pay, "check mch_id, merchant_serial, merchant_key_file and the clock of this machine"),
@@ -141,6 +150,25 @@ def _accounts(config: Config, house: wiring.House) -> str:
     if equal:
         raise ValueError("; ".join(equal))
     return "every account number stands for one account"
+
+
+def _backup_age(config: Config, house: wiring.House) -> str:
+    with house.database.reading() as session:
+        at = last_verified_at(session)
+    if at is None:
+        if config.mode == "demo":
+            return "none, which is fine for a demonstration"
+        raise ValueError("no verified backup yet")
+    hours = (house.web.clock() - at).total_seconds() / 3600
+    if hours > BACKUP_HOURS_MAX:
+        raise ValueError(f"the last verified backup is {hours:.0f} hours old")
+    return f"the last verified backup is {hours:.0f} hours old"
+
+
+def _recovered(house: wiring.House) -> str:
+    with house.database.reading() as session:
+        check_may_pay_out(session)
+    return "no restored database waits for it"
 
 
 def _short(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -12,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.clock import Clock
 from models.db.engine import Database
+from models.recovery import last_verified_at
 from payments.audit.book_check import BookFigures
 from payments.audit.book_check import figures as book_figures
 from payments.audit.invariants import conservation
@@ -33,6 +35,7 @@ class HouseCollector(Collector):
             with self.database.reading() as session:
                 found = list(_families(figures(session, self.clock())))
                 found.append(_money(asdict(conservation(session))))
+                found.append(_backup(last_verified_at(session), self.clock()))
                 found += _manual(manual_figures(session))
                 found += _book_families(book_figures(session, self.clock()))
         except SQLAlchemyError:
@@ -93,6 +96,14 @@ def _queue_families(found: Figures) -> Iterator[Metric]:
         parked.add_metric([queue.kind], queue.parked)
         oldest.add_metric([queue.kind], queue.oldest_due_s)
     yield from (ready, parked, oldest)
+
+
+def _backup(at: datetime | None, now: datetime) -> Metric:
+    """Without a verified backup there is no value, which an alert on absence notices."""
+    family = GaugeMetricFamily("campusnet_backup_age_seconds", "age of the last verified backup", labels=[])
+    if at is not None:
+        family.add_metric([], max(0.0, (now - at).total_seconds()))
+    return family
 
 
 def _manual(found: ManualFigures) -> list[Metric]:

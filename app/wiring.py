@@ -46,6 +46,7 @@ from models.values.account_no import AccountRules
 from payments import alerts, credit, notify, repairs, settle, swap, sweep
 from payments.adjustments import approval as adjustments
 from payments.adjustments import delivery as adjustment_delivery
+from payments.attach import AttachKeys
 from payments.audit import book_check, ledger_chain
 from payments.audit import hash_chain as sealing
 from payments.audit.keys import AuditKeys, AuditSettings
@@ -55,10 +56,13 @@ from payments.periodic import Job, daily, every, monthly
 from payments.reconcile import daily as reconcile
 from payments.reconcile import monthly as fund_flow
 from payments.reconcile.billing import repair as billing_repair
+from payments.recovery import journal_copy
+from payments.recovery.run import after_watching
 from payments.refunds import delivery as refund_delivery
 from payments.review import queue as reviews
 from payments.services import Services
 from payments.wechatpay.client import PayConfig, WechatPay
+from payments.wechatpay.crypto import derive_key
 from web.captcha import Captchas
 from web.identity import Identity, IdentityConfig, UnifiedIdentity
 from web.oidc import OidcConfig, OidcIdentity
@@ -179,7 +183,10 @@ def build(config: Config, *, clock: Clock = utc_now, background: bool = False) -
         "stale_sessions": Job(partial(_sweep_sessions, accounting), every(STALE_S)),
         "second-payments": Job(reviews.by_policy, every(SWEEP_S)),
         "reconcile": Job(
-            partial(reconcile.due_job, foreign_prefixes=config.pay.foreign_prefixes),
+            after_watching(
+                partial(reconcile.due_job, foreign_prefixes=config.pay.foreign_prefixes),
+                config.backup.journal,
+            ),
             daily(*RECONCILE_AT),
             again_s=RECONCILE_AGAIN_S,
         ),
@@ -189,6 +196,9 @@ def build(config: Config, *, clock: Clock = utc_now, background: bool = False) -
             again_s=FUND_FLOW_AGAIN_S,
         ),
     }
+    if config.backup.journal is not None:
+        copy = partial(journal_copy.copy_rows, path=config.backup.journal)
+        periodic["journal-copy"] = Job(copy, every(SEAL_S))
     return House(config, database, store, wechat, notices, web, accounting, _deliveries(notices), periodic)
 
 
@@ -235,6 +245,7 @@ def _services(config: Config, database: Database, store: redis.Redis, clock: Clo
         account_rules=account_rules_of(config),
         counter_rules=CounterRules(**config.counter.model_dump()),
         audit=audit_settings(config),
+        attach=attach_keys(config),
     )
 
 
@@ -269,6 +280,16 @@ def audit_settings(config: Config) -> AuditSettings:
         embedded=config.billing.backend == "embedded",
         is_production=config.mode == "production",
     )
+
+
+def attach_keys(config: Config) -> AttachKeys:
+    """The keys of `attach`: the configured secret, the one before, and one derived from the cookie key.
+
+    The last one signs where no secret is configured, and verifies what was signed before there was one.
+    """
+    secrets = (config.pay.attach_secret, config.pay.old_attach_secret, config.site.secret_key)
+    texts = (secret.get_secret_value() for secret in secrets)
+    return AttachKeys(tuple(derive_key(text, "attach") for text in texts if text))
 
 
 def templates_of(config: Config) -> dict[Form, Template]:

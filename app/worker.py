@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from models.db.engine import NO_ANSWER
 from models.errors import Conflict, ServiceError, Unavailable, Unknown
 from models.outbox import Lane, Remote, work_of
+from models.recovery import is_recovering
 from models.review import ReviewKind, ask_person, end_alarm
 from payments import outbox, pauses
 from payments.outcome import Done, Later, Outcome, Park, Pause
@@ -53,6 +54,7 @@ class Worker:
 
     `deliveries` says who does which kind of item, `periodic` what happens at which times. `wait` returns
     when something may be due; `waits` are for the lanes that have a wake-up of their own.
+    While a restored database is being recovered only a worker that `recovers` does anything.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Worker:
         waits: Mapping[Lane, Wait] | None = None,
         lease_s: float = outbox.LEASE_S,
         periodic: Mapping[str, Job] | None = None,
+        recovers: bool = False,
     ) -> None:
         self._services = services
         self._deliveries = dict(deliveries)
@@ -71,6 +74,7 @@ class Worker:
         self._waits = dict(waits or {})
         self._lease_s = lease_s
         self._periodic = dict(periodic or {})
+        self._recovers = recovers
         self._threads = threads_of(deliveries)
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
 
@@ -98,6 +102,9 @@ class Worker:
 
     def run_periodic(self) -> int:
         """Do the periodic jobs that are due, one after the other. Returns: how many ran."""
+        with self._services.reading() as session:
+            if is_recovering(session):
+                return 0
         return run_due(self._services, self._periodic)
 
     def _round_of(self, kinds: tuple[str, ...]) -> Callable[[], int]:
@@ -117,6 +124,8 @@ class Worker:
     def _claim(self, kinds: tuple[str, ...]) -> tuple[list[outbox.Claim], set[Remote]]:
         """Lease a batch, and of what is paused one probe each. Returns: it, and which systems fail."""
         with self._services.transaction() as session:
+            if is_recovering(session) and not self._recovers:
+                return [], set()
             now = self._services.clock()
             failing = pauses.current(session)
             paused = {remote for remote, row in failing.items() if pauses.is_paused(row)}

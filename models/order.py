@@ -131,7 +131,11 @@ class Order(Base):
 
 
 class PaymentAttempt(Base):
-    """One try to pay an order at the provider, under a number that is never used again."""
+    """One try to pay an order at the provider, under a number that is never used again.
+
+    `attach` is what prepay sends, fixed with the row: WeChat refuses a number with changed parameters.
+    None: sent without, as before the column existed.
+    """
 
     __tablename__ = "payment_attempt"
     __table_args__ = (UniqueConstraint("order_id", "seq"),)
@@ -141,6 +145,7 @@ class PaymentAttempt(Base):
     seq: Mapped[int]
     out_trade_no: Mapped[str] = mapped_column(String(32), unique=True)
     prepay_id: Mapped[str | None] = mapped_column(String(64))
+    attach: Mapped[str | None] = mapped_column(String(128))
     prepaid_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 

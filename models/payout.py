@@ -121,6 +121,8 @@ class PayoutPart(Base):
     payment could not return. `failed_by` reported last that the bank did not pay; another
     operator lists the part again. `doubt_from` and `prepared_ref` are of its call to billing: see `Credit`.
     `undo_key` is the key of the credit that puts a late withdrawal back.
+    `fate_unknown`: it was in a restored backup and may have been paid since. It stands on no list until
+    two operators have said whether it was.
     """
 
     __tablename__ = "payout_part"
@@ -144,6 +146,7 @@ class PayoutPart(Base):
     refund_id: Mapped[int | None] = mapped_column(ForeignKey("refund.id"), unique=True)
     list_no: Mapped[str | None] = mapped_column(String(32))
     failed_by: Mapped[str | None] = mapped_column(String(64))
+    fate_unknown: Mapped[bool] = mapped_column(default=False, server_default=false())
     status: Mapped[PartStatus] = mapped_column(String(16))
     last_error: Mapped[str | None] = mapped_column(String(200))
     doubt_from: Mapped[datetime | None]

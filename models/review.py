@@ -48,6 +48,9 @@ class ReviewKind(StrEnum):
     TRANSFER_UNCONFIRMED = "TRANSFER_UNCONFIRMED"
     BANK_REVERSED = "BANK_REVERSED"
     BOOKS_WRONG = "BOOKS_WRONG"
+    # After a restore: a payout that may have been paid since, and what could not be rebuilt.
+    PAYOUT_FATE = "PAYOUT_FATE"
+    NOT_REBUILT = "NOT_REBUILT"
 
 
 class ReviewStatus(StrEnum):

@@ -28,6 +28,7 @@ from models import (
     package,
     payout,
     person,
+    recovery,
     refund,
     review,
     schedule,
@@ -57,6 +58,7 @@ TABLE_MODULES = (
     package,
     payout,
     person,
+    recovery,
     refund,
     review,
     schedule,
@@ -107,6 +109,12 @@ def newest() -> str:
     if head is None:
         raise LookupError("no migrations were installed")
     return head
+
+
+def is_known(revision: str) -> bool:
+    """Return True if this code can upgrade a database from that revision."""
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return revision in known
 
 
 def check(database: Database) -> None:

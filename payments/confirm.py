@@ -32,6 +32,7 @@ class PaidFact:
     """What a provider vouches for: `amount_fen` is the payer's total before vouchers, `paid_at` aware UTC.
 
     `openid` None skips that comparison (a provider that knows no payer, such as the counter).
+    `attach` is what the provider returned of what prepay sent; empty where it returns nothing.
     """
 
     provider: str
@@ -41,6 +42,7 @@ class PaidFact:
     currency: str
     openid: str | None
     paid_at: datetime
+    attach: str = ""
 
 
 def confirm_paid(session: Session, fact: PaidFact, *, cause: str, now: datetime) -> Order:
@@ -57,6 +59,7 @@ def confirm_paid(session: Session, fact: PaidFact, *, cause: str, now: datetime)
     if _known(session, order, fact):
         return order
     _match(order, fact)
+    _match_attach(session, order, fact)
     if order.status == OrderStatus.PAID:
         _second_payment(session, order, fact, cause, now)
         return order
@@ -105,6 +108,15 @@ def _match(order: Order, fact: PaidFact) -> None:
         raise Mismatch("currency", order.order_no)
     if fact.openid is not None and fact.openid != order.payer_openid:
         raise Mismatch("openid", order.order_no)
+
+
+def _match_attach(session: Session, order: Order, fact: PaidFact) -> None:
+    """An attach that we did not send with this number contradicts the order. Raises: Mismatch."""
+    if not fact.attach:
+        return
+    sent = select(PaymentAttempt.attach).where(PaymentAttempt.out_trade_no == fact.out_trade_no)
+    if session.scalar(sent) != fact.attach:
+        raise Mismatch("attach", order.order_no)
 
 
 def _record(session: Session, order: Order, fact: PaidFact, cause: str, now: datetime) -> None:

@@ -33,11 +33,13 @@ from models.order import (
     lock_order,
     orders_of,
 )
+from models.recovery import check_not_recovering
 from models.refund import NOTHING_BACK, money_back_of
 from models.site import RechargeRules
 from models.swap import SwapIntent, swaps_of
 from payments import numbers, outbox, settle, swap, unconfirmed
 from payments.amount import check_amount
+from payments.attach import Attach
 from payments.services import Services
 from payments.views import OrderView, Step, view_of
 from payments.wechatpay.errors import AlreadyPaid, OrderClosed, PayRefused
@@ -65,6 +67,13 @@ class Wanted:
         key = f"{self.openid}|{self.account.account_no}|{self.amount_fen}"
         return key if self.offer is None else f"{key}|{self.offer.code}|{self.offer.price_fen}"
 
+    @property
+    def purpose(self) -> Attach:
+        """What WeChat keeps with the payment."""
+        if self.offer is None:
+            return Attach(self.account.account_no)
+        return Attach(self.account.account_no, self.offer.code, self.offer.price_fen)
+
 
 def start_recharge(
     services: Services, *, openid: str, account_no: str, amount_fen: int, then_package: str | None = None
@@ -84,10 +93,11 @@ def start_recharge(
     for _ in range(3):
         try:
             with services.transaction() as session:
+                check_not_recovering(session)
                 order = _reusable(session, wanted.open_key, now)
                 if order is None:
                     _check_daily_limit(session, wanted, services.rules, now)
-                    order = _new_order(session, services.rules, wanted, now)
+                    order = _new_order(session, services, wanted, now)
                 return view_of(order, None, session.get(SwapIntent, order.id))
         except IntegrityError:
             # A second tab was faster: its order is the open one now.
@@ -252,7 +262,7 @@ def _check_daily_limit(session: Session, wanted: Wanted, rules: RechargeRules, n
             raise LimitReached(f"{name}不能超过 {yuan_short(rules.daily_limit_fen)} 元")
 
 
-def _new_order(session: Session, rules: RechargeRules, wanted: Wanted, now: datetime) -> Order:
+def _new_order(session: Session, services: Services, wanted: Wanted, now: datetime) -> Order:
     order = Order(
         order_no=numbers.new_order_no(now),
         open_key=wanted.open_key,
@@ -264,15 +274,11 @@ def _new_order(session: Session, rules: RechargeRules, wanted: Wanted, now: date
         status=OrderStatus.CREATED,
         late=False,
         created_at=now,
-        expires_at=now + timedelta(seconds=rules.order_ttl_s),
+        expires_at=now + timedelta(seconds=services.rules.order_ttl_s),
     )
     session.add(order)
     session.flush()  # the id is needed by the attempt and the event
-    session.add(
-        PaymentAttempt(
-            order_id=order.id, seq=1, out_trade_no=numbers.out_trade_no(order.order_no, 1), created_at=now
-        )
-    )
+    session.add(_attempt(services, order, 1, wanted.purpose, now))
     session.add(
         OrderEvent(
             order_id=order.id, status=OrderStatus.CREATED, action=OrderAction.CREATE, cause="payer", at=now
@@ -293,8 +299,20 @@ def _new_order(session: Session, rules: RechargeRules, wanted: Wanted, now: date
     return order
 
 
+def _attempt(services: Services, order: Order, seq: int, purpose: Attach, now: datetime) -> PaymentAttempt:
+    number = numbers.out_trade_no(order.order_no, seq)
+    return PaymentAttempt(
+        order_id=order.id,
+        seq=seq,
+        out_trade_no=number,
+        attach=services.attach.sign(purpose, out_trade_no=number, amount_fen=order.amount_fen),
+        created_at=now,
+    )
+
+
 def _payable(services: Services, order_no: str, openid: str) -> tuple[Order, PaymentAttempt]:
     with services.reading() as session:
+        check_not_recovering(session)
         order = _own(session, order_no, openid)
         _check_payable(order, services.clock())
         return order, attempts_of(session, order.id)[-1]
@@ -316,6 +334,8 @@ def _prepay(services: Services, order: Order, attempt: PaymentAttempt) -> str:
         amount_fen=order.amount_fen,
         openid=order.payer_openid,
         expires_at=order.expires_at,
+        # Placed again it must be the same as the first time, whatever is configured by now.
+        attach=attempt.attach or "",
     )
 
 
@@ -331,9 +351,11 @@ def _next_attempt(services: Services, order_no: str, last: PaymentAttempt) -> Pa
         newest = attempts_of(session, order.id)[-1]
         if newest.seq > last.seq:
             return newest
-        seq = last.seq + 1
-        number = numbers.out_trade_no(order.order_no, seq)
-        attempt = PaymentAttempt(order_id=order.id, seq=seq, out_trade_no=number, created_at=now)
+        intent = session.get(SwapIntent, order.id)
+        purpose = Attach(order.account_no)
+        if intent is not None:
+            purpose = Attach(order.account_no, intent.package_code, intent.price_fen)
+        attempt = _attempt(services, order, last.seq + 1, purpose, now)
         session.add(attempt)
     return attempt
 

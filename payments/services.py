@@ -13,6 +13,7 @@ from models.clock import Clock
 from models.db.engine import Database
 from models.site import DEFAULT_COUNTER_RULES, CounterRules, RechargeRules, Site
 from models.values.account_no import DEFAULT_RULES, AccountRules
+from payments.attach import AttachKeys
 from payments.audit.keys import AuditSettings
 from payments.wechatpay.client import WechatPay
 
@@ -34,6 +35,7 @@ class Services:
     account_rules: AccountRules = DEFAULT_RULES
     counter_rules: CounterRules = DEFAULT_COUNTER_RULES
     audit: AuditSettings = field(default_factory=AuditSettings)
+    attach: AttachKeys = field(default_factory=AttachKeys)
 
     def transaction(self) -> AbstractContextManager[Session]:
         """Commit on return, roll back on an exception; never nested."""

@@ -168,6 +168,7 @@ def fact_of(trade: Trade, app_id: str, mch_id: str) -> PaidFact | None:
         currency=trade.currency,
         openid=trade.openid,
         paid_at=trade.paid_at,
+        attach=trade.attach,
     )
 
 

@@ -98,6 +98,17 @@ def buy(
     if deal.old is not None:
         _close(session, deal.old, deal.carried_bytes, now)
     purchase = _write(session, account_no, deal, key, now)
+    journal.note(
+        session,
+        "package-bought",
+        order_no=None,
+        actor="billing",
+        now=now,
+        key=key,
+        account_no=account_no,
+        package=code,
+        price_fen=price_fen,
+    )
     # Last, because everybody who buys the same special waits for this row.
     catalogue.take_one(session, deal.package, now)
     return _receipt(purchase, CreditOutcome.APPLIED)

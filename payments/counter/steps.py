@@ -243,6 +243,8 @@ def _note(
         receipt_no=booking.receipt_no,
         channel=booking.channel,
         way=booking.way,
+        reference=booking.reference,
+        account_no=booking.account_no,
         amount_fen=booking.amount_fen,
         **facts,
     )

@@ -27,6 +27,7 @@ from models.payout import (
     decide_payout,
     move_part,
 )
+from models.recovery import check_may_pay_out
 from models.refund import Refund
 from models.values.actor import Actor
 from payments import numbers, outbox
@@ -127,6 +128,7 @@ def request(
     )
     try:
         with services.transaction() as session:
+            check_may_pay_out(session)
             session.add(payout)
             session.flush()  # the parts need its id; a second open request of this account fails here
             session.add_all(_parts(payout, plan, now))
@@ -167,6 +169,7 @@ def approve(services: Services, *, payout_no: str, actor: Actor) -> PayoutView:
         raise IllegalTransition("可退金额已少于申请金额，请驳回后重新申请")
     now = services.clock()
     with services.transaction() as session:
+        check_may_pay_out(session)
         payout = _locked(session, payout_no)
         if payout.by_owner and payout.checked_by is None:
             check_payout(session, payout, actor=actor.name, now=now)

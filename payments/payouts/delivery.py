@@ -200,7 +200,8 @@ def record_withdrawn(session: Session, part: PayoutPart, *, now: datetime, actor
         if part.status != PartStatus.SENDING:
             move_part(session, part, PartStatus.SENDING, now=now)
         move_part(session, part, PartStatus.WITHDRAWN, now=now, doubt_from=None)
-        note(session, part, "payout-withdrawn", now=now, actor=actor)
+        account_no = session.get_one(Payout, part.payout_id).account_no
+        note(session, part, "payout-withdrawn", now=now, actor=actor, account_no=account_no)
 
 
 def ask_about_late(session: Session, part: PayoutPart, *, now: datetime, reason: str) -> None:

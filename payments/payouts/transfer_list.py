@@ -17,9 +17,11 @@ from models.clock import campus_date
 from models.errors import IllegalTransition, Refused
 from models.payout import PartStatus, PartWay, Payout, PayoutList, PayoutPart, move_part
 from models.person import openids_of
+from models.recovery import check_may_pay_out
 from models.values.actor import Actor
 from payments import outbox
 from payments.audit import holds
+from payments.counter.steps import NameMismatch
 from payments.payouts.approval import NoSuchPayout, check_bank_details
 from payments.payouts.bank_results import read_bank_results
 from payments.payouts.contradictions import ask_about_result, parts_in_question
@@ -27,7 +29,12 @@ from payments.payouts.wording import moved
 from payments.refunds.approval import SamePerson
 from payments.services import Services
 
-OWED = (PayoutPart.way == PartWay.BANK, PayoutPart.status == PartStatus.WITHDRAWN)
+OWED = (
+    PayoutPart.way == PartWay.BANK,
+    PayoutPart.status == PartStatus.WITHDRAWN,
+    # In a restored backup, and perhaps paid since.
+    PayoutPart.fate_unknown.is_(False),
+)
 PAYEE_MAX = 64
 
 
@@ -72,6 +79,7 @@ def make_list(services: Services, *, actor: Actor, write: WriteList | None = Non
     """
     now = services.clock()
     with services.transaction() as session:
+        check_may_pay_out(session)
         owed = _owed_for(session, actor)
         if not owed:
             return None
@@ -182,12 +190,13 @@ def correct_bank(
 
     Args:
         payee: for money that a refund could not return: who gets it. The payee of any other payout is the
-            owner of the account and stays.
+            owner of the account and stays; it is named where the payout was rebuilt after a restore.
     Raises: NoSuchPayout; IllegalTransition - it is on a list, or paid; Refused.
     """
     now = services.clock()
     bank_name, bank_account = bank_name.strip(), "".join(bank_account.split())
     check_bank_details(bank_name, bank_account)
+    _check_owner(services, part_no, payee)
     with services.transaction() as session:
         part = _locked(session, part_no)
         if part.status != PartStatus.WITHDRAWN:
@@ -200,7 +209,7 @@ def correct_bank(
 
 
 def _payee(part: PayoutPart, payout: Payout, payee: str) -> str:
-    if part.order_id is None:
+    if part.order_id is None and payout.payee:
         if payee and payee != payout.payee:
             raise Refused("收款人须为账号本人，不能更改")
         return payout.payee
@@ -208,6 +217,21 @@ def _payee(part: PayoutPart, payout: Payout, payee: str) -> str:
     if not 0 < len(chosen) <= PAYEE_MAX or not chosen.isprintable():
         raise Refused("请填写收款人姓名")
     return chosen
+
+
+def _check_owner(services: Services, part_no: str, payee: str) -> None:
+    """Return if `payee` is not needed, or is the owner's name: a payout rebuilt after a restore has none.
+
+    Raises: NameMismatch.
+    """
+    with services.reading() as session:
+        query = select(Payout.account_no).join(PayoutPart, PayoutPart.payout_id == Payout.id)
+        rebuilt = query.where(
+            PayoutPart.part_no == part_no, PayoutPart.order_id.is_(None), Payout.payee == ""
+        )
+        account_no = session.scalar(rebuilt)
+    if account_no is not None and not services.billing.name_matches(account_no, payee):
+        raise NameMismatch
 
 
 def read_result(services: Services, path: Path, *, actor: Actor) -> Result:
@@ -241,6 +265,8 @@ def _mark(
         here = list_no is None or part.list_no == list_no
         if here and part.status == new:
             return False
+        if part.fate_unknown:
+            raise IllegalTransition("恢复数据后须由两位同事确认这笔退费是否已付（campusnet review list）")
         fits = here and part.status == PartStatus.LISTED
         if fits:
             _record(session, part, new, actor, said, now=now)

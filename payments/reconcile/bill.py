@@ -54,7 +54,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "asked_back": ("申请退款金额", "退款金额"),
     "refund_state": ("退款状态",),
     "fee": ("手续费",),
+    "attach": ("商户数据包",),
 }
+# Early layouts lack these.
+OPTIONAL = frozenset({"currency", "fee", "coupon_refunded", "openid", "attach"})
 SUMMARY: dict[str, tuple[str, ...]] = {
     "rows": ("总交易单数",),
     "settled": ("应结订单总金额", "总交易额"),
@@ -96,6 +99,7 @@ class BillRow:
     out_refund_no: str
     refund_fen: int
     refund_state: str
+    attach: str = field(default="", repr=False)
 
 
 class Layout:
@@ -107,7 +111,7 @@ class Layout:
         self._at: dict[str, int] = {}
         for ours, theirs in COLUMNS.items():
             found = next((self.names.index(name) for name in theirs if name in self.names), None)
-            if found is None and ours not in {"currency", "fee", "coupon_refunded", "openid"}:
+            if found is None and ours not in OPTIONAL:
                 raise Malformed(f"the bill has no column {theirs[0]}")
             if found is not None:
                 self._at[ours] = found
@@ -147,6 +151,7 @@ class Layout:
             out_refund_no=text("out_refund_no"),
             refund_fen=fen(fields[self._at["asked_back"]]),
             refund_state=text("refund_state"),
+            attach=text("attach"),
         )
 
 

@@ -184,6 +184,7 @@ class Payments:
             currency=row.currency,
             openid=row.openid,
             paid_at=row.at,
+            attach=row.attach,
         )
         with self._services.transaction() as session:
             order = confirm_paid(session, fact, cause=BILL, now=now)

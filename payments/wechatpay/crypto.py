@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
@@ -51,6 +52,11 @@ def authorization(*, mch_id: str, serial: str, timestamp: str, nonce: str, signa
         f'{SCHEME} mchid="{mch_id}",nonce_str="{nonce}",signature="{signature}",'
         f'timestamp="{timestamp}",serial_no="{serial}"'
     )
+
+
+def derive_key(secret: str, purpose: str) -> bytes:
+    """Return the 32-byte key of one purpose, derived from a secret of the configuration (HKDF-SHA256)."""
+    return HKDF(SHA256(), 32, None, f"campusnet {purpose}".encode()).derive(secret.encode())
 
 
 def sign(key: RSAPrivateKey, message: bytes) -> str:

@@ -51,6 +51,7 @@ class Trade:
     currency: str
     paid_at: datetime | None
     raw_state_desc: str
+    attach: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,8 @@ def trade_from(resource: Mapping[str, Any]) -> Trade:
         currency=_optional_text(amount, "currency") or "",
         paid_at=_moment(_optional_text(resource, "success_time")),
         raw_state_desc=_text(resource, "trade_state_desc", required=False, longest=_LONGEST_DESCRIPTION),
+        # Of other systems as well: what they attach is not ours to judge by its length.
+        attach=_text(resource, "attach", required=False, longest=None),
     )
 
 

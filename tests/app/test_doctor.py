@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -9,7 +10,11 @@ from sqlalchemy import text
 
 from app.cli import main
 from app.doctor import Finding, examine
+from app.metrics import HouseCollector
+from models.clock import utc_now
 from models.db.engine import Database
+from models.recovery import BackupRun, last_verified_at
+from payments.recovery.opening import open_recovery
 
 
 def found(path: Path) -> dict[str, Finding]:
@@ -20,8 +25,8 @@ def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(path: Path) ->
     well = {name: finding.well for name, finding in found(path).items()}
     assert well == {
         "configuration": True, "keys": True, "database": True, "books": True, "accounts": True,
-        "redis": False, "wechat": False, "wechatpay": False, "identity": True,
-        "journal": True, "anchors": True, "role": True,
+        "backup": True, "recovery": True, "redis": False, "wechat": False, "wechatpay": False,
+        "identity": True, "journal": True, "anchors": True, "role": True,
     }  # fmt: skip
     assert all(finding.well or finding.mend for finding in found(path).values())
     # Neither key nor anchors: the installation works, and is told what to do.
@@ -63,3 +68,29 @@ def test_accounts_that_become_equal_are_listed_by_upgrade_and_doctor(path: Path,
             == 2
         )
     database.dispose()
+
+
+def test_an_old_backup_and_an_unfinished_recovery_are_found(path: Path, database_url: str) -> None:
+    database = Database(database_url)
+    now = utc_now()
+    with database.transaction() as session:
+        session.add(
+            BackupRun(
+                backup_no="b1",
+                started_at=now - timedelta(hours=27),
+                verified_at=now,
+                size_bytes=1,
+                manifest_sha256="0" * 64,
+            )
+        )
+        open_recovery(session, since=now, backup_no="b1", actor="anna", now=now)
+    with database.reading() as session:
+        assert last_verified_at(session) == now - timedelta(hours=27)
+    collector = HouseCollector(database, lambda: now)
+    ages = [s.value for m in collector.collect() for s in m.samples if s.name.endswith("backup_age_seconds")]
+    database.dispose()
+    assert ages == [27 * 3600]
+    findings = found(path)
+    assert not findings["backup"].well
+    assert "27 hours" in findings["backup"].detail
+    assert not findings["recovery"].well

@@ -6,6 +6,7 @@ import pytest
 
 from models.money import yuan
 from models.order import orders_of
+from payments.recovery.opening import open_recovery
 from tests.handlers.handler_chat import BASE_URL, ME, MY_ACCOUNT, ROOMMATE, Chat
 
 
@@ -252,3 +253,12 @@ def test_the_daily_limit_is_told(bound: Chat) -> None:
     bound.say("没到账")
     bound.say("充值5")
     assert "今日累计" in bound.say("确认")
+
+
+def test_while_a_restored_database_is_recovered_no_order_is_made(bound: Chat) -> None:
+    bound.say("充值20")
+    with bound.services.transaction() as session:
+        now = bound.services.clock()
+        open_recovery(session, since=now, backup_no="b1", actor="anna", now=now)
+    assert "维护中" in bound.say("确认")
+    assert orders(bound) == []

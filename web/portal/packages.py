@@ -11,6 +11,7 @@ from werkzeug.exceptions import NotFound
 from billing.interface import ExchangePreview
 from bot.redis_gate import RedisDown
 from models.errors import CaptchaWrong, PageExpired, PriceChanged, Refused, Unknown
+from payments.recovery.gate import check_may_spend
 from web import signin
 from web.current import services
 from web.guards import account_first, in_wechat, slow_down, when_able
@@ -99,6 +100,7 @@ def _swap(ticket: Ticket) -> None:
     if not ticket.fresh:
         raise PageExpired
     here = services()
+    check_may_spend(here)
     here.captchas.redeem(
         signin.portal_login(),
         request.form.get("captcha_mark", ""),

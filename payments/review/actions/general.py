@@ -30,7 +30,8 @@ def _run_again(decision: Decision) -> None:
 
 # Not the credits: money that waits for billing is credited in the end, or goes back by a refund.
 _DISMISSED = frozenset(ReviewKind) - {ReviewKind.CREDIT_REFUSED, ReviewKind.CREDIT_UNKNOWN}
-_DISMISSED -= {ReviewKind.SECOND_PAYMENT, ReviewKind.ADJUSTMENT_UNKNOWN}
+# Nor a payout that the bank may have paid: it is held until that is answered.
+_DISMISSED -= {ReviewKind.SECOND_PAYMENT, ReviewKind.ADJUSTMENT_UNKNOWN, ReviewKind.PAYOUT_FATE}
 # Nor a call to billing whose effect is not settled: each has actions of its own.
 _DISMISSED -= late.UNSETTLED
 _OWED = _DISMISSED | {ReviewKind.SECOND_PAYMENT}
