@@ -53,6 +53,8 @@ class SiteSection(Section):
     trusted_proxies: int = Field(default=0, ge=0, le=3)
     intranet_url: str = ""
     secret_key: SecretStr
+    old_secret_keys: tuple[SecretStr, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
     contact: ContactSection = ContactSection()
 
     @field_validator("base_url")
@@ -210,6 +212,7 @@ class IdentitySection(Section):
     client_id: str = ""
     client_secret: SecretStr = SecretStr("")
     timeout_s: float = Field(default=5.0, gt=0, le=30)
+    owner_notice_command: tuple[str, ...] = ()
 
     @field_validator("base_url")
     @classmethod

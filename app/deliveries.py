@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from bot.errors import QuotaExhausted, TooFast
 from bot.notices import Filled, Notices
 from models.clock import next_midnight
+from models.errors import Unavailable
 from models.tidings import Form
 from payments import alerts, outbox
 from payments.outcome import Done, Later, Outcome
 from payments.services import Services
 
 MINUTE = timedelta(minutes=1)
+NOTICE_COMMAND_S = 10
 
 
 def deliver_message(notices: Notices, services: Services, held: outbox.Claim) -> Outcome:
@@ -44,6 +49,29 @@ def deliver_alert(notices: Notices, services: Services, held: outbox.Claim) -> O
     with services.reading() as session:
         wanted = alerts.still_wanted(session, openid, str(held.payload["account_no"]))
     return deliver_message(notices, services, held) if wanted else Done("not wanted any more")
+
+
+def deliver_owner_notice(command: Sequence[str], _services: Services, held: outbox.Claim) -> Outcome:
+    """The outbox job `owner_notice`: hand it to the program of the configuration, as JSON on its input.
+
+    Raises: Unavailable - it could not run or did not end with 0; the worker tries again.
+    """
+    if not command:
+        return Done("no command is set")
+    try:
+        done = subprocess.run(  # noqa: S603 - the operator's own program, no shell
+            list(command),
+            input=json.dumps(held.payload, ensure_ascii=False).encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=NOTICE_COMMAND_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"owner_notice_command: {type(error).__name__}") from error
+    if done.returncode:
+        raise Unavailable(f"owner_notice_command ended with {done.returncode}")
+    return Done()
 
 
 def _filled(services: Services, held: outbox.Claim) -> Filled | None:

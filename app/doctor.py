@@ -15,6 +15,7 @@ from app import config as configuration
 from app import wiring
 from app.config import Config
 from billing.embedded import ledger
+from identity.login_states import LoginProof
 from models import schema
 from models.errors import ServiceError
 from payments.audit import hash_chain as sealing
@@ -104,7 +105,8 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
 
     def identity() -> str:
         # OpenID Connect: this asks the server for its addresses and keys. CAS has nothing to ask.
-        return house.web.identity.login_url(config.site.base_url).partition("?")[0]
+        probe = LoginProof("doctor", "doctor")
+        return house.web.identity.login_url(config.site.base_url, probe).partition("?")[0]
 
     return [
         ("database", database, "campusnet db upgrade; check [database] url"),

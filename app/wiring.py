@@ -17,7 +17,7 @@ from redis.retry import Retry
 from sqlalchemy.orm import Session
 
 from app.config import Config
-from app.deliveries import deliver_alert, deliver_message
+from app.deliveries import deliver_alert, deliver_message, deliver_owner_notice
 from app.worker import Deliver, Worker
 from billing import registry
 from billing.embedded.accounting import Accounting
@@ -35,12 +35,17 @@ from bot.replies import ReplyStore
 from bot.robot import build_robot
 from handlers import ROUTES
 from handlers.services import HandlerServices
+from identity import login_sessions, login_states
+from identity.base import UnifiedIdentity
+from identity.cas import Identity, IdentityConfig
+from identity.oidc import OidcConfig, OidcIdentity
 from models.clock import Clock, utc_now
 from models.db.engine import Database
 from models.site import Contact, RechargeRules, Site
 from models.tidings import Form
 from payments import alerts, credit, notify, settle, swap, sweep
 from payments.audit import hash_chain as sealing
+from payments.binding import OWNER_NOTICE
 from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
 from payments.reconcile import daily as reconcile
@@ -50,8 +55,6 @@ from payments.review import queue as reviews
 from payments.services import Services
 from payments.wechatpay.client import PayConfig, WechatPay
 from web.captcha import Captchas
-from web.identity import Identity, IdentityConfig, UnifiedIdentity
-from web.oidc import OidcConfig, OidcIdentity
 from web.services import WebServices
 
 WAKE_KEY = "campusnet:wake"
@@ -63,6 +66,7 @@ SEAL_LATE_AT = (4, 10)
 SWEEP_S = 60
 # How often sessions that went silent are looked for.
 STALE_S = 300
+PURGE_LOGINS_S = 600
 # How soon somebody hears that the line is fast again, and when money and packages are looked at.
 RESTORED_S = 120
 ALERTS_HOUR = 10
@@ -151,7 +155,14 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         ),
     )
     notices = Notices(wechat, templates_of(config))
-    deliveries: dict[str, Deliver] = {
+    deliveries = _deliveries(config, notices)
+    periodic = _periodic(config, accounting)
+    return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
+
+
+def _deliveries(config: Config, notices: Notices) -> dict[str, Deliver]:
+    """Who does which kind of outbox work."""
+    return {
         "settle": settle.deliver,
         "credit": credit.deliver,
         swap.KIND: swap.deliver,
@@ -160,8 +171,13 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         "inbox": notify.deliver,
         "message": partial(deliver_message, notices),
         alerts.JOB: partial(deliver_alert, notices),
+        OWNER_NOTICE: partial(deliver_owner_notice, config.identity.owner_notice_command),
     }
-    periodic = {
+
+
+def _periodic(config: Config, accounting: Accounting) -> dict[str, Job]:
+    """What happens at which times."""
+    return {
         "seal": Job(sealing.seal, every(SEAL_S)),
         "seal-late": Job(sealing.seal_late, daily(*SEAL_LATE_AT)),
         "sweep": Job(sweep.sweep, every(SWEEP_S)),
@@ -169,6 +185,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         "alerts_balances": Job(alerts.watch_balances, daily(ALERTS_HOUR, 0)),
         "stale_sessions": Job(partial(_sweep_sessions, accounting), every(STALE_S)),
         "second-payments": Job(reviews.by_policy, every(SWEEP_S)),
+        "purge-logins": Job(_purge_logins, every(PURGE_LOGINS_S)),
         "reconcile": Job(
             partial(reconcile.due_job, foreign_prefixes=config.pay.foreign_prefixes),
             daily(*RECONCILE_AT),
@@ -180,7 +197,6 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
             again_s=FUND_FLOW_AGAIN_S,
         ),
     }
-    return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
 
 
 def pay_config(config: Config) -> PayConfig:
@@ -261,6 +277,12 @@ def _announce(site: Site, session: Session, crossings: Sequence[Crossing], now: 
 
 def _sweep_sessions(accounting: Accounting, _services: Services) -> None:
     accounting.sweep()
+
+
+def _purge_logins(services: Services) -> None:
+    with services.transaction() as session:
+        login_states.purge(session, now=services.clock())
+        login_sessions.purge(session, now=services.clock())
 
 
 def _callback(

@@ -9,9 +9,9 @@ from typing import Any
 from bot.callback import Callback
 from bot.limits import RateLimiter
 from bot.oauth import OAuth
+from identity.base import UnifiedIdentity
 from payments.services import Services
 from web.captcha import Captchas
-from web.identity import UnifiedIdentity
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,11 @@ from bot.callback import Callback
 from bot.limits import RateLimiter
 from bot.oauth import OAuth
 from bot.redis_gate import connect
+from identity import login_sessions
+from identity.base import TicketRefused
+from identity.cas import Identity, IdentityConfig
+from identity.login_sessions import Browser
+from identity.login_states import LoginProof
 from models import schema
 from models.clock import CAMPUS_ZONE
 from models.db.engine import Database
@@ -26,6 +31,7 @@ from models.errors import Forged, LimitReached, PageExpired
 from models.notice import Notice
 from models.order import CreditStatus, credit_of, find_order, move_credit
 from models.package import Package
+from models.people.login_session import SubjectKind
 from models.site import Contact, RechargeRules, Site
 from payments import binding, credit, orders, outbox, swap
 from payments.confirm import PaidFact, confirm_paid
@@ -34,7 +40,6 @@ from payments.views import OrderView
 from payments.wechatpay.client import Trade, WechatPay
 from payments.wechatpay.errors import TradeNotFound
 from web.captcha import Captchas
-from web.identity import Identity, IdentityConfig, TicketRefused
 from web.services import WebServices
 
 NOW = datetime(2026, 11, 23, 9, 5, tzinfo=CAMPUS_ZONE)
@@ -94,7 +99,8 @@ class PlayedIdentity(Identity):
         # Those that a session gave, without a password.
         self.stale: set[str] = set()
 
-    def account_of(self, service: str, ticket: str, *, fresh: bool = False) -> str:
+    def account_of(self, service: str, ticket: str, proof: LoginProof, *, fresh: bool = False) -> str:
+        del proof
         account_no = self.tickets.pop((service, ticket), None)
         if account_no is None or (fresh and ticket in self.stale):
             raise TicketRefused
@@ -188,8 +194,22 @@ class World:
         client.environ_base.update({"HTTP_USER_AGENT": WECHAT_UA, "REMOTE_ADDR": address})
         if openid is not None:
             with client.session_transaction() as session:
-                session["wechat"] = {"openid": openid, "at": int(self.clock().timestamp())}
+                session["wechat"] = self.login(SubjectKind.WECHAT, openid)
         return client
+
+    def login(self, kind: SubjectKind, subject: str, *, fresh: bool = False) -> dict[str, Any]:
+        """Start a session on the server. Returns: what the cookie holds of it."""
+        now = self.clock()
+        with self.services.transaction() as session:
+            token = login_sessions.start(
+                session,
+                kind,
+                subject,
+                browser=Browser("测试", "203.0.113.7"),
+                now=now,
+                typed_at=now if fresh else None,
+            )
+        return {"token": token, "minute": int(now.timestamp()) // login_sessions.TOUCH_S}
 
     def bind(self, account_no: str = OWN, openid: str = OPENID) -> None:
         binding.bind_account(self.services, openid=openid, account_no=account_no)

@@ -8,7 +8,7 @@ import unicodedata
 from billing.interface import AccountName
 from models.errors import NoSuchAccount
 from web.current import services
-from web.guards import slow_down
+from web.rates import slow_down
 
 ACCOUNT = re.compile(r"[0-9A-Za-z._-]{1,32}")
 LOOKUPS = 20

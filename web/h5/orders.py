@@ -9,8 +9,9 @@ from payments import binding, orders
 from payments.views import OrderView, steps
 from web import paging
 from web.current import services
-from web.guards import openid_first, slow_down
+from web.guards import openid_first
 from web.h5.polling import watch
+from web.rates import slow_down
 
 blueprint = Blueprint("h5_orders", __name__, url_prefix="/h5/orders")
 

@@ -7,7 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from payments import orders
 from web.current import services
-from web.guards import openid_first, slow_down
+from web.guards import openid_first
+from web.rates import slow_down
 
 blueprint = Blueprint("h5_pay", __name__, url_prefix="/h5/pay")
 

@@ -10,9 +10,10 @@ from models.money import yuan_short
 from payments import binding, orders
 from web import then_package
 from web.current import services
-from web.guards import openid_first, slow_down
+from web.guards import openid_first
 from web.h5.recharge_form import RechargeForm, field_of
 from web.h5.recharge_page import recharge_page
+from web.rates import slow_down
 from web.then_package import NothingMissing
 
 blueprint = Blueprint("h5_recharge", __name__, url_prefix="/h5")

@@ -13,9 +13,10 @@ from bot.redis_gate import RedisDown
 from models.errors import CaptchaWrong, PageExpired, PriceChanged, Refused, Unknown
 from web import signin
 from web.current import services
-from web.guards import account_first, in_wechat, slow_down, when_able
+from web.guards import account_first, in_wechat, when_able
 from web.portal import ticket as tickets
 from web.portal.ticket import Ticket
+from web.rates import slow_down
 
 blueprint = Blueprint("packages", __name__)
 
