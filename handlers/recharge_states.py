@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import replace
 
+import re2
+
 from bot.context import Answer, Text
+from bot.limits import NAME_LOOKUPS
 from handlers.patience import patient
 from handlers.recharge import (
     AWAIT_ACCOUNT_AGAIN,
@@ -24,11 +26,7 @@ from handlers.wording import recharge as say
 from models.errors import AmountInvalid, AmountOutOfRange, NoSuchAccount
 from payments.orders import start_recharge
 
-# Names of typed accounts that one person may look up: enough for a dormitory, too few for a list.
-LOOK_UPS = 10
-LOOK_UP_WINDOW_S = 600
-
-_ACCOUNT_NO = re.compile(ACCOUNT_NO)
+_ACCOUNT_NO = re2.compile(ACCOUNT_NO)
 
 
 def account(ctx: Ctx) -> Answer:
@@ -51,7 +49,7 @@ def account_again(ctx: Ctx) -> Answer:
         return _with_amount(ctx, wish)
     if _typed_account(ctx) != wish.account_no:
         return ask_account(ctx, wish, say.accounts_differ())
-    ctx.services.limiter.hit(f"name:{ctx.openid}", limit=LOOK_UPS, window_s=LOOK_UP_WINDOW_S)
+    ctx.services.limiter.hit_all(NAME_LOOKUPS, ctx.openid)
     try:
         found = ctx.services.billing.find_account(wish.account_no)
     except NoSuchAccount as error:

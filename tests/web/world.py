@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_network
@@ -16,7 +16,7 @@ from billing.embedded import entrance, seed
 from billing.embedded.accounting import Accounting
 from billing.embedded.engine import EmbeddedBilling
 from bot.callback import Callback
-from bot.limits import RateLimiter
+from bot.limits import Limit, RateLimiter
 from bot.oauth import OAuth
 from bot.redis_gate import connect
 from identity import login_sessions
@@ -131,6 +131,10 @@ class CountingLimiter:
         self.counts[key] = self.counts.get(key, 0) + 1
         if self.counts[key] > limit:
             raise LimitReached("操作太频繁了，请稍后再试")
+
+    def hit_all(self, limits: Iterable[Limit], who: str) -> None:
+        for limit in limits:
+            self.hit(f"{limit.what}:{who}", limit=limit.limit, window_s=limit.window_s)
 
 
 class Clock:

@@ -6,13 +6,11 @@ import re
 import unicodedata
 
 from billing.interface import AccountName
+from bot.limits import NAME_LOOKUPS
 from models.errors import NoSuchAccount
 from web.current import services
-from web.rates import slow_down
 
 ACCOUNT = re.compile(r"[0-9A-Za-z._-]{1,32}")
-LOOKUPS = 20
-LOOKUP_WINDOW_S = 600
 
 
 def typed(text: str) -> str:
@@ -24,9 +22,9 @@ def typed(text: str) -> str:
 
 
 def named(openid: str, account_no: str) -> AccountName:
-    """The masked name of any account, for 20 questions in ten minutes.
+    """The masked name of any account; each look-up counts against the one budget of chat and pages.
 
     Raises: NoSuchAccount, LimitReached.
     """
-    slow_down("name", openid, limit=LOOKUPS, window_s=LOOKUP_WINDOW_S)
+    services().limiter.hit_all(NAME_LOOKUPS, openid)
     return services().billing.find_account(account_no)
