@@ -65,7 +65,12 @@ def worker(config_path: Path) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     if house.config.metrics.bind:
-        metrics.serve(house.database, house.web.clock, house.config.metrics.bind)
+        metrics.serve(
+            house.database,
+            house.web.clock,
+            house.config.metrics.bind,
+            partial(wiring.security_counts, house.redis),
+        )
     house.worker().run(stopped)
     house.close()
 

@@ -8,7 +8,7 @@ from flask import Flask
 from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from web import addresses, errors, h5, headers, hooks, hosts, portal, public
+from web import addresses, errors, h5, headers, hooks, hosts, portal, public, rates
 from web.entrance import PushEntrance
 from web.services import WebServices
 
@@ -53,6 +53,7 @@ def create_app(services: WebServices, settings: WebSettings) -> Flask:
     csrf.exempt(hooks.blueprint)
     csrf.exempt(portal.single_logout)
     hosts.register(app, settings.trusted_hosts)
+    rates.register(app)
     addresses.register(app)
     errors.register(app)
     headers.register(app)
@@ -60,5 +61,7 @@ def create_app(services: WebServices, settings: WebSettings) -> Flask:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=settings.trusted_proxies, x_proto=settings.trusted_proxies
         )
-    app.wsgi_app = PushEntrance(app.wsgi_app, services, BODY_LIMIT_BYTES)  # type: ignore[method-assign]
+    app.wsgi_app = PushEntrance(  # type: ignore[method-assign]
+        app.wsgi_app, services, BODY_LIMIT_BYTES, trusted_proxies=settings.trusted_proxies
+    )
     return app

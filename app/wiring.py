@@ -43,6 +43,8 @@ from models.clock import Clock, utc_now
 from models.db.engine import Database
 from models.site import Contact, RechargeRules, Site
 from models.tidings import Form
+from models.values.outbound_gate import OutboundGate
+from models.values.security_log import SecurityLog
 from payments import alerts, credit, notify, settle, swap, sweep
 from payments.audit import hash_chain as sealing
 from payments.binding import OWNER_NOTICE
@@ -58,6 +60,7 @@ from web.captcha import Captchas
 from web.services import WebServices
 
 WAKE_KEY = "campusnet:wake"
+SECURITY_KEY = "campusnet:security"
 # More tokens than workers could ever need; the list is trimmed so that it cannot grow.
 WAKE_KEEP = 16
 # How often the journal is sealed, when all of it is gone through, and how often stuck work is looked for.
@@ -150,6 +153,9 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         captchas=Captchas(store),
         limiter=limiter,
         notify=partial(notify.receive, base),
+        security=SecurityLog(clock, partial(count_security, store)),
+        oauth_gate=OutboundGate("WeChat's page login"),
+        identity_gate=OutboundGate("the unified identity"),
         accounting=registry.accounting_receiver(
             accounting, config.billing.embedded.accounting_secret.get_secret_value(), clock
         ),
@@ -245,6 +251,20 @@ def site_of(config: Config) -> Site:
 def shallow(services: Services) -> dict[str, Any]:
     """The fields of a base service as keyword arguments for a richer one."""
     return {field.name: getattr(services, field.name) for field in fields(Services)}
+
+
+def count_security(store: redis.Redis, kind: str, number: int) -> None:
+    """Add to the counters of security events that `/metrics` shows; lost while Redis is away."""
+    with contextlib.suppress(redis.RedisError):
+        store.hincrby(SECURITY_KEY, kind, number)
+
+
+def security_counts(store: redis.Redis) -> dict[str, int]:
+    """Return the counters of security events by kind; none while Redis is away."""
+    counted: dict[bytes, bytes] = {}
+    with contextlib.suppress(redis.RedisError):
+        counted = store.hgetall(SECURITY_KEY)  # type: ignore[assignment]
+    return {kind.decode(): int(number) for kind, number in counted.items()}
 
 
 def wake(store: redis.Redis) -> None:

@@ -17,6 +17,7 @@ from identity.login_sessions import ActiveSession, Browser
 from identity.login_states import BegunLogin, LoginProof
 from models.errors import LoginNeeded
 from models.people.login_session import LoginPurpose, SubjectKind
+from models.values.security_log import SecurityEvent
 from web import devices
 from web.current import services
 from web.rates import slow_down
@@ -67,6 +68,11 @@ def finish(purpose: LoginPurpose, state: str) -> BegunLogin:
         )
 
 
+def record(event: SecurityEvent, **facts: str) -> None:
+    """Write a security event of this request, with the client's address."""
+    services().security.record(event, request.remote_addr or "", endpoint=request.endpoint or "", **facts)
+
+
 def log_in(
     kind: SubjectKind, subject: str, *, typed_at: datetime | None = None, ticket: str | None = None
 ) -> None:
@@ -87,6 +93,7 @@ def log_in(
     session.pop("csrf_token", None)
     _keep(kind, token, here.clock())
     _found().pop(kind, None)
+    record(SecurityEvent.LOGIN, subject_kind=kind.value)
 
 
 def log_out(kind: SubjectKind) -> None:
@@ -96,6 +103,7 @@ def log_out(kind: SubjectKind) -> None:
         here = services()
         with here.transaction() as database:
             login_sessions.end(database, token, now=here.clock())
+        record(SecurityEvent.LOGOUT, subject_kind=kind.value)
     session.pop(kind.value, None)
     session.pop("csrf_token", None)
     _found().pop(kind, None)

@@ -33,6 +33,8 @@ from models.order import CreditStatus, credit_of, find_order, move_credit
 from models.package import Package
 from models.people.login_session import SubjectKind
 from models.site import Contact, RechargeRules, Site
+from models.values.outbound_gate import OutboundGate
+from models.values.security_log import SecurityLog
 from payments import binding, credit, orders, outbox, swap
 from payments.confirm import PaidFact, confirm_paid
 from payments.numbers import out_trade_no
@@ -178,6 +180,9 @@ class World:
             limiter=cast("RateLimiter", self.limiter),
             notify=self._notify,
             accounting=self._receive,
+            security=SecurityLog(self.clock),
+            oauth_gate=OutboundGate("oauth"),
+            identity_gate=OutboundGate("identity"),
         )
         self.app: Flask = create_app(
             self.services, WebSettings("test-secret", secure_cookies=False, trusted_proxies=0)

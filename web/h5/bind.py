@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from models.errors import PageExpired, ServiceError
 from models.people.login_session import LoginPurpose, SubjectKind
+from models.values.security_log import SecurityEvent
 from payments import binding
 from web import signin, targets
 from web.current import services
@@ -41,7 +42,8 @@ def login(openid: str) -> ResponseReturnValue:
     slow_down("bind", openid, limit=20, window_s=600)
     target = targets.local(request.args.get("next"), "")
     state, proof = signin.begin(LoginPurpose.BIND, target, subject=openid)
-    return redirect(services().identity.login_url(_service(state), proof))
+    with services().identity_gate.call():
+        return redirect(services().identity.login_url(_service(state), proof))
 
 
 @blueprint.get("/callback")
@@ -58,8 +60,10 @@ def callback() -> ResponseReturnValue:
         raise PageExpired
     here = services()
     ticket = request.args.get(here.identity.ticket_field, "")
-    account_no = here.identity.account_of(_service(state), ticket, begun.proof)
+    with here.identity_gate.call():
+        account_no = here.identity.account_of(_service(state), ticket, begun.proof)
     binding.bind_account(here, openid=openid, account_no=account_no)
+    signin.record(SecurityEvent.BOUND)
     return redirect(f"/h5/bind?{urlencode({'done': 1, 'next': begun.target})}")
 
 
@@ -68,6 +72,7 @@ def callback() -> ResponseReturnValue:
 def remove(openid: str) -> ResponseReturnValue:
     """The second tap of unbinding; every session of this WeChat user ends, this browser gets a new one."""
     binding.unbind_account(services(), openid=openid)
+    signin.record(SecurityEvent.UNBOUND)
     signin.log_in(SubjectKind.WECHAT, openid)
     return redirect("/h5/bind?undone=1", 303)
 

@@ -17,5 +17,8 @@ def callback() -> ResponseReturnValue:
     """Remember who reads and go on to the page that was asked for."""
     # The state first: it is used up before WeChat is asked, so one state costs one question.
     target = signin.finish(LoginPurpose.WECHAT, request.args.get("state", "")).target
-    signin.log_in(SubjectKind.WECHAT, services().oauth.openid_of(request.args.get("code", "")))
+    here = services()
+    with here.oauth_gate.call():
+        openid = here.oauth.openid_of(request.args.get("code", ""))
+    signin.log_in(SubjectKind.WECHAT, openid)
     return redirect(target)

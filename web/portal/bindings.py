@@ -5,7 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
+from models.values.security_log import SecurityEvent
 from payments import binding
+from web import signin
 from web.current import services
 from web.guards import account_first
 
@@ -28,4 +30,5 @@ def page(account_no: str) -> ResponseReturnValue:
 def remove(account_no: str) -> ResponseReturnValue:
     """End the binding that the form names."""
     binding.unbind_from_account(services(), account_no=account_no, binding_id=request.form.get("id", ""))
+    signin.record(SecurityEvent.UNBOUND)
     return redirect("/self/bindings?undone=1", 303)

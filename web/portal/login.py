@@ -24,7 +24,8 @@ def login() -> ResponseReturnValue:
     fresh = request.args.get("fresh") == "1"
     target = targets.local(request.args.get("next"), HOME)
     state, proof = signin.begin(LoginPurpose.PORTAL, target, fresh=fresh)
-    return redirect(services().identity.login_url(_service(state), proof, fresh=fresh))
+    with services().identity_gate.call():
+        return redirect(services().identity.login_url(_service(state), proof, fresh=fresh))
 
 
 @blueprint.get("/callback")
@@ -36,7 +37,8 @@ def callback() -> ResponseReturnValue:
     begun = signin.finish(LoginPurpose.PORTAL, state)
     identity = services().identity
     ticket = request.args.get(identity.ticket_field, "")
-    account_no = identity.account_of(_service(state), ticket, begun.proof, fresh=begun.fresh)
+    with services().identity_gate.call():
+        account_no = identity.account_of(_service(state), ticket, begun.proof, fresh=begun.fresh)
     # Known to the university, unknown to billing: say so instead of showing an empty portal. A closed
     # account is known: its owner sees what is there.
     services().billing.balance(account_no)
