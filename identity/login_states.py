@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from identity.login_sessions import hash_of
 from models.db.state import rows_changed
-from models.errors import PageExpired
 from models.people.login_session import LoginPurpose, LoginState
 
 LIFE = timedelta(minutes=10)
@@ -70,22 +70,22 @@ def begin(
 
 def finish(
     session: Session, purpose: LoginPurpose, state: str, *, browser_key: str | None, now: datetime
-) -> BegunLogin:
-    """Use up the login with this state. It works once, in time, for this purpose and in that browser.
+) -> BegunLogin | None:
+    """Use up the login with this state: it works once, in time, for this purpose and in that browser.
 
-    Raises: PageExpired - there is no such login; one that another browser began stays as it is.
+    A state that comes back in another browser is used up as well: the answer of the identity server that
+    came with it has been seen there, so it must not be worth anything to the browser that began. The caller
+    commits in either case. Returns: None if this browser began no such login.
     """
-    if browser_key is None or not 0 < len(state) <= STATE_CHARS_MAX:
-        raise PageExpired
+    if not 0 < len(state) <= STATE_CHARS_MAX:
+        return None
     used = (
         delete(LoginState)
-        .where(
-            LoginState.state_hash == hash_of(state),
-            LoginState.browser_hash == hash_of(browser_key),
-            LoginState.purpose == purpose,
-            LoginState.expires_at > now,
-        )
+        .where(LoginState.state_hash == hash_of(state))
         .returning(
+            LoginState.browser_hash,
+            LoginState.purpose,
+            LoginState.expires_at,
             LoginState.target,
             LoginState.fresh,
             LoginState.subject,
@@ -94,8 +94,11 @@ def finish(
         )
     )
     row = session.execute(used, execution_options={"synchronize_session": False}).one_or_none()
-    if row is None:
-        raise PageExpired
+    if row is None or browser_key is None:
+        return None
+    ours = hmac.compare_digest(row.browser_hash, hash_of(browser_key))
+    if not ours or row.purpose != purpose or row.expires_at <= now:
+        return None
     return BegunLogin(row.target, row.fresh, row.subject, LoginProof(row.nonce, row.code_verifier))
 
 

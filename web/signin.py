@@ -15,7 +15,7 @@ from flask import g, request, session
 from identity import login_sessions, login_states
 from identity.login_sessions import ActiveSession, Browser
 from identity.login_states import BegunLogin, LoginProof
-from models.errors import LoginNeeded
+from models.errors import LoginNeeded, PageExpired
 from models.people.login_session import LoginPurpose, SubjectKind
 from models.values.security_log import SecurityEvent
 from web import devices
@@ -63,9 +63,12 @@ def finish(purpose: LoginPurpose, state: str) -> BegunLogin:
     """Use up a login that this browser began. Raises: PageExpired."""
     here = services()
     with here.transaction() as database:
-        return login_states.finish(
+        begun = login_states.finish(
             database, purpose, state, browser_key=session.get("browser"), now=here.clock()
         )
+    if begun is None:
+        raise PageExpired
+    return begun
 
 
 def record(event: SecurityEvent, **facts: str) -> None:
