@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import signal
 import sys
@@ -39,6 +40,8 @@ from models.errors import ServiceError
 @click.version_option(package_name="campusnet")
 def main() -> None:
     """桂电校园网 on WeChat: balance, recharge, packages, notices."""
+    # Databases, lists and backups hold names, openids and card numbers: for this user alone.
+    os.umask(0o077)
 
 
 @main.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -12,8 +11,9 @@ import redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import config as configuration
-from app import wiring
+from app import doctor_security, wiring
 from app.config import Config
+from app.doctor_finding import Finding
 from billing.embedded import ledger
 from identity.login_states import LoginProof
 from models import schema
@@ -24,16 +24,6 @@ from payments.wechatpay.errors import TradeNotFound
 
 # Long enough for WeChat, never used for an order: those start with r and a date.
 PROBE_NUMBER = "campusnetdoctorprobe01"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at; `mend` is what to do when it is not well."""
-
-    name: str
-    well: bool
-    detail: str
-    mend: str = ""
 
 
 def run(path: Path) -> int:
@@ -56,6 +46,7 @@ def examine(path: Path) -> Iterator[Finding]:
         )
         return
     yield Finding("configuration", well=True, detail=f"{path} ({config.mode})")
+    yield from doctor_security.examine(path, config)
     try:
         house = wiring.build(config)
     except (OSError, ValueError) as error:
