@@ -6,7 +6,7 @@ PARALLEL := -n auto --dist worksteal
 # Where it is set, each of a dozen processes would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long quick test-browser check format bench chaos lock clean
+.PHONY: help demo test test-long quick test-browser check format bench chaos hostile lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ bench: .venv/.ready ## measure: messages against WeRoBot and a smallest view
 
 chaos: .venv/.ready ## kill everything again and again during 10,000 payments, then compare the books (PAYMENTS, KILLS)
 	@$(PY) -m bench.chaos --payments $(or $(PAYMENTS),10000) --kills $(or $(KILLS),100)
+
+hostile: .venv/.ready ## send 100,000 hostile bodies to every machine entrance (BODIES)
+	@CAMPUSNET_BODIES=$(or $(BODIES),100000) $(PY) -m pytest -q -m long tests/hostile
 
 lock: ## renew requirements.lock from requirements.in (needs uv)
 	uv pip compile --universal -p 3.11 --generate-hashes --no-header --no-emit-index-url -q requirements.in -o requirements.lock

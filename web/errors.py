@@ -101,7 +101,10 @@ def _record(error: Exception) -> None:
 
 def _service_error(error: ServiceError) -> ResponseReturnValue:
     _record(error)
-    if not isinstance(error, Refused):
+    if isinstance(error, Forged | Malformed):
+        # Anyone can send such a thing: a line for each would fill the disk.
+        signin.record(SecurityEvent.LOGIN_REFUSED, reason=str(error))
+    elif not isinstance(error, Refused):
         # Messages of our errors name the check that failed, never what was sent.
         log.warning("page_failed", error=type(error).__name__, reason=str(error), endpoint=request.endpoint)
     return _show(failure_of(error))
