@@ -6,7 +6,7 @@ PARALLEL := -n auto --dist worksteal
 # Where it is set, each of a dozen processes would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long quick test-browser check format bench chaos drill lock clean
+.PHONY: help demo test test-long quick test-browser check format bench chaos drill hostile lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ chaos: .venv/.ready ## kill, freeze and cut off everything again and again durin
 
 drill: .venv/.ready ## back up, use, destroy, restore and recover a database, then compare the books (PAYMENTS)
 	@$(PY) -m bench.drill --payments $(or $(PAYMENTS),500)
+
+hostile: .venv/.ready ## send 100,000 hostile bodies to every machine entrance (BODIES)
+	@CAMPUSNET_BODIES=$(or $(BODIES),100000) $(PY) -m pytest -q -m long tests/hostile
 
 lock: ## renew requirements.lock from requirements.in (needs uv)
 	uv pip compile --universal -p 3.11 --generate-hashes --no-header --no-emit-index-url -q requirements.in -o requirements.lock

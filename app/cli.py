@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import signal
 import sys
@@ -44,6 +45,8 @@ from models.errors import ServiceError
 @click.version_option(package_name="campusnet")
 def main() -> None:
     """桂电校园网 on WeChat: balance, recharge, packages, notices."""
+    # Databases, lists and backups hold names, openids and card numbers: for this user alone.
+    os.umask(0o077)
 
 
 @main.command()
@@ -70,7 +73,12 @@ def worker(config_path: Path) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     if house.config.metrics.bind:
-        metrics.serve(house.database, house.web.clock, house.config.metrics.bind)
+        metrics.serve(
+            house.database,
+            house.web.clock,
+            house.config.metrics.bind,
+            partial(wiring.security_counts, house.redis),
+        )
     house.worker().run(stopped)
     house.close()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from bot.errors import ConfigurationWrong, QuotaExhausted, TemplatesUsedUp, TokenRejected, TooFast
 from bot.notices import Filled, Notices
 from models.clock import campus_date, next_midnight
+from models.errors import Unavailable
 from models.review import ReviewKind, ask_person
 from models.tidings import Form
 from payments import alerts, outbox
@@ -26,6 +29,7 @@ LIFETIMES: Mapping[str, timedelta] = {
 # A message that was put off for so long is not sent at night any more.
 LATE_AFTER = timedelta(hours=1)
 STALE = "stale"
+NOTICE_COMMAND_S = 10
 
 
 def deliver_message(notices: Notices, services: Services, held: outbox.Claim) -> Outcome:
@@ -95,6 +99,29 @@ def _ask_about_templates(services: Services, used_up: TemplatesUsedUp) -> None:
             remote="messages",
             reason=_reason(used_up),
         )
+
+
+def deliver_owner_notice(command: Sequence[str], _services: Services, held: outbox.Claim) -> Outcome:
+    """The outbox job `owner_notice`: hand it to the program of the configuration, as JSON on its input.
+
+    Raises: Unavailable - it could not run or did not end with 0; the worker tries again.
+    """
+    if not command:
+        return Done("no command is set")
+    try:
+        done = subprocess.run(  # noqa: S603 - the operator's own program, no shell
+            list(command),
+            input=json.dumps(held.payload, ensure_ascii=False).encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=NOTICE_COMMAND_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"owner_notice_command: {type(error).__name__}") from error
+    if done.returncode:
+        raise Unavailable(f"owner_notice_command ended with {done.returncode}")
+    return Done()
 
 
 def _filled(services: Services, held: outbox.Claim) -> Filled | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +12,11 @@ import redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import config as configuration
-from app import doctor_books, wiring
+from app import doctor_books, doctor_security, wiring
 from app.account_check import equal_accounts
 from app.config import Config
+from app.doctor_finding import Finding
+from identity.login_states import LoginProof
 from models import schema
 from models.errors import ServiceError
 from models.recovery import check_may_pay_out, last_verified_at
@@ -26,17 +27,6 @@ from payments.wechatpay.errors import TradeNotFound
 BACKUP_HOURS_MAX = 26
 # Long enough for WeChat, never used for an order: those start with r and a date.
 PROBE_NUMBER = "campusnetdoctorprobe01"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at; `mend` is what to do when it is not well, or when `warning` is set."""
-
-    name: str
-    well: bool
-    detail: str
-    mend: str = ""
-    warning: bool = False
 
 
 def run(path: Path, anchors: Path | None = None) -> int:
@@ -64,6 +54,7 @@ def examine(path: Path, anchors: Path | None = None) -> Iterator[Finding]:
         )
         return
     yield Finding("configuration", well=True, detail=f"{path} ({config.mode})")
+    yield from doctor_security.examine(path, config)
     try:
         house = wiring.build(config)
     except (OSError, ValueError) as error:
@@ -119,7 +110,8 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
 
     def identity() -> str:
         # OpenID Connect: this asks the server for its addresses and keys. CAS has nothing to ask.
-        return house.web.identity.login_url(config.site.base_url).partition("?")[0]
+        probe = LoginProof("doctor", "doctor")
+        return house.web.identity.login_url(config.site.base_url, probe).partition("?")[0]
 
     return [
         ("database", database, "campusnet db upgrade; check [database] url"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,6 +27,8 @@ class HouseCollector(Collector):
 
     database: Database
     clock: Clock
+    # Security events by kind, as the web processes count them.
+    security: Callable[[], Mapping[str, int]] = dict
 
     def collect(self) -> Iterator[Metric]:
         """All metrics of the house."""
@@ -45,14 +47,22 @@ class HouseCollector(Collector):
         up.add_metric([], 1)
         yield up
         yield from found
+        yield _security(self.security())
 
 
-def serve(database: Database, clock: Clock, bind: str) -> None:
+def serve(database: Database, clock: Clock, bind: str, security: Callable[[], Mapping[str, int]]) -> None:
     """Serve `/metrics` in a daemon thread; `bind` is `address:port`."""
     address, _, port = bind.rpartition(":")
     registry = CollectorRegistry()
-    registry.register(HouseCollector(database, clock))
+    registry.register(HouseCollector(database, clock, security))
     start_http_server(int(port), addr=address or "127.0.0.1", registry=registry)
+
+
+def _security(counted: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily("campusnet_security_events", "security events by kind", labels=["kind"])
+    for kind, number in sorted(counted.items()):
+        family.add_metric([kind], number)
+    return family
 
 
 def _families(found: Figures) -> Iterator[Metric]:

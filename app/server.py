@@ -12,6 +12,7 @@ from gunicorn.app.base import BaseApplication
 
 from app import wiring
 from app.config import Config
+from app.config_sections import LOOPBACK_HOSTS
 from app.factory import WebSettings, create_app
 
 GRACE_S = 10
@@ -85,4 +86,10 @@ def web_settings(config: Config) -> WebSettings:
         secret_key=config.site.secret_key.get_secret_value(),
         secure_cookies=urlsplit(config.site.base_url).scheme == "https",
         trusted_proxies=config.site.trusted_proxies,
+        old_secret_keys=tuple(key.get_secret_value() for key in config.site.old_secret_keys),
+        trusted_hosts=(
+            urlsplit(config.site.base_url).hostname or "",
+            *config.site.extra_hosts,
+            *(LOOPBACK_HOSTS if config.mode == "demo" else ()),
+        ),
     )

@@ -17,7 +17,8 @@ from redis.retry import Retry
 from sqlalchemy.orm import Session
 
 from app.config import Config
-from app.deliveries import deliver_alert, deliver_message
+from app.outbox_handlers import outbox_handlers
+from app.periodic_jobs import periodic_jobs
 from app.worker import Deliver, Worker
 from billing import registry
 from billing.embedded.accounting import Accounting
@@ -36,6 +37,9 @@ from bot.replies import ReplyStore
 from bot.robot import build_robot
 from handlers import ROUTES
 from handlers.services import HandlerServices
+from identity.base import UnifiedIdentity
+from identity.cas import Identity, IdentityConfig
+from identity.oidc import OidcConfig, OidcIdentity
 from models.clock import Clock, utc_now
 from models.db.engine import Database
 from models.db.postgres import Limits
@@ -43,56 +47,24 @@ from models.outbox import Lane
 from models.site import Contact, CounterRules, RechargeRules, Site
 from models.tidings import Form
 from models.values.account_no import AccountRules
-from payments import alerts, credit, notify, repairs, settle, swap, sweep
-from payments.adjustments import approval as adjustments
-from payments.adjustments import delivery as adjustment_delivery
+from models.values.outbound_gate import OutboundGate
+from models.values.security_log import SecurityLog
+from payments import alerts, notify
 from payments.attach import AttachKeys
-from payments.audit import book_check, ledger_chain
-from payments.audit import hash_chain as sealing
 from payments.audit.keys import AuditKeys, AuditSettings
-from payments.counter import confirmation
-from payments.payouts import delivery as payout_delivery
-from payments.periodic import Job, daily, every, monthly
-from payments.reconcile import daily as reconcile
-from payments.reconcile import monthly as fund_flow
-from payments.reconcile.billing import repair as billing_repair
-from payments.recovery import journal_copy
-from payments.recovery.run import after_watching
-from payments.refunds import delivery as refund_delivery
-from payments.review import queue as reviews
+from payments.periodic import Job
 from payments.services import Services
 from payments.wechatpay.client import PayConfig, WechatPay
 from payments.wechatpay.crypto import derive_key
 from web.captcha import Captchas
-from web.identity import Identity, IdentityConfig, UnifiedIdentity
-from web.oidc import OidcConfig, OidcIdentity
 from web.services import WebServices
 
 WAKE_KEYS = {Lane.MONEY: "campusnet:wake", Lane.MESSAGE: "campusnet:wake:message"}
+SECURITY_KEY = "campusnet:security"
 # More tokens than workers could ever need; the lists are trimmed so that they cannot grow.
 WAKE_KEEP = 16
 # How long a worker waits for a locked row: everything else of its lane is behind it.
 WORKER_LOCK_TIMEOUT_S = 0.5
-# How often the journal and the ledger are sealed, and how often stuck work is looked for.
-SEAL_S = 5
-SEAL_LEDGER_S = 600
-SWEEP_S = 60
-# How often sessions that went silent are looked for.
-STALE_S = 300
-# How soon somebody hears that the line is fast again, and when money and packages are looked at.
-RESTORED_S = 120
-ALERTS_HOUR = 10
-# Campus time; a quiet hour: all books are read from end to end, and the heads of the chains sent away.
-BOOK_CHECK_AT = (4, 10)
-BOOK_CHECK_AGAIN_S = 1800
-# Campus time; yesterday's bill is ready at ten.
-RECONCILE_AT = (10, 10)
-RECONCILE_AGAIN_S = 900
-# On the first of the month, after the last day of the one before was reconciled.
-FUND_FLOW_AT = (10, 40)
-FUND_FLOW_AGAIN_S = 3600
-# Before the working day: transfers of clerks that no bank list has confirmed in time.
-COUNTER_JOBS = {"transfers": Job(confirmation.ask_about_unconfirmed, daily(7, 30))}
 
 
 @dataclass(frozen=True)
@@ -170,53 +142,17 @@ def build(config: Config, *, clock: Clock = utc_now, background: bool = False) -
         captchas=Captchas(store),
         limiter=limiter,
         notify=partial(notify.receive, base),
+        security=SecurityLog(clock, partial(count_security, store)),
+        oauth_gate=OutboundGate("WeChat's page login"),
+        identity_gate=OutboundGate("the unified identity"),
         accounting=registry.accounting_receiver(
             accounting, config.billing.embedded.accounting_secret.get_secret_value(), clock
         ),
     )
     notices = Notices(wechat, templates_of(config))
-    periodic = COUNTER_JOBS | {
-        **_audit_jobs(),
-        "sweep": Job(sweep.sweep, every(SWEEP_S)),
-        "alerts_restored": Job(alerts.watch_restored, every(RESTORED_S)),
-        "alerts_balances": Job(alerts.watch_balances, daily(ALERTS_HOUR, 0)),
-        "stale_sessions": Job(partial(_sweep_sessions, accounting), every(STALE_S)),
-        "second-payments": Job(reviews.by_policy, every(SWEEP_S)),
-        "reconcile": Job(
-            after_watching(
-                partial(reconcile.due_job, foreign_prefixes=config.pay.foreign_prefixes),
-                config.backup.journal,
-            ),
-            daily(*RECONCILE_AT),
-            again_s=RECONCILE_AGAIN_S,
-        ),
-        "fund-flow": Job(
-            partial(fund_flow.due_job, foreign_prefixes=config.pay.foreign_prefixes),
-            monthly(1, *FUND_FLOW_AT),
-            again_s=FUND_FLOW_AGAIN_S,
-        ),
-    }
-    if config.backup.journal is not None:
-        copy = partial(journal_copy.copy_rows, path=config.backup.journal)
-        periodic["journal-copy"] = Job(copy, every(SEAL_S))
-    return House(config, database, store, wechat, notices, web, accounting, _deliveries(notices), periodic)
-
-
-def _deliveries(notices: Notices) -> dict[str, Deliver]:
-    """Return who delivers which kind of outbox item."""
-    return {
-        "settle": settle.deliver,
-        "credit": credit.deliver,
-        swap.KIND: swap.deliver,
-        "refund": refund_delivery.deliver,
-        "payout": payout_delivery.deliver,
-        repairs.KIND: repairs.deliver,
-        billing_repair.KIND: billing_repair.deliver,
-        adjustments.KIND: adjustment_delivery.deliver,
-        "inbox": notify.deliver,
-        "message": partial(deliver_message, notices),
-        alerts.JOB: partial(deliver_alert, notices),
-    }
+    handlers = outbox_handlers(config, notices)
+    jobs = periodic_jobs(config, accounting)
+    return House(config, database, store, wechat, notices, web, accounting, handlers, jobs)
 
 
 def limits_of(config: Config, *, background: bool) -> Limits:
@@ -333,6 +269,20 @@ def shallow(services: Services) -> dict[str, Any]:
     return {field.name: getattr(services, field.name) for field in fields(Services)}
 
 
+def count_security(store: redis.Redis, kind: str, number: int) -> None:
+    """Add to the counters of security events that `/metrics` shows; lost while Redis is away."""
+    with contextlib.suppress(redis.RedisError):
+        store.hincrby(SECURITY_KEY, kind, number)
+
+
+def security_counts(store: redis.Redis) -> dict[str, int]:
+    """Return the counters of security events by kind; none while Redis is away."""
+    counted: dict[bytes, bytes] = {}
+    with contextlib.suppress(redis.RedisError):
+        counted = store.hgetall(SECURITY_KEY)  # type: ignore[assignment]
+    return {kind.decode(): int(number) for kind, number in counted.items()}
+
+
 def wake(store: redis.Redis) -> None:
     """Wake one waiting worker for each lane. Redis away: it looks by itself within a second."""
     with contextlib.suppress(redis.RedisError), store.pipeline(transaction=False) as pipe:
@@ -361,18 +311,6 @@ class Waiter:
 
 def _announce(site: Site, session: Session, crossings: Sequence[Crossing], now: datetime) -> None:
     alerts.raise_crossings(session, crossings, site=site, now=now)
-
-
-def _sweep_sessions(accounting: Accounting, _services: Services) -> None:
-    accounting.sweep()
-
-
-def _audit_jobs() -> dict[str, Job]:
-    return {
-        "seal": Job(sealing.seal, every(SEAL_S)),
-        "seal-ledger": Job(ledger_chain.seal_ledger, every(SEAL_LEDGER_S)),
-        "book-check": Job(book_check.nightly, daily(*BOOK_CHECK_AT), again_s=BOOK_CHECK_AGAIN_S),
-    }
 
 
 def _callback(

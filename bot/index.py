@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Generic, TypeVar
+
+import re2
 
 from bot.context import ChatState, Handler, Push
 from bot.push import normalise
 from bot.routes import Route
 
 S = TypeVar("S")
-
-_NUMBERED_REFERENCE = re.compile(r"\\[1-9]|\(\?\(\d")
 
 
 class Index(Generic[S]):
@@ -64,10 +63,7 @@ class Index(Generic[S]):
             table[name] = route.handler
 
 
-def _alternation(regexes: list[str]) -> re.Pattern[str] | None:
-    for regex in regexes:
-        if _NUMBERED_REFERENCE.search(regex):
-            raise ValueError(f"numbered references change their meaning among other patterns: {regex}")
+def _alternation(regexes: list[str]) -> re2.Pattern[str] | None:
     if not regexes:
         return None
-    return re.compile("|".join(f"(?P<_{place}>{regex})" for place, regex in enumerate(regexes)))
+    return re2.compile("|".join(f"(?P<_{place}>{regex})" for place, regex in enumerate(regexes)))

@@ -1,10 +1,11 @@
-"""How often somebody may do something."""
+"""Rate limits: fixed windows by subject, shared by all entry points."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from redis import Redis
 
@@ -20,6 +21,20 @@ local count = redis.call('INCR', KEYS[1])
 if count == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return count
 """)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `limit` of `what` within `window_s` seconds for each subject."""
+
+    what: str
+    limit: int
+    window_s: int
+
+
+# Answers to "whose account is this?", in the chat and on pages together: enough for a dormitory, too few
+# for a list of the university.
+NAME_LOOKUPS = (Limit("name", 20, 600), Limit("name-day", 60, 86_400))
 
 
 class RateLimiter:
@@ -43,6 +58,11 @@ class RateLimiter:
             count = self._hit_locally(key, window_s)
         if count > limit:
             raise LimitReached(TOO_OFTEN)
+
+    def hit_all(self, limits: Iterable[Limit], who: str) -> None:
+        """Count one for `who` against each of these limits. Raises: LimitReached."""
+        for limit in limits:
+            self.hit(f"{limit.what}:{who}", limit=limit.limit, window_s=limit.window_s)
 
     def _hit_locally(self, key: str, window_s: int) -> int:
         now_s = self._monotonic()

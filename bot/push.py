@@ -17,6 +17,8 @@ NUMBER = re.compile(r"[0-9]{1,20}")
 FIELD_NAME = re.compile(r"[A-Z][0-9A-Za-z_]{0,63}")
 LOWER_CASE_NAMES = frozenset({"bizmsgmenuid"})
 
+TEXT_CHARS_MAX = 1000
+
 COMMON = frozenset({"ToUserName", "FromUserName", "CreateTime", "MsgType", "MsgId"})
 EVENT_FIELDS = frozenset({
     "Event", "EventKey", "Ticket", "MenuId", "Latitude", "Longitude", "Precision", "MsgID", "Status",
@@ -93,7 +95,8 @@ def dedup_key(fields: Mapping[str, Any]) -> str:
 def push_of(fields: Mapping[str, Any]) -> Push:
     """Checked fields as a handler sees them."""
     kind = fields["MsgType"]
-    raw_text = fields.get("Content", "")
+    # The platform lets a person type less; a longer text is cut before anything looks at it.
+    raw_text = fields.get("Content", "")[:TEXT_CHARS_MAX]
     return Push(
         fields["Event"].lower() if kind == "event" else kind,
         fields["FromUserName"],

@@ -17,7 +17,9 @@ from bot.local_replies import LocalReplies
 from bot.redis_gate import RedisDown, RedisGate, Script, text_of
 from bot.session import KEEP_S, Change
 
-REPLY_TTL_S = 60
+# A genuine push stays acceptable for 300 s, or 600 s where its clock is ahead (bot/envelope.py); its reply is
+# known longer than that, so that a push sent again is never handled again.
+REPLY_TTL_S = 660
 POLL_S = 0.04
 
 # One round trip: claim the push and read the conversation, or read what the first delivery has.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import re2
 
 from bot.context import Handler
 
@@ -44,9 +45,17 @@ def state(handler: Handler[S], name: str) -> Route[S]:
 
 
 def pattern(handler: Handler[S], *regexes: str) -> Route[S]:
-    """A whole normalised text that matches one of these; tried after words and states, in table order."""
+    """A whole normalised text that matches one of these; tried after words and states, in table order.
+
+    Raises: ValueError - not a regular expression of RE2, whose time is linear in the text.
+    """
+    options = re2.Options()
+    options.log_errors = False
     for regex in regexes:
-        re.compile(regex)
+        try:
+            re2.compile(regex, options)
+        except re2.error as error:
+            raise ValueError(f"no regular expression of RE2: {regex}") from error
     return Route("pattern", regexes, handler)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import re2
 
 from bot.context import Answer, Text
 from handlers.services import Ctx
@@ -33,7 +33,7 @@ def resume(ctx: Ctx) -> Answer:
 
 def set_threshold(ctx: Ctx) -> Answer:
     """余额提醒10: tell me below 10 yuan; 0 never."""
-    found = re.fullmatch(ALERT_THRESHOLD, ctx.push.text)
+    found = re2.fullmatch(ALERT_THRESHOLD, ctx.push.text)
     amount_fen = int(found[1]) * FEN_PER_YUAN if found else None
     choice = choose(ctx.services, ctx.openid, low_balance_fen=amount_fen)
     return Text(say.settings(ctx.services.site, wanted=choice.wanted, low_fen=choice.low_balance_fen))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from difflib import SequenceMatcher
+
+import re2
 
 from bot.context import Answer, Silence, Text, tap
 from handlers.services import Ctx
@@ -18,7 +19,7 @@ GUESSES = 3
 # The beginning says what somebody wants; comparing a whole letter would only cost time.
 COMPARED = 24
 SPOKEN = frozenset({"text", "click"})
-_BARE_NUMBER = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,2})?|[一二两三四五六七八九十百]{1,5}")
+_BARE_NUMBER = re2.compile(r"[0-9]{1,4}(?:\.[0-9]{1,2})?|[一二两三四五六七八九十百]{1,5}")
 
 
 def guess(ctx: Ctx) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import re2
 
 from bot.context import Answer, Text
 from handlers.patience import patient
@@ -23,8 +23,8 @@ AWAIT_NAME_CONFIRM = "await_name_confirm"
 AWAIT_AMOUNT = "await_amount"
 CONFIRM = "confirm"
 
-_QUICK = re.compile("|".join(QUICK_AMOUNTS))
-_PREFIX = re.compile(RECHARGE_PREFIX)
+_QUICK = re2.compile("|".join(QUICK_AMOUNTS))
+_PREFIX = re2.compile(RECHARGE_PREFIX)
 
 
 @patient

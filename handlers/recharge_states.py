@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.context import Answer, Text
+from bot.limits import NAME_LOOKUPS
 from handlers.patience import patient
 from handlers.recharge import (
     AWAIT_ACCOUNT_AGAIN,
@@ -23,10 +24,6 @@ from handlers.wording.orders import in_doubt
 from models.errors import AmountInvalid, AmountOutOfRange, NoSuchAccount
 from payments.orders import start_recharge
 from payments.unconfirmed import PaymentInDoubt, check_none
-
-# Names of typed accounts that one person may look up: enough for a dormitory, too few for a list.
-LOOK_UPS = 10
-LOOK_UP_WINDOW_S = 600
 
 # Shorter texts are words of the conversation.
 SHORTEST = 4
@@ -53,7 +50,7 @@ def account_again(ctx: Ctx) -> Answer:
     typed = _typed_account(ctx)
     if typed is None or not ctx.services.account_rules.is_same(typed, wish.account_no):
         return ask_account(ctx, wish, say.accounts_differ())
-    ctx.services.limiter.hit(f"name:{ctx.openid}", limit=LOOK_UPS, window_s=LOOK_UP_WINDOW_S)
+    ctx.services.limiter.hit_all(NAME_LOOKUPS, ctx.openid)
     try:
         found = ctx.services.billing.find_account(wish.account_no)
     except NoSuchAccount as error:

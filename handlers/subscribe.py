@@ -6,6 +6,8 @@ from bot.broadcast import record_result
 from bot.context import Answer, Silence, Text
 from handlers.services import Ctx
 from handlers.wording import people as say
+from identity import login_sessions
+from models.people.login_session import SubjectKind
 from models.person import follow, unfollow
 
 SCENE_PREFIX = "qrscene_"
@@ -32,6 +34,7 @@ def farewell(ctx: Ctx) -> Answer:
     """Forget the binding of somebody who left; nobody would read an answer."""
     with ctx.services.transaction() as session:
         unfollow(session, ctx.openid, ctx.now)
+        login_sessions.end_all(session, SubjectKind.WECHAT, ctx.openid, now=ctx.now, cause="unfollowed")
     return Silence()
 
 

@@ -54,6 +54,7 @@ WORK: Mapping[str, Work] = {
     "inbox": Work(Lane.MONEY, None),
     "message": Work(Lane.MESSAGE, Remote.MESSAGES),
     "alert": Work(Lane.MESSAGE, Remote.MESSAGES),
+    "owner_notice": Work(Lane.MESSAGE, None),
 }
 OTHER = Work(Lane.MONEY, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, Index, String, bindparam, select, text, update
@@ -153,6 +154,47 @@ def bind(session: Session, openid: str, account_no: str, now: datetime) -> list[
     unbind(session, openid, now)
     session.add(Binding(person_id=person.id, account_no=account_no, bound_at=now))
     return others
+
+
+@dataclass(frozen=True)
+class BindingRecord:
+    """One stretch of a binding as the account's owner sees it: of the openid only its last characters."""
+
+    id: int
+    openid_tail: str
+    bound_at: datetime
+    unbound_at: datetime | None
+
+
+RECORDS_MAX = 50
+_TAIL_CHARS = 6
+
+
+def binding_records(session: Session, account_no: str) -> list[BindingRecord]:
+    """Return the bindings of an account, those in force first, then the newest; at most 50."""
+    query = (
+        select(Binding.id, Person.openid, Binding.bound_at, Binding.unbound_at)
+        .join(Person, Person.id == Binding.person_id)
+        .where(Binding.account_no == account_no)
+        .order_by(Binding.unbound_at.is_not(None), Binding.id.desc())
+        .limit(RECORDS_MAX)
+    )
+    return [
+        BindingRecord(row.id, row.openid[-_TAIL_CHARS:], row.bound_at, row.unbound_at)
+        for row in session.execute(query)
+    ]
+
+
+def end_binding(session: Session, account_no: str, binding_id: int, now: datetime) -> str | None:
+    """End one binding of this account. Returns: the openid that was bound, or None if there is none."""
+    ended = (
+        update(Binding)
+        .where(Binding.id == binding_id, Binding.account_no == account_no, Binding.unbound_at.is_(None))
+        .values(unbound_at=now)
+        .returning(Binding.person_id)
+    )
+    person_id = session.scalar(ended, execution_options={"synchronize_session": False})
+    return None if person_id is None else session.get_one(Person, person_id).openid
 
 
 def unbind(session: Session, openid: str, now: datetime) -> str | None:

@@ -40,6 +40,7 @@ from models import (
 from models.base import Base
 from models.db import postgres, state
 from models.db.engine import Database
+from models.people import login_session
 
 # Every module with tables; tests/models/test_schema.py fails when one is missing here.
 TABLE_MODULES = (
@@ -52,6 +53,8 @@ TABLE_MODULES = (
     counter,
     journal,
     ledger,
+    login_session,
+    login_session,
     notice,
     order,
     outbox,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import re2
 
 from models.errors import AmountInvalid, AmountOutOfRange
 from models.money import FEN_PER_YUAN, yuan_short
@@ -11,9 +11,9 @@ from models.site import RechargeRules
 LONGEST_TEXT = 32
 FEN_DIGITS = 2
 
-_CURRENCY_BEFORE = re.compile(r"^(?:¥|rmb|cny)\s*")
-_CURRENCY_AFTER = re.compile(r"\s*(?:元钱|块钱|元整|圆整|元|块|圆|yuan|rmb|cny)$")
-_NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
+_CURRENCY_BEFORE = re2.compile(r"^(?:¥|rmb|cny)\s*")
+_CURRENCY_AFTER = re2.compile(r"\s*(?:元钱|块钱|元整|圆整|元|块|圆|yuan|rmb|cny)$")
+_NUMBER = re2.compile(r"([0-9]+)(?:\.([0-9]+))?")
 
 # Full-width forms of ASCII, and of the space and the yen sign beside them. Not NFKC: it makes 52 of 5².
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20, 0xFFE5: 0xA5}
@@ -61,7 +61,8 @@ def _bare_number(text: str) -> str:
     if len(text) > LONGEST_TEXT:
         raise _not_a_number()
     plain = text.translate(_HALF_WIDTH).strip().lower()
-    return _CURRENCY_AFTER.sub("", _CURRENCY_BEFORE.sub("", plain))
+    bare: str = _CURRENCY_AFTER.sub("", _CURRENCY_BEFORE.sub("", plain))
+    return bare
 
 
 def _fen(number: str) -> int:

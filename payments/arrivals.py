@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from models.order import Order, OrderEvent, OrderStatus, credit_of
 from models.refund import NOTHING_BACK, money_back_of
 from models.swap import SwapIntent
-from payments.orders import SOURCE
+from payments.daily_limit import SOURCE
 from payments.services import Services
 from payments.views import OrderView, Step, view_of
 

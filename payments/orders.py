@@ -11,14 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from billing.interface import AccountName, Offer
-from models.clock import CAMPUS_ZONE
-from models.errors import Conflict, IllegalTransition, LimitReached, NoSuchOrder, Unknown
-from models.money import yuan_short
+from models.errors import Conflict, IllegalTransition, NoSuchOrder, Unknown
 from models.order import (
     Order,
     OrderAction,
@@ -35,9 +33,8 @@ from models.order import (
 )
 from models.recovery import check_not_recovering
 from models.refund import NOTHING_BACK, money_back_of
-from models.site import RechargeRules
 from models.swap import SwapIntent, swaps_of
-from payments import numbers, outbox, settle, swap, unconfirmed
+from payments import daily_limit, numbers, outbox, settle, swap, unconfirmed
 from payments.amount import check_amount
 from payments.attach import Attach
 from payments.services import Services
@@ -49,7 +46,6 @@ REUSE_MARGIN = timedelta(minutes=2)
 # WeChat keeps a prepay_id for two hours; ours is renewed a little earlier.
 PREPAY_LIFE = timedelta(minutes=110)
 DESCRIPTION = "校园网网费充值"
-SOURCE = "wechat"
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,14 @@ def start_recharge(
                 check_not_recovering(session)
                 order = _reusable(session, wanted.open_key, now)
                 if order is None:
-                    _check_daily_limit(session, wanted, services.rules, now)
+                    daily_limit.check_new(
+                        session,
+                        openid=openid,
+                        account_no=wanted.account.account_no,
+                        amount_fen=amount_fen,
+                        rules=services.rules,
+                        now=now,
+                    )
                     order = _new_order(session, services, wanted, now)
                 return view_of(order, None, session.get(SwapIntent, order.id))
         except IntegrityError:
@@ -109,7 +112,8 @@ def pay_params(services: Services, *, order_no: str, openid: str) -> dict[str, s
     """Prepare the order at WeChat and return what `getBrandWCPayRequest` needs.
 
     Asked again it uses the same `out_trade_no`. Raises: NoSuchOrder, IllegalTransition - paid or
-    closed; Unknown, Unavailable - WeChat did not answer; the order stays payable.
+    closed; LimitReached - so much was paid today; Unknown, Unavailable - WeChat did not answer; the
+    order stays payable.
     """
     order, attempt = _payable(services, order_no, openid)
     if attempt.prepay_id and attempt.prepaid_at and services.clock() - attempt.prepaid_at < PREPAY_LIFE:
@@ -240,33 +244,11 @@ def _reusable(session: Session, open_key: str, now: datetime) -> Order | None:
     return None
 
 
-def _check_daily_limit(session: Session, wanted: Wanted, rules: RechargeRules, now: datetime) -> None:
-    """A limit for whoever pays and for the account that is paid for.
-
-    What was paid today counts, and what is open: all of it may still be paid. Two tabs in the same
-    instant may pass it by one order; money is not at stake, so nobody waits for a lock.
-    """
-    midnight = now.astimezone(CAMPUS_ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
-    counts = or_(
-        and_(Order.status == OrderStatus.PAID, Order.paid_at >= midnight),
-        and_(Order.status.in_((OrderStatus.CREATED, OrderStatus.PREPAID)), Order.expires_at > now),
-    )
-    for whose, name in (
-        (Order.payer_openid == wanted.openid, "今日累计充值"),
-        (Order.account_no == wanted.account.account_no, "该账号今日累计充值"),
-    ):
-        spent = select(func.coalesce(func.sum(Order.amount_fen), 0)).where(
-            whose, counts, Order.source == SOURCE
-        )
-        if (session.scalar(spent) or 0) + wanted.amount_fen > rules.daily_limit_fen:
-            raise LimitReached(f"{name}不能超过 {yuan_short(rules.daily_limit_fen)} 元")
-
-
 def _new_order(session: Session, services: Services, wanted: Wanted, now: datetime) -> Order:
     order = Order(
         order_no=numbers.new_order_no(now),
         open_key=wanted.open_key,
-        source=SOURCE,
+        source=daily_limit.SOURCE,
         payer_openid=wanted.openid,
         account_no=wanted.account.account_no,
         masked_name=wanted.account.masked_name,
@@ -315,6 +297,7 @@ def _payable(services: Services, order_no: str, openid: str) -> tuple[Order, Pay
         check_not_recovering(session)
         order = _own(session, order_no, openid)
         _check_payable(order, services.clock())
+        daily_limit.check_payable(session, order, rules=services.rules, now=services.clock())
         return order, attempts_of(session, order.id)[-1]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from app.config import IdentitySection
+from app.config_sections import IdentitySection
 
 ISSUER = "https://ids.example.edu.cn/oidc/"
 

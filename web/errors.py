@@ -9,12 +9,14 @@ import structlog
 from flask import Flask, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MisdirectedRequest
 
+from identity.base import TicketRefused
 from models.db.engine import NO_ANSWER
 from models.errors import (
     Conflict,
     Forged,
+    LimitReached,
     Malformed,
     Mismatch,
     OutsideCampus,
@@ -24,7 +26,9 @@ from models.errors import (
     Unavailable,
     Unknown,
 )
+from models.values.security_log import SecurityEvent
 from payments.wechatpay.errors import PayRefused
+from web import signin
 from web.guards import wants_json
 
 log = structlog.get_logger()
@@ -77,14 +81,37 @@ def failure_of(error: ServiceError) -> Failure:
     return Failure(error.status, "E-OTHER", "出了点问题，请稍后再试")
 
 
+# What a refusal of a page means for whoever watches for attacks.
+EVENTS: tuple[tuple[type[Exception], SecurityEvent], ...] = (
+    (LimitReached, SecurityEvent.LIMIT_REACHED),
+    (OutsideCampus, SecurityEvent.CAMPUS_REFUSED),
+    (TicketRefused, SecurityEvent.LOGIN_REFUSED),
+    (PageExpired, SecurityEvent.LOGIN_REFUSED),
+    (CSRFError, SecurityEvent.CSRF_REFUSED),
+    (MisdirectedRequest, SecurityEvent.HOST_REFUSED),
+)
+
+
+def _record(error: Exception) -> None:
+    for kind, event in EVENTS:
+        if isinstance(error, kind):
+            signin.record(event)
+            return
+
+
 def _service_error(error: ServiceError) -> ResponseReturnValue:
-    if not isinstance(error, Refused):
+    _record(error)
+    if isinstance(error, Forged | Malformed):
+        # Anyone can send such a thing: a line for each would fill the disk.
+        signin.record(SecurityEvent.LOGIN_REFUSED, reason=str(error))
+    elif not isinstance(error, Refused):
         # Messages of our errors name the check that failed, never what was sent.
         log.warning("page_failed", error=type(error).__name__, reason=str(error), endpoint=request.endpoint)
     return _show(failure_of(error))
 
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:
+    _record(error)
     if isinstance(error, CSRFError):
         return _show(failure_of(PageExpired()))
     status = error.code or 500

@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from models.errors import LoginNeeded, OutsideCampus
+from models.people.login_session import LoginPurpose
 from web import qr, signin, targets
 from web.current import services
 
@@ -54,7 +55,7 @@ def ask_wechat() -> ResponseReturnValue:
     if not in_wechat():
         return render_template("outside_wechat.html", code=qr.page_code(), url=qr.page_url())
     here = services()
-    state = signin.begin("wechat", targets.asked())
+    state, _ = signin.begin(LoginPurpose.WECHAT, targets.asked())
     return redirect(here.oauth.authorize_url(here.site.link("/h5/oauth/callback"), state))
 
 
@@ -101,8 +102,3 @@ def require_campus() -> None:
     """Raises: OutsideCampus - the client's address is not one of the campus networks."""
     if not services().site.on_campus(request.remote_addr or ""):
         raise OutsideCampus(CONNECT_FIRST)
-
-
-def slow_down(what: str, who: str, *, limit: int, window_s: int) -> None:
-    """Count one more `what` by `who`. Raises: LimitReached."""
-    services().limiter.hit(f"web:{what}:{who}", limit=limit, window_s=window_s)

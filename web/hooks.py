@@ -5,12 +5,15 @@ Raw body, signature, no cookie, no CSRF.
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import structlog
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from models.errors import Forged, Malformed, ServiceError
+from models.values.security_log import SecurityEvent
 from web.current import services
 
 log = structlog.get_logger()
@@ -27,6 +30,7 @@ def verify() -> ResponseReturnValue:
     try:
         return Response(services().callback.verify(request.args), content_type="text/plain; charset=utf-8")
     except (Forged, Malformed) as error:
+        _record(SecurityEvent.PUSH_REFUSED, type(error).__name__)
         return Response("", error.status, content_type="text/plain; charset=utf-8")
 
 
@@ -35,6 +39,8 @@ def push() -> ResponseReturnValue:
     """One push: the callback answers with status, body and content type, whatever happens."""
     request.max_content_length = BODY_LIMIT_BYTES
     status, body, content_type = services().callback.handle(request.args, request.get_data(cache=False))
+    if status >= HTTPStatus.BAD_REQUEST:
+        _record(SecurityEvent.PUSH_REFUSED, str(status))
     return Response(body, status, content_type=content_type)
 
 
@@ -59,9 +65,17 @@ def accounting() -> ResponseReturnValue:
     return jsonify(services().accounting(dict(request.headers), request.get_data(cache=False)))
 
 
+def _record(event: SecurityEvent, reason: str) -> None:
+    endpoint = request.endpoint or ""
+    services().security.record(event, request.remote_addr or "", endpoint=endpoint, reason=reason)
+
+
 @blueprint.errorhandler(ServiceError)
 def _refuse(error: ServiceError) -> ResponseReturnValue:
-    log.warning("hook_refused", hook=request.endpoint, error=type(error).__name__, reason=str(error))
+    if isinstance(error, Forged | Malformed):
+        _record(SecurityEvent.CALLBACK_REFUSED, type(error).__name__)
+    else:
+        log.warning("hook_refused", hook=request.endpoint, error=type(error).__name__, reason=str(error))
     return jsonify(code="FAIL", message=type(error).__name__), error.status
 
 

@@ -19,10 +19,10 @@ def code(url: str, title: str) -> Markup:
 
 
 def page_url() -> str:
-    """The public address of the page that is asked for now."""
-    return services().site.link(targets.asked())
+    """Return the public address of the page that is asked for now, as it may be passed on."""
+    return services().site.link(targets.shareable())
 
 
 def page_code() -> Markup:
-    """The QR code of the page that is asked for now."""
+    """Return the QR code of the page that is asked for now."""
     return code(page_url(), "本页二维码")

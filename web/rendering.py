@@ -80,7 +80,7 @@ def _common(asset: Callable[[str], str]) -> dict[str, Any]:
     return {
         "site": services().site,
         "asset": asset,
-        "asked": targets.asked(),
+        "asked": targets.shareable(),
         "look": look(),
         "theme": theme,
         "mode": mode,

@@ -9,9 +9,11 @@ from typing import Any
 from bot.callback import Callback
 from bot.limits import RateLimiter
 from bot.oauth import OAuth
+from identity.base import UnifiedIdentity
+from models.values.outbound_gate import OutboundGate
+from models.values.security_log import SecurityLog
 from payments.services import Services
 from web.captcha import Captchas
-from web.identity import UnifiedIdentity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,3 +30,7 @@ class WebServices(Services):
     limiter: RateLimiter
     notify: Callable[[Mapping[str, str], bytes], None]
     accounting: Callable[[Mapping[str, str], bytes], Mapping[str, Any]]
+    security: SecurityLog
+    # Calls that strangers can trigger: WeChat's page login, the unified identity.
+    oauth_gate: OutboundGate
+    identity_gate: OutboundGate

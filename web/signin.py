@@ -1,28 +1,34 @@
-"""Round trips to somebody else's login page, and what the session remembers of a person.
+"""The browser's side of logins: which sessions its cookie names, and logins on their way.
 
-The session is a signed cookie: it holds identifiers and times, nothing that is secret to its owner.
+The cookie is signed and holds random tokens only; sessions and begun logins are rows on the server
+(`identity.login_sessions`, `identity.login_states`).
 """
 
 from __future__ import annotations
 
-import hmac
 import secrets
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from flask import session
+from flask import g, request, session
 
+from identity import login_sessions, login_states
+from identity.login_sessions import ActiveSession, Browser
+from identity.login_states import BegunLogin, LoginProof
 from models.errors import LoginNeeded, PageExpired
+from models.people.login_session import LoginPurpose, SubjectKind
+from models.values.security_log import SecurityEvent
+from web import devices
 from web.current import services
+from web.rates import slow_down
 
-ROUND_TRIP_S = 600
-OPENID_LIFE_S = 12 * 3600
-PORTAL_LIFE_S = 30 * 60
-FRESH_LIFE_S = 5 * 60
+FRESH_LIFE = timedelta(minutes=5)
+# Many students share one campus address; this only stops a flood.
+BEGINS, BEGINS_WINDOW_S = 1200, 600
 
 
 class LoginStale(LoginNeeded):
-    """What would be done moves money, and the password was typed too long ago."""
+    """The action moves money, and the password was typed too long ago."""
 
     code = "E-FRESH"
 
@@ -30,91 +36,159 @@ class LoginStale(LoginNeeded):
         super().__init__(text)
 
 
-@dataclass(frozen=True)
-class Begun:
-    """A login that this browser began: where it should lead, and whether the password had to be typed."""
+def begin(
+    purpose: LoginPurpose, target: str, *, fresh: bool = False, subject: str | None = None
+) -> tuple[str, LoginProof]:
+    """Begin a login in this browser. Returns: the state to send along, and the secrets behind it.
 
-    target: str
-    fresh: bool
+    Raises: LimitReached.
+    """
+    slow_down("begin", request.remote_addr or "", limit=BEGINS, window_s=BEGINS_WINDOW_S)
+    here = services()
+    if "browser" not in session:
+        session["browser"] = secrets.token_urlsafe(16)
+    with here.transaction() as database:
+        return login_states.begin(
+            database,
+            purpose,
+            browser_key=str(session["browser"]),
+            target=target,
+            now=here.clock(),
+            fresh=fresh,
+            subject=subject,
+        )
 
 
-def begin(purpose: str, target: str, *, fresh: bool = False) -> str:
-    """Remember where a login should lead. Returns: the state to send along."""
-    state = secrets.token_hex(16)
-    session[f"begun_{purpose}"] = {"state": state, "target": target, "at": _now_s(), "fresh": fresh}
-    return state
-
-
-def finish(purpose: str, state: str) -> Begun:
-    """A login that this browser began, once. Raises: PageExpired."""
-    begun = session.get(f"begun_{purpose}")
-    if begun is None or not hmac.compare_digest(str(begun["state"]).encode(), state.encode()):
-        # Not ended by somebody else's state: two taps begin two logins, and the older comes back first.
+def finish(purpose: LoginPurpose, state: str) -> BegunLogin:
+    """Use up a login that this browser began. Raises: PageExpired."""
+    here = services()
+    with here.transaction() as database:
+        begun = login_states.finish(
+            database, purpose, state, browser_key=session.get("browser"), now=here.clock()
+        )
+    if begun is None:
         raise PageExpired
-    del session[f"begun_{purpose}"]
-    if _now_s() - int(begun["at"]) > ROUND_TRIP_S:
-        raise PageExpired
-    return Begun(str(begun["target"]), fresh=bool(begun.get("fresh")))
+    return begun
 
 
-def remember_openid(openid: str) -> None:
-    """This browser belongs to this WeChat user for half a day."""
-    session["wechat"] = {"openid": openid, "at": _now_s()}
+def record(event: SecurityEvent, **facts: str) -> None:
+    """Write a security event of this request, with the client's address."""
+    services().security.record(event, request.remote_addr or "", endpoint=request.endpoint or "", **facts)
+
+
+def log_in(
+    kind: SubjectKind, subject: str, *, typed_at: datetime | None = None, ticket: str | None = None
+) -> None:
+    """Start a session of this browser under a new token; its earlier one of this kind ends."""
+    here = services()
+    browser = Browser(devices.label(request.user_agent.string), request.remote_addr or "")
+    with here.transaction() as database:
+        token = login_sessions.start(
+            database,
+            kind,
+            subject,
+            browser=browser,
+            now=here.clock(),
+            replaces=_token(kind),
+            typed_at=typed_at,
+            ticket=ticket,
+        )
+    session.pop("csrf_token", None)
+    _keep(kind, token, here.clock())
+    _found().pop(kind, None)
+    record(SecurityEvent.LOGIN, subject_kind=kind.value)
+
+
+def log_out(kind: SubjectKind) -> None:
+    """End this browser's session of this kind; sessions of other kinds stay."""
+    token = _token(kind)
+    if token is not None:
+        here = services()
+        with here.transaction() as database:
+            login_sessions.end(database, token, now=here.clock())
+        record(SecurityEvent.LOGOUT, subject_kind=kind.value)
+    session.pop(kind.value, None)
+    session.pop("csrf_token", None)
+    _found().pop(kind, None)
+
+
+def current(kind: SubjectKind, *, renew: bool = True) -> ActiveSession | None:
+    """Return this browser's session of this kind, or None; at most one statement for each request.
+
+    Args:
+        renew: count this request as use, which prolongs the session up to its absolute end.
+    """
+    token = _token(kind)
+    if token is None:
+        return None
+    if kind not in _found():
+        here = services()
+        now = here.clock()
+        touch = renew and _minute(now) != session[kind.value].get("minute")
+        found = login_sessions.find(here.database, kind, token, now=now, touch=touch)
+        _found()[kind] = found
+        if found is None:
+            session.pop(kind.value, None)
+        elif touch:
+            _keep(kind, token, now)
+    active: ActiveSession | None = _found()[kind]
+    return active
+
+
+def current_token(kind: SubjectKind) -> str:
+    """Return the token of a session that `current` has found. Raises: KeyError - there is none."""
+    return str(session[kind.value]["token"])
 
 
 def known_openid() -> str | None:
-    """The WeChat user of this browser, or None."""
-    known = session.get("wechat")
-    if known is None or _now_s() - int(known["at"]) > OPENID_LIFE_S:
-        return None
-    return str(known["openid"])
-
-
-def remember_portal(account_no: str, *, fresh: bool = False) -> None:
-    """This browser has proved an account for the portal; anything of an earlier login is dropped.
-
-    `fresh`: the identity server vouches that the password was typed just now.
-    """
-    session.pop("csrf_token", None)
-    now_s = _now_s()
-    session["portal"] = {"account_no": account_no, "login": secrets.token_hex(8), "at": now_s}
-    if fresh:
-        session["portal"]["typed_at"] = now_s
+    """Return the WeChat user of this browser, or None."""
+    active = current(SubjectKind.WECHAT)
+    return active.subject if active else None
 
 
 def portal_account(*, renew: bool = True) -> str | None:
-    """The account logged in to the portal, or None; what a person does there renews the half hour."""
-    known = session.get("portal")
-    if known is None or "login" not in known or _now_s() - int(known["at"]) > PORTAL_LIFE_S:
-        return None
-    if renew:
-        session["portal"] = {**known, "at": _now_s()}
-    return str(known["account_no"])
+    """Return the account that is logged in to the portal, or None."""
+    active = current(SubjectKind.PORTAL, renew=renew)
+    return active.subject if active else None
 
 
 def fresh_until() -> datetime | None:
-    """Until when what moves money may be asked for without the password; None when it is too late."""
-    typed_s = session.get("portal", {}).get("typed_at")
-    if typed_s is None or _now_s() - int(typed_s) > FRESH_LIFE_S:
+    """Return until when money may be moved without the password again; None when it is too late."""
+    active = current(SubjectKind.PORTAL)
+    if active is None or active.typed_at is None:
         return None
-    return datetime.fromtimestamp(int(typed_s) + FRESH_LIFE_S, UTC)
+    until = active.typed_at + FRESH_LIFE
+    return until.astimezone(UTC) if services().clock() <= until else None
 
 
-def insist_fresh() -> None:
-    """Return when the password was typed in the last five minutes. Raises: LoginStale."""
+def require_fresh() -> None:
+    """Return if the password was typed in the last five minutes. Raises: LoginStale."""
     if fresh_until() is None:
         raise LoginStale
 
 
 def portal_login() -> str:
-    """What tells this login from every other, also of the same account. Raises: KeyError - not logged in."""
-    return str(session["portal"]["login"])
+    """Return what tells this login from every other one, also of the same account. Raises: LoginNeeded."""
+    active = current(SubjectKind.PORTAL)
+    if active is None:
+        raise LoginNeeded("登录已过期，请重新登录")
+    return active.mark
 
 
-def forget_portal() -> None:
-    """Log out of the portal; the WeChat identity of the browser stays."""
-    session.pop("portal", None)
+def _keep(kind: SubjectKind, token: str, now: datetime) -> None:
+    session[kind.value] = {"token": token, "minute": _minute(now)}
 
 
-def _now_s() -> int:
-    return int(services().clock().timestamp())
+def _token(kind: SubjectKind) -> str | None:
+    kept = session.get(kind.value)
+    token = kept.get("token") if isinstance(kept, dict) else None
+    return token if isinstance(token, str) else None
+
+
+def _minute(now: datetime) -> int:
+    return int(now.timestamp()) // login_sessions.TOUCH_S
+
+
+def _found() -> dict[SubjectKind, Any]:
+    known: dict[SubjectKind, Any] = g.setdefault("login_sessions", {})
+    return known

@@ -17,7 +17,7 @@ from models.swap import SwapIntent, SwapStatus
 from payments import numbers
 from payments.attach import Attach
 from payments.confirm import WECHAT, PaidFact, confirm_paid
-from payments.orders import SOURCE
+from payments.daily_limit import SOURCE
 from payments.reconcile.ours import known
 from payments.reconcile.result import Kind
 from payments.recovery.report import Report

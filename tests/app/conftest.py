@@ -29,4 +29,8 @@ def path(tmp_path: Path, credentials: Credentials, database_url: str) -> Path:
         database_url=database_url,
         redis_url="redis://127.0.0.1:9/0",
     )
-    return toml(config, tmp_path)
+    written = toml(config, tmp_path)
+    for file in tmp_path.iterdir():
+        # As `campusnet init` and the umask of the commands leave them.
+        file.chmod(0o600)
+    return written

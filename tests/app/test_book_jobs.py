@@ -14,7 +14,8 @@ from sqlalchemy import select, text
 
 from app import wiring
 from app.cli import main
-from app.doctor import Finding, examine
+from app.doctor import examine
+from app.doctor_finding import Finding
 from app.metrics import HouseCollector
 from app.opening import open_config
 from models.clock import utc_now

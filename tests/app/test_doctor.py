@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
 from app.cli import main
-from app.doctor import Finding, examine
+from app.doctor import examine
+from app.doctor_finding import Finding
 from app.metrics import HouseCollector
 from models.clock import utc_now
 from models.db.engine import Database
@@ -24,9 +27,9 @@ def found(path: Path) -> dict[str, Finding]:
 def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(path: Path) -> None:
     well = {name: finding.well for name, finding in found(path).items()}
     assert well == {
-        "configuration": True, "keys": True, "database": True, "books": True, "accounts": True,
-        "backup": True, "recovery": True, "redis": False, "wechat": False, "wechatpay": False,
-        "identity": True, "journal": True, "anchors": True, "role": True,
+        "configuration": True, "private files": True, "keys": True, "database": True, "books": True,
+        "accounts": True, "backup": True, "recovery": True, "redis": False, "wechat": False,
+        "wechatpay": False, "identity": True, "journal": True, "anchors": True, "role": True,
     }  # fmt: skip
     assert all(finding.well or finding.mend for finding in found(path).values())
     # Neither key nor anchors: the installation works, and is told what to do.
@@ -94,3 +97,29 @@ def test_an_old_backup_and_an_unfinished_recovery_are_found(path: Path, database
     assert not findings["backup"].well
     assert "27 hours" in findings["backup"].detail
     assert not findings["recovery"].well
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o644, 0o602, 0o666, 0o601])
+@pytest.mark.parametrize("name", ["config.toml", "merchant_key_pem.pem", "app.db"])
+def test_files_that_every_user_of_the_machine_can_open_are_named(path: Path, name: str, mode: int) -> None:
+    file = path.parent / name
+    before = file.stat().st_mode
+    file.chmod(mode)
+    try:
+        finding = found(path)["private files"]
+    finally:
+        file.chmod(before)
+    assert (finding.well, name in finding.detail) == (False, True)
+
+
+def test_weak_settings_are_named(path: Path) -> None:
+    text_before = path.read_text(encoding="utf-8")
+    changed = re.sub(r"message_mode = '\w+'", "message_mode = 'plain'", text_before)
+    changed = re.sub(r"(\[redis\]\nurl = )'[^']*'", r"\1'redis://10.1.2.3:6379/0'", changed)
+    path.write_text(changed, encoding="utf-8")
+    try:
+        findings = found(path)
+    finally:
+        path.write_text(text_before, encoding="utf-8")
+    assert not findings["message mode"].well
+    assert not findings["redis password"].well

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 
 from app.accounting import accounting_group, read_file
-from app.config import BillingSection, EmbeddedSection
+from app.config_sections import BillingSection, EmbeddedSection
 from billing.embedded.traffic import demo_records
 from models.clock import CAMPUS_ZONE, campus_date, utc_now
 from models.errors import Forged, Unavailable

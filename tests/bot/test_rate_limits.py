@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from redis import Redis
 
-from bot.limits import RateLimiter
+from bot.limits import NAME_LOOKUPS, RateLimiter
 from bot.redis_gate import RedisDown, RedisGate, Script, connect
 from models.errors import LimitReached
 from tests.bot.bot_servers import RedisServer
@@ -108,3 +108,12 @@ def test_a_forked_process_opens_connections_of_its_own(redis: Redis, monkeypatch
     monkeypatch.setattr("bot.redis_gate.os.getpid", lambda: 1)
     gate.ask("PING")
     assert inherited not in gate._idle
+
+
+def test_chat_and_pages_share_one_budget_of_names(redis: Redis) -> None:
+    limiter = RateLimiter(redis)
+    for _ in range(NAME_LOOKUPS[0].limit):
+        limiter.hit_all(NAME_LOOKUPS, "o1")
+    with pytest.raises(LimitReached):
+        limiter.hit_all(NAME_LOOKUPS, "o1")
+    limiter.hit_all(NAME_LOOKUPS, "o2")

@@ -1,9 +1,8 @@
-from __future__ import annotations
-
 import re
 
 import pytest
 
+from bot.limits import NAME_LOOKUPS
 from models.money import yuan
 from models.order import orders_of
 from payments.recovery.opening import open_recovery
@@ -198,7 +197,7 @@ def test_the_name_is_asked_again_until_it_is_confirmed(chat: Chat) -> None:
 
 
 def test_names_cannot_be_looked_up_one_after_the_other(chat: Chat) -> None:
-    for _ in range(10):
+    for _ in range(NAME_LOOKUPS[0].limit):
         chat.say("给他人充值")
         chat.say(ROOMMATE)
         assert "*芳" in chat.say(ROOMMATE)

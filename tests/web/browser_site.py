@@ -10,6 +10,7 @@ from typing import Any
 from flask.sessions import SecureCookieSessionInterface
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from models.people.login_session import SubjectKind
 from models.refund import RefundStatus
 from payments import orders
 from payments.views import OrderView
@@ -19,7 +20,6 @@ from tests.money_back import hear, send_back
 from tests.web.world import NOW, OPENID, OTHER, OWN, STRANGER, WECHAT_UA, World
 
 CAMPUS = "10.70.1.23"
-LOGIN = "0123456789abcdef"
 
 
 class BrowserSite:
@@ -47,13 +47,12 @@ class BrowserSite:
 
     def cookies(self, openid: str, look: str) -> list[dict[str, Any]]:
         """A reader who is logged in everywhere and has chosen a look."""
-        at = int(self.world.clock().timestamp())
         with self.world.app.app_context():
             signer = SecureCookieSessionInterface().get_signing_serializer(self.world.app)
         assert signer is not None
         session = {
-            "wechat": {"openid": openid, "at": at},
-            "portal": {"account_no": OWN, "login": LOGIN, "at": at, "typed_at": at},
+            "wechat": self.world.login(SubjectKind.WECHAT, openid),
+            "portal": self.world.login(SubjectKind.PORTAL, OWN, fresh=True),
         }
         return [
             {"name": "campusnet", "value": str(signer.dumps(session)), "url": self.origin},

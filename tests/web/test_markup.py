@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from tests.web.browser_site import CAMPUS, LOGIN, every_page
+from models.people.login_session import SubjectKind
+from tests.web.browser_site import CAMPUS, every_page
 from tests.web.world import OWN, World
 
 VOID = {"meta", "link", "input", "br", "path", "circle", "rect", "line", "img"}
@@ -45,7 +46,7 @@ def test_no_page_holds_inline_code_or_a_foreign_address(world: World) -> None:
     client = world.reader(address="203.0.113.7")
     campus = world.reader(address=CAMPUS)
     with campus.session_transaction() as session:
-        session["portal"] = {"account_no": OWN, "login": LOGIN, "at": int(world.clock().timestamp())}
+        session["portal"] = world.login(SubjectKind.PORTAL, OWN)
     for name, path in pages.items():
         html = (campus if path.startswith("/self/") else client).get(path).text
         page = Reader()

@@ -37,11 +37,12 @@ def test_a_state_works_once(world: World) -> None:
     assert (again.status_code, "E-PAGE" in again.text) == (400, True)
 
 
-def test_the_newer_of_two_logins_survives_the_older(world: World) -> None:
+def test_two_logins_at_once_both_come_back(world: World) -> None:
     # Two taps on one link: WeChat answers both, the older one first.
     client = world.reader(None)
     older, newer = begin(client, "/h5/orders"), begin(client, "/h5/usage")
-    assert client.get(f"/h5/oauth/callback?code={OPENID}&state={older}").status_code == 400
+    back = client.get(f"/h5/oauth/callback?code={OPENID}&state={older}")
+    assert back.headers.get("Location") == "/h5/orders"
     back = client.get(f"/h5/oauth/callback?code={OPENID}&state={newer}")
     assert back.headers.get("Location") == "/h5/usage"
 
@@ -89,3 +90,16 @@ def test_scripts_are_told_to_log_in_and_not_sent_around(world: World) -> None:
     assert answer.status_code == 401
     assert answer.json is not None
     assert answer.json["code"] == "E-LOGIN"
+
+
+@pytest.mark.parametrize("size", [300, 2200, 2400, 60_000])
+def test_the_code_of_a_page_holds_its_path_and_known_parameters_only(world: World, size: int) -> None:
+    client = world.reader(None)
+    client.environ_base["HTTP_USER_AGENT"] = "Mozilla/5.0 (X11; Linux) Firefox/140"
+    answer = client.get(f"/h5/recharge?account=2400101002&ticket=ST-secret&x={'A' * size}&amount=5")
+    assert answer.status_code == 200
+    assert 'data-copy="http://site.test/h5/recharge?account=2400101002&amp;amount=5"' in answer.text
+    assert "secret" not in answer.text
+    longer = client.get(f"/h5/recharge?account={'9' * size}")
+    assert longer.status_code == 200
+    assert 'data-copy="http://site.test/h5/recharge"' in longer.text

@@ -17,6 +17,8 @@ EVERYBODY = "everybody"
 SIGNED = "signed"
 # Comes back from somebody's login page with a state that this browser began.
 STATE = "state"
+# The identity server, which knows the ticket that a session came from.
+TICKET = "ticket"
 # Whoever is known by openid, about themselves.
 OPENID = "openid"
 # The openid that ordered.
@@ -36,13 +38,16 @@ TABLE = {
     "h5_notices.index": EVERYBODY, "h5_notices.notice": EVERYBODY,
     "h5_oauth.callback": STATE,
     "h5_recharge.form": OPENID, "h5_recharge.create": OPENID, "h5_name.name": OPENID,
-    "h5_bind.page": OPENID, "h5_bind.login": OPENID, "h5_bind.callback": OPENID, "h5_bind.remove": OPENID,
+    "h5_bind.page": OPENID, "h5_bind.login": OPENID, "h5_bind.callback": STATE, "h5_bind.remove": OPENID,
     "h5_usage.usage": OPENID, "h5_alerts.index": OPENID, "h5_alerts.save": OPENID,
     "h5_orders.history": OPENID,
     "h5_orders.detail": PAYER, "h5_orders.state": PAYER, "h5_orders.check": PAYER,
     "h5_pay.review": PAYER, "h5_pay.params": PAYER, "h5_pay.cancel": PAYER,
     "portal.login.login": CAMPUS_ONLY, "portal.login.callback": CAMPUS_ONLY,
-    "portal.login.logout": CAMPUS_ONLY,
+    "portal.login.logout": CAMPUS_ONLY, "portal.login.single_logout": TICKET,
+    "portal.logins.page": OWNER, "portal.logins.end": OWNER, "portal.logins.end_all": OWNER,
+    "portal.bindings.page": OWNER, "portal.bindings.remove": OWNER,
+    "h5_logins.page": OPENID, "h5_logins.end": OPENID, "h5_logins.end_all": OPENID,
     "portal.overview.overview": OWNER, "portal.service.page": OWNER,
     "portal.recharge.page": OWNER, "portal.recharge.state": OWNER,
     "portal.packages.catalogue": OWNER, "portal.packages.preview": OWNER, "portal.packages.swap": OWNER,
@@ -144,7 +149,7 @@ def test_the_portal_is_for_the_campus_and_its_pages_for_whoever_has_logged_in(wo
 @pytest.mark.parametrize("known", [True, False], ids=["logged in", "a stranger"])
 def test_no_form_is_taken_without_its_token(world: World, known: bool) -> None:  # noqa: FBT001 - by name
     client = visitor(world) if known else world.reader(address=CAMPUS)
-    posts = [door for door in doors(world, *set(TABLE.values()) - {SIGNED}) if door.method == "POST"]
+    posts = [door for door in doors(world, *set(TABLE.values()) - {SIGNED, TICKET}) if door.method == "POST"]
     assert len(posts) > 8
     for door in posts:
         answer = client.post(door.path)

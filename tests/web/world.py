@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_network
@@ -16,9 +16,14 @@ from billing.embedded import entrance, seed
 from billing.embedded.accounting import Accounting
 from billing.embedded.engine import EmbeddedBilling
 from bot.callback import Callback
-from bot.limits import RateLimiter
+from bot.limits import Limit, RateLimiter
 from bot.oauth import OAuth
 from bot.redis_gate import connect
+from identity import login_sessions
+from identity.base import TicketRefused
+from identity.cas import Identity, IdentityConfig
+from identity.login_sessions import Browser
+from identity.login_states import LoginProof
 from models import schema
 from models.clock import CAMPUS_ZONE
 from models.db.engine import Database
@@ -26,7 +31,10 @@ from models.errors import Forged, LimitReached, PageExpired
 from models.notice import Notice
 from models.order import CreditStatus, credit_of, find_order, move_credit
 from models.package import Package
+from models.people.login_session import SubjectKind
 from models.site import Contact, RechargeRules, Site
+from models.values.outbound_gate import OutboundGate
+from models.values.security_log import SecurityLog
 from payments import binding, credit, orders, outbox, swap
 from payments.confirm import PaidFact, confirm_paid
 from payments.numbers import out_trade_no
@@ -34,7 +42,6 @@ from payments.views import OrderView
 from payments.wechatpay.client import Trade, WechatPay
 from payments.wechatpay.errors import TradeNotFound
 from web.captcha import Captchas
-from web.identity import Identity, IdentityConfig, TicketRefused
 from web.services import WebServices
 
 NOW = datetime(2026, 11, 23, 9, 5, tzinfo=CAMPUS_ZONE)
@@ -94,7 +101,8 @@ class PlayedIdentity(Identity):
         # Those that a session gave, without a password.
         self.stale: set[str] = set()
 
-    def account_of(self, service: str, ticket: str, *, fresh: bool = False) -> str:
+    def account_of(self, service: str, ticket: str, proof: LoginProof, *, fresh: bool = False) -> str:
+        del proof
         account_no = self.tickets.pop((service, ticket), None)
         if account_no is None or (fresh and ticket in self.stale):
             raise TicketRefused
@@ -125,6 +133,10 @@ class CountingLimiter:
         self.counts[key] = self.counts.get(key, 0) + 1
         if self.counts[key] > limit:
             raise LimitReached("操作太频繁了，请稍后再试")
+
+    def hit_all(self, limits: Iterable[Limit], who: str) -> None:
+        for limit in limits:
+            self.hit(f"{limit.what}:{who}", limit=limit.limit, window_s=limit.window_s)
 
 
 class Clock:
@@ -168,6 +180,9 @@ class World:
             limiter=cast("RateLimiter", self.limiter),
             notify=self._notify,
             accounting=self._receive,
+            security=SecurityLog(self.clock),
+            oauth_gate=OutboundGate("oauth"),
+            identity_gate=OutboundGate("identity"),
         )
         self.app: Flask = create_app(
             self.services, WebSettings("test-secret", secure_cookies=False, trusted_proxies=0)
@@ -188,8 +203,22 @@ class World:
         client.environ_base.update({"HTTP_USER_AGENT": WECHAT_UA, "REMOTE_ADDR": address})
         if openid is not None:
             with client.session_transaction() as session:
-                session["wechat"] = {"openid": openid, "at": int(self.clock().timestamp())}
+                session["wechat"] = self.login(SubjectKind.WECHAT, openid)
         return client
+
+    def login(self, kind: SubjectKind, subject: str, *, fresh: bool = False) -> dict[str, Any]:
+        """Start a session on the server. Returns: what the cookie holds of it."""
+        now = self.clock()
+        with self.services.transaction() as session:
+            token = login_sessions.start(
+                session,
+                kind,
+                subject,
+                browser=Browser("测试", "203.0.113.7"),
+                now=now,
+                typed_at=now if fresh else None,
+            )
+        return {"token": token, "minute": int(now.timestamp()) // login_sessions.TOUCH_S}
 
     def bind(self, account_no: str = OWN, openid: str = OPENID) -> None:
         binding.bind_account(self.services, openid=openid, account_no=account_no)

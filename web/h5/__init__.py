@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from web.h5 import alerts, bind, help, look, name, notices, oauth, orders, pay, recharge, usage  # noqa: A004 - a page's name
+from web.h5 import alerts, bind, help, logins, look, name, notices, oauth, orders, pay, recharge, usage  # noqa: A004 - a page's name
 
 blueprints = (
     recharge.blueprint,
@@ -16,4 +16,5 @@ blueprints = (
     help.blueprint,
     oauth.blueprint,
     look.blueprint,
+    logins.blueprint,
 )

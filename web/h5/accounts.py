@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from billing.interface import AccountName
+from bot.limits import NAME_LOOKUPS
 from models.errors import NoSuchAccount
 from models.values.tables.text import clean
 from web.current import services
-from web.guards import slow_down
-
-LOOKUPS = 20
-LOOKUP_WINDOW_S = 600
 
 
 def typed(text: str) -> str:
@@ -28,9 +25,9 @@ def same(one: str, other: str | None) -> bool:
 
 
 def named(openid: str, account_no: str) -> AccountName:
-    """The masked name of any account, for 20 questions in ten minutes.
+    """The masked name of any account; each look-up counts against the one budget of chat and pages.
 
     Raises: NoSuchAccount, LimitReached.
     """
-    slow_down("name", openid, limit=LOOKUPS, window_s=LOOKUP_WINDOW_S)
+    services().limiter.hit_all(NAME_LOOKUPS, openid)
     return services().billing.find_account(account_no)

@@ -7,11 +7,14 @@ from urllib.parse import urlencode
 from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from models.errors import ServiceError
+from models.errors import PageExpired, ServiceError
+from models.people.login_session import LoginPurpose, SubjectKind
+from models.values.security_log import SecurityEvent
 from payments import binding
 from web import signin, targets
 from web.current import services
-from web.guards import openid_first, slow_down
+from web.guards import openid_first
+from web.rates import slow_down
 from web.services import WebServices
 
 blueprint = Blueprint("h5_bind", __name__, url_prefix="/h5/bind")
@@ -37,27 +40,40 @@ def page(openid: str) -> ResponseReturnValue:
 def login(openid: str) -> ResponseReturnValue:
     """Off to the unified identity; `next` is where to go on afterwards."""
     slow_down("bind", openid, limit=20, window_s=600)
-    state = signin.begin("bind", targets.local(request.args.get("next"), ""))
-    return redirect(services().identity.login_url(_service(state)))
+    target = targets.local(request.args.get("next"), "")
+    state, proof = signin.begin(LoginPurpose.BIND, target, subject=openid)
+    with services().identity_gate.call():
+        return redirect(services().identity.login_url(_service(state), proof))
 
 
 @blueprint.get("/callback")
-@openid_first
-def callback(openid: str) -> ResponseReturnValue:
-    """Back with a ticket: bind the account that it proves to this WeChat user."""
+def callback() -> ResponseReturnValue:
+    """Back with a ticket: bind the account that it proves to the WeChat user who began.
+
+    The state comes first and names that user. A browser that did not begin gets an error page; neither
+    the address nor its ticket is ever shown or passed on.
+    """
     state = request.args.get("state", "")
-    target = signin.finish("bind", state).target
+    begun = signin.finish(LoginPurpose.BIND, state)
+    openid = signin.known_openid()
+    if openid is None or openid != begun.subject:
+        raise PageExpired
     here = services()
-    account_no = here.identity.account_of(_service(state), request.args.get(here.identity.ticket_field, ""))
+    ticket = request.args.get(here.identity.ticket_field, "")
+    with here.identity_gate.call():
+        account_no = here.identity.account_of(_service(state), ticket, begun.proof)
     binding.bind_account(here, openid=openid, account_no=account_no)
-    return redirect(f"/h5/bind?{urlencode({'done': 1, 'next': target})}")
+    signin.record(SecurityEvent.BOUND)
+    return redirect(f"/h5/bind?{urlencode({'done': 1, 'next': begun.target})}")
 
 
 @blueprint.post("/remove")
 @openid_first
 def remove(openid: str) -> ResponseReturnValue:
-    """The second tap of unbinding."""
+    """The second tap of unbinding; every session of this WeChat user ends, this browser gets a new one."""
     binding.unbind_account(services(), openid=openid)
+    signin.record(SecurityEvent.UNBOUND)
+    signin.log_in(SubjectKind.WECHAT, openid)
     return redirect("/h5/bind?undone=1", 303)
 
 

@@ -10,9 +10,10 @@ from payments.unconfirmed import PaymentInDoubt
 from payments.views import OrderView, steps
 from web import paging
 from web.current import services
-from web.guards import openid_first, slow_down
+from web.guards import openid_first
 from web.h5.doubt import doubt_of
 from web.h5.polling import watch
+from web.rates import slow_down
 
 blueprint = Blueprint("h5_orders", __name__, url_prefix="/h5/orders")
 

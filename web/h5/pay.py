@@ -7,8 +7,9 @@ from flask.typing import ResponseReturnValue
 
 from payments import orders
 from web.current import services
-from web.guards import openid_first, slow_down
+from web.guards import openid_first
 from web.h5.doubt import doubt_of
+from web.rates import slow_down
 
 blueprint = Blueprint("h5_pay", __name__, url_prefix="/h5/pay")
 

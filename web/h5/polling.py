@@ -5,7 +5,7 @@ from __future__ import annotations
 from models.errors import LimitReached, Mismatch, Unavailable, Unknown
 from payments import orders
 from payments.views import OrderView
-from web.guards import slow_down
+from web.rates import slow_down
 from web.services import WebServices
 
 # Seconds after the pay sheet closed at which WeChat is asked, should its callback not have come.

@@ -5,15 +5,17 @@ from __future__ import annotations
 from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
+from bot.limits import NAME_LOOKUPS
 from models.errors import AmountOutOfRange, Refused
 from models.money import yuan_short
 from payments import binding, orders
 from web import then_package
 from web.current import services
-from web.guards import openid_first, slow_down
+from web.guards import openid_first
 from web.h5.doubt import doubt_before
 from web.h5.recharge_form import RechargeForm, field_of
 from web.h5.recharge_page import recharge_page
+from web.rates import slow_down
 from web.then_package import NothingMissing
 
 blueprint = Blueprint("h5_recharge", __name__, url_prefix="/h5")
@@ -44,6 +46,9 @@ def create(openid: str) -> ResponseReturnValue:
         slow_down("order", openid, limit=ORDERS, window_s=ORDERS_WINDOW_S)
         bound = binding.bound_account(here, openid)
         account_no, amount_fen = filled.account_no(bound), filled.amount_fen(here.rules)
+        if account_no != bound:
+            # What the form answers tells whether the account exists.
+            here.limiter.hit_all(NAME_LOOKUPS, openid)
         if filled.package and account_no == bound:
             _check_enough(account_no, filled.package, amount_fen)
         order = orders.start_recharge(

@@ -9,10 +9,12 @@ from flask import Blueprint, request
 from web.current import services
 from web.guards import require_campus
 from web.portal import (
+    bindings,
     captcha,
     device,
     log,
     login,
+    logins,
     menu,
     notices,
     overview,
@@ -26,14 +28,22 @@ from web.portal import (
 )
 
 blueprint = Blueprint("portal", __name__, url_prefix="/self")
-# For every page of the portal, also for those that log in.
-blueprint.before_request(require_campus)
+single_logout = login.single_logout
+SINGLE_LOGOUT = "portal.login.single_logout"
 PAGES = (
     *(login, overview, recharge, service, packages, captcha, log),
     *(usage, device, traffic, statement, payout, notices),
+    *(logins, bindings),
 )
 for page in PAGES:
     blueprint.register_blueprint(page.blueprint)
+
+
+@blueprint.before_request
+def _campus_only() -> None:
+    """Every page of the portal, those that log in included; the identity server may stand elsewhere."""
+    if request.endpoint != SINGLE_LOGOUT:
+        require_campus()
 
 
 @blueprint.context_processor

@@ -8,7 +8,8 @@ from werkzeug.exceptions import NotFound
 
 from web import captcha, signin
 from web.current import services
-from web.guards import account_first, slow_down
+from web.guards import account_first
+from web.rates import slow_down
 
 blueprint = Blueprint("captcha", __name__, url_prefix="/captcha")
 

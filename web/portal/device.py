@@ -6,8 +6,9 @@ from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from web.current import services
-from web.guards import account_first, slow_down, when_able
+from web.guards import account_first, when_able
 from web.portal.usage import MARK_CHARS
+from web.rates import slow_down
 
 blueprint = Blueprint("device", __name__)
 

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from billing.interface import Capabilities
 
 # What has no entry of its own, and stands on 服务.
-OF_SERVICES = ("/self/services", "/self/packages", "/self/swaps/", "/self/devices", "/self/payout")
+OF_SERVICES = (
+    "/self/services",
+    "/self/packages",
+    "/self/swaps/",
+    "/self/devices",
+    "/self/payout",
+    "/self/logins",
+    "/self/bindings",
+)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from models.errors import CaptchaWrong, PageExpired, PriceChanged, Refused, Unkn
 from payments.recovery.gate import check_may_spend
 from web import signin
 from web.current import services
-from web.guards import account_first, in_wechat, slow_down, when_able
+from web.guards import account_first, in_wechat, when_able
 from web.portal import ticket as tickets
 from web.portal.ticket import Ticket
+from web.rates import slow_down
 
 blueprint = Blueprint("packages", __name__)
 

@@ -9,7 +9,8 @@ from models.errors import IllegalTransition, Refused
 from payments.payouts import approval, plan
 from web import signin
 from web.current import services
-from web.guards import account_first, slow_down, when_able
+from web.guards import account_first, when_able
+from web.rates import slow_down
 
 blueprint = Blueprint("payout", __name__)
 
@@ -33,7 +34,7 @@ def ask(account_no: str) -> ResponseReturnValue:
     """Ask for all of it, soon after the password was typed; a form sent twice finds the first request."""
     slow_down("payout", account_no, limit=TRIES, window_s=WINDOW_S)
     try:
-        signin.insist_fresh()
+        signin.require_fresh()
         approval.ask_as_owner(
             services(),
             account_no=account_no,

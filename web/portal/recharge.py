@@ -15,7 +15,8 @@ from payments.arrivals import Arrival
 from payments.views import steps
 from web import qr, then_package
 from web.current import services
-from web.guards import account_first, in_wechat, slow_down, watching_account_first
+from web.guards import account_first, in_wechat, watching_account_first
+from web.rates import slow_down
 from web.then_package import Then
 
 blueprint = Blueprint("recharge", __name__)

@@ -9,12 +9,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
+from identity.login_states import LoginProof
+from identity.oidc import OidcConfig, OidcIdentity
 from sandbox.oidc import Oidc
 from sandbox.server import Sandbox
 from tests.sandbox.oa_rig import Answer, Received, RecordingSite
 from tests.web.world import BASE_URL, NOW, OWN
-from web.oidc import OidcConfig, OidcIdentity
 
+PROOF = LoginProof("nonce-of-the-tests", "verifier-" + "v" * 40)
 SERVICE = f"{BASE_URL}/self/callback?state=abc123"
 CAMPUS = "10.70.1.23"
 CLIENT_ID, CLIENT_SECRET = "campusnet", "s3cret+/ of the client"
@@ -61,7 +63,7 @@ class Liar:
         return [received for received in self.server.received if received.path == path]
 
     def honest_claims(self) -> dict[str, Any]:
-        nonce = parse_qs(urlsplit(self.identity.login_url(SERVICE)).query)["nonce"][0]
+        nonce = parse_qs(urlsplit(self.identity.login_url(SERVICE, PROOF)).query)["nonce"][0]
         return {
             "iss": self.issuer, "aud": CLIENT_ID, "sub": OWN, "nonce": nonce,
             "iat": NOW_S, "exp": NOW_S + 300,
@@ -70,7 +72,7 @@ class Liar:
     def answer(self, id_token: str, *, fresh: bool = False) -> str:
         """What our side makes of a token."""
         self.token = Answer(json.dumps({"id_token": id_token}).encode())
-        return self.identity.account_of(SERVICE, "code-1", fresh=fresh)
+        return self.identity.account_of(SERVICE, "code-1", PROOF, fresh=fresh)
 
     def _respond(self, got: Received) -> Answer:
         if got.path.endswith("/openid-configuration"):

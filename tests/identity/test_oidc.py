@@ -15,19 +15,30 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
+from identity.base import TicketRefused
+from identity.http import ANSWER_LIMIT_BYTES, ask
+from identity.login_states import LoginProof
+from identity.oidc import METADATA_LIFE_S, OidcConfig, OidcIdentity
 from models.errors import Malformed, Unavailable
 from payments import binding
 from sandbox.credentials import Credentials
 from sandbox.engine import Site
 from sandbox.server import Sandbox
+from tests.identity.oidc_rig import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    NOW_S,
+    PROOF,
+    SERVICE,
+    Liar,
+    against,
+    code_in,
+    log_in,
+)
 from tests.sandbox.oa_rig import Answer
 from tests.web.conftest import MakeWorld, csrf_in
-from tests.web.oidc_rig import CLIENT_ID, CLIENT_SECRET, NOW_S, SERVICE, Liar, against, code_in, log_in
 from tests.web.portal_visitor import CAMPUS
 from tests.web.world import BASE_URL, NOW, OPENID, OWN, PlayedIdentity, World
-from web.identity import TicketRefused
-from web.identity_http import ANSWER_LIMIT_BYTES, ask
-from web.oidc import METADATA_LIFE_S, OidcConfig, OidcIdentity
 
 
 @pytest.fixture(scope="module")
@@ -93,24 +104,24 @@ def test_logging_out_leads_through_the_provider(sandbox: Sandbox, browser: Flask
 
 def test_a_code_is_worth_an_account_once(sandbox: Sandbox) -> None:
     identity = against(sandbox)
-    code = code_in(log_in(identity.login_url(SERVICE)))
-    assert identity.account_of(SERVICE, code) == OWN
+    code = code_in(log_in(identity.login_url(SERVICE, PROOF)))
+    assert identity.account_of(SERVICE, code, PROOF) == OWN
     with pytest.raises(TicketRefused):
-        identity.account_of(SERVICE, code)
+        identity.account_of(SERVICE, code, PROOF)
 
 
 def test_a_stolen_code_is_worth_nothing_in_another_login(sandbox: Sandbox) -> None:
     identity = against(sandbox)
-    code = code_in(log_in(identity.login_url(SERVICE)))
+    code = code_in(log_in(identity.login_url(SERVICE, PROOF)))
     with pytest.raises(TicketRefused):
-        identity.account_of(SERVICE.replace("abc123", "other"), code)
+        identity.account_of(SERVICE, code, LoginProof("other", "other"))
 
 
 def test_a_wrong_client_secret_is_the_operators_trouble(sandbox: Sandbox) -> None:
     identity = against(sandbox, "wrong")
-    code = code_in(log_in(identity.login_url(SERVICE)))
+    code = code_in(log_in(identity.login_url(SERVICE, PROOF)))
     with pytest.raises(Unavailable, match="invalid_client"):
-        identity.account_of(SERVICE, code)
+        identity.account_of(SERVICE, code, PROOF)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +137,7 @@ def test_a_wrong_client_secret_is_the_operators_trouble(sandbox: Sandbox) -> Non
 )
 def test_the_provider_of_the_sandbox_is_strict(sandbox: Sandbox, changed: str) -> None:
     name, _, value = changed.partition("=")
-    url = urlsplit(against(sandbox).login_url(SERVICE))
+    url = urlsplit(against(sandbox).login_url(SERVICE, PROOF))
     query = {key: values[0] for key, values in parse_qs(url.query).items()} | {name: value}
     answer = requests.get(url._replace(query="").geturl(), params=query, timeout=5)
     assert answer.status_code == 400
@@ -233,7 +244,7 @@ def test_changed_keys_are_looked_up_once(liar: Liar) -> None:
     token = liar.oidc.signed(liar.honest_claims())
     liar.keys = {"keys": [liar.keys["keys"][0] | {"kid": "of-last-year"}]}
     liar.now = liar.now.fromtimestamp(NOW_S + METADATA_LIFE_S + 1, tz=NOW.tzinfo)
-    liar.identity.login_url(SERVICE)
+    liar.identity.login_url(SERVICE, PROOF)
     liar.now = NOW
     with pytest.raises(Malformed):
         liar.answer(token)
@@ -263,13 +274,13 @@ def test_every_answer_has_one_of_three_outcomes(
 ) -> None:
     liar.token = Answer(body, status)
     with pytest.raises(error):
-        liar.identity.account_of(SERVICE, "code-1")
+        liar.identity.account_of(SERVICE, "code-1", PROOF)
 
 
 @pytest.mark.parametrize("code", ["", "with space", "x" * 2049, "ö"])
 def test_what_cannot_be_a_code_is_not_asked_about(liar: Liar, code: str) -> None:
     with pytest.raises(TicketRefused):
-        liar.identity.account_of(SERVICE, code)
+        liar.identity.account_of(SERVICE, code, PROOF)
     assert liar.server.received == []
 
 
@@ -285,20 +296,20 @@ def test_what_cannot_be_a_code_is_not_asked_about(liar: Liar, code: str) -> None
 def test_a_provider_that_describes_itself_badly_is_not_used(liar: Liar, changes: dict[str, Any]) -> None:
     liar.metadata |= changes
     with pytest.raises(Malformed):
-        liar.identity.login_url(SERVICE)
+        liar.identity.login_url(SERVICE, PROOF)
 
 
 @pytest.mark.parametrize("keys", [{}, {"keys": [{"kty": "??"}]}, {"keys": 5}])
 def test_unusable_keys_are_told(liar: Liar, keys: dict[str, Any]) -> None:
     liar.keys = keys
     with pytest.raises(Malformed):
-        liar.identity.login_url(SERVICE)
+        liar.identity.login_url(SERVICE, PROOF)
 
 
 def test_a_provider_that_is_away_is_unavailable() -> None:
     identity = OidcIdentity(OidcConfig("http://127.0.0.1:9/oidc", CLIENT_ID, CLIENT_SECRET), lambda: NOW)
     with pytest.raises(Unavailable):
-        identity.login_url(SERVICE)
+        identity.login_url(SERVICE, PROOF)
 
 
 def test_an_answer_that_breaks_off_is_no_answer() -> None:

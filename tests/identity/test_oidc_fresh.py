@@ -9,15 +9,15 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask.testing import FlaskClient
 
+from identity.base import TicketRefused
 from models.errors import Malformed
 from sandbox.credentials import Credentials
 from sandbox.engine import Site
 from sandbox.server import Sandbox
+from tests.identity.oidc_rig import NOW_S, PROOF, SERVICE, Liar, against, code_in, log_in
 from tests.web.conftest import MakeWorld
-from tests.web.oidc_rig import NOW_S, SERVICE, Liar, against, code_in, log_in
 from tests.web.portal_visitor import CAMPUS
 from tests.web.world import BASE_URL, OWN, PlayedIdentity
-from web.identity import TicketRefused
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +40,18 @@ def liar(sandbox: Sandbox) -> Iterator[Liar]:
 
 def test_a_fresh_login_asks_for_the_password_and_proves_when_it_was_typed(sandbox: Sandbox) -> None:
     identity = against(sandbox)
-    asked = parse_qs(urlsplit(identity.login_url(SERVICE, fresh=True)).query)
+    asked = parse_qs(urlsplit(identity.login_url(SERVICE, PROOF, fresh=True)).query)
     assert (asked["prompt"], asked["max_age"]) == (["login"], ["300"])
-    assert not {"prompt", "max_age"} & parse_qs(urlsplit(identity.login_url(SERVICE)).query).keys()
-    code = code_in(log_in(identity.login_url(SERVICE, fresh=True)))
-    assert identity.account_of(SERVICE, code, fresh=True) == OWN
+    assert not {"prompt", "max_age"} & parse_qs(urlsplit(identity.login_url(SERVICE, PROOF)).query).keys()
+    code = code_in(log_in(identity.login_url(SERVICE, PROOF, fresh=True)))
+    assert identity.account_of(SERVICE, code, PROOF, fresh=True) == OWN
 
 
 def test_a_login_whose_address_was_changed_on_the_way_is_not_fresh(sandbox: Sandbox) -> None:
     identity = against(sandbox)
-    code = code_in(log_in(identity.login_url(SERVICE)))
+    code = code_in(log_in(identity.login_url(SERVICE, PROOF)))
     with pytest.raises(Malformed, match="auth_time"):
-        identity.account_of(SERVICE, code, fresh=True)
+        identity.account_of(SERVICE, code, PROOF, fresh=True)
 
 
 def test_the_payout_form_opens_after_a_fresh_login(browser: FlaskClient) -> None:

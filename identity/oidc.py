@@ -6,7 +6,6 @@ ours and what is the library's: signatures and claims are checked by joserfc.
 
 from __future__ import annotations
 
-import hmac
 import json
 import re
 import threading
@@ -21,11 +20,12 @@ from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
+from identity.base import TicketRefused
+from identity.http import ask
+from identity.login_states import LoginProof
 from models.clock import Clock
 from models.errors import Malformed, Unavailable
 from models.values.account_no import DEFAULT_RULES, AccountRules
-from web.identity import TicketRefused
-from web.identity_http import ask
 
 # Signatures with a public key only: "none" and secrets shared with the browser prove nothing.
 ALGORITHMS = ("RS256", "PS256", "ES256")
@@ -81,20 +81,20 @@ class OidcIdentity:
         """Scheme and host of the issuer: forms may lead there (content security policy)."""
         return _origin(self._config.issuer)
 
-    def login_url(self, service: str, *, fresh: bool = False) -> str:
+    def login_url(self, service: str, proof: LoginProof, *, fresh: bool = False) -> str:
         """Where the browser logs in; it comes back to `service` with a `code`.
 
         Raises: Unavailable - the server does not tell where; Malformed - this is no OpenID provider.
         """
         redirect_uri, state = _parted(service)
-        challenge = sha256(self._derived("pkce", state).encode()).digest()
+        challenge = sha256(proof.code_verifier.encode()).digest()
         query = {
             "response_type": "code",
             "client_id": self._config.client_id,
             "redirect_uri": redirect_uri,
             "scope": "openid profile",
             "state": state,
-            "nonce": self._derived("nonce", state),
+            "nonce": proof.nonce,
             "code_challenge": _base64url(challenge),
             "code_challenge_method": "S256",
         }
@@ -112,16 +112,16 @@ class OidcIdentity:
         query = {"client_id": self._config.client_id, "post_logout_redirect_uri": service}
         return _with_query(endpoint, query) if endpoint else service
 
-    def account_of(self, service: str, ticket: str, *, fresh: bool = False) -> str:
+    def account_of(self, service: str, ticket: str, proof: LoginProof, *, fresh: bool = False) -> str:
         """The network account that a code proves, once; `fresh`: by a password of the last five minutes.
 
         Raises: TicketRefused; Unavailable - no usable answer; Malformed - unsigned, not for us, no account.
         """
         if not CODE.fullmatch(ticket):
             raise TicketRefused
-        redirect_uri, state = _parted(service)
-        token = self._id_token(redirect_uri, state, ticket)
-        claims = self._claims(token, self._derived("nonce", state))
+        redirect_uri, _ = _parted(service)
+        token = self._id_token(redirect_uri, ticket, proof)
+        claims = self._claims(token, proof.nonce)
         if fresh:
             self._check_fresh(claims)
         account = claims.get(self._config.account_claim)
@@ -130,14 +130,14 @@ class OidcIdentity:
             raise Malformed("identity answer names no account")
         return account_no
 
-    def _id_token(self, redirect_uri: str, state: str, code: str) -> str:
+    def _id_token(self, redirect_uri: str, code: str, proof: LoginProof) -> str:
         status, body = ask(
             self._provider().token_endpoint,
             form={
                 "grant_type": "authorization_code",
                 "code": code,
                 "redirect_uri": redirect_uri,
-                "code_verifier": self._derived("pkce", state),
+                "code_verifier": proof.code_verifier,
             },
             # RFC 6749 §2.3.1: both are form-encoded before they are joined.
             login=(quote_plus(self._config.client_id), quote_plus(self._config.client_secret)),
@@ -230,14 +230,6 @@ class OidcIdentity:
         if status != HTTPStatus.OK:
             raise Unavailable(f"identity server answered {status}")
         return _object(body)
-
-    def _derived(self, purpose: str, state: str) -> str:
-        """A secret that belongs to one login: only who has the client secret and the state can make it.
-
-        So nothing has to be kept between the way out and the way back but the state, in the session.
-        """
-        secret = self._config.client_secret.encode()
-        return _base64url(hmac.digest(secret, f"{purpose}:{state}".encode(), "sha256"))
 
 
 def _parted(service: str) -> tuple[str, str]:

@@ -9,10 +9,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from identity.base import TicketRefused
+from identity.cas import Identity, IdentityConfig
+from identity.http import ANSWER_LIMIT_BYTES
+from identity.login_states import LoginProof
 from models.errors import Malformed, Unavailable
-from web.identity import Identity, IdentityConfig, TicketRefused
-from web.identity_http import ANSWER_LIMIT_BYTES
 
+PROOF = LoginProof("", "")
 SERVICE = "https://site.test/h5/bind/callback?state=ab"
 NS = 'xmlns:cas="http://www.yale.edu/tp/cas"'
 
@@ -87,16 +90,16 @@ def identity(server: Server, attribute: str = "", timeout_s: float = 5.0) -> Ide
 
 
 def test_a_good_ticket_is_worth_an_account(server: Server) -> None:
-    assert identity(server).account_of(SERVICE, "ST-1-abc") == "2400101001"
+    assert identity(server).account_of(SERVICE, "ST-1-abc", PROOF) == "2400101001"
     parts = urlsplit(server.paths[0])
     assert parts.path == "/cas/p3/serviceValidate"
     assert parse_qs(parts.query) == {"service": [SERVICE], "ticket": ["ST-1-abc"]}
 
 
 def test_a_fresh_login_is_asked_for_and_proved_by_the_server(server: Server) -> None:
-    url = identity(server).login_url(SERVICE, fresh=True)
+    url = identity(server).login_url(SERVICE, PROOF, fresh=True)
     assert parse_qs(urlsplit(url).query) == {"service": [SERVICE], "renew": ["true"]}
-    assert identity(server).account_of(SERVICE, "ST-1-abc", fresh=True) == "2400101001"
+    assert identity(server).account_of(SERVICE, "ST-1-abc", PROOF, fresh=True) == "2400101001"
     assert parse_qs(urlsplit(server.paths[0]).query)["renew"] == ["true"]
 
 
@@ -104,7 +107,7 @@ def test_the_account_may_stand_in_a_named_attribute(server: Server) -> None:
     server.body = success(
         "<cas:user>u1</cas:user><cas:attributes><cas:studentNumber>2400101001</cas:studentNumber></cas:attributes>"
     )
-    assert identity(server, "studentNumber").account_of(SERVICE, "ST-1") == "2400101001"
+    assert identity(server, "studentNumber").account_of(SERVICE, "ST-1", PROOF) == "2400101001"
 
 
 @pytest.mark.parametrize(
@@ -117,13 +120,13 @@ def test_the_account_may_stand_in_a_named_attribute(server: Server) -> None:
 )
 def test_the_account_is_read_as_everywhere_else(server: Server, said: str, account_no: str) -> None:
     server.body = success(f"<cas:user>{said}</cas:user>")
-    assert identity(server).account_of(SERVICE, "ST-1") == account_no
+    assert identity(server).account_of(SERVICE, "ST-1", PROOF) == account_no
 
 
 @pytest.mark.parametrize("ticket", ["", "PT-1", "ST-", "ST-a b", "ST-\n", "ST-" + "x" * 300, "ST-汉"])
 def test_what_is_no_ticket_is_not_asked_about(server: Server, ticket: str) -> None:
     with pytest.raises(TicketRefused):
-        identity(server).account_of(SERVICE, ticket)
+        identity(server).account_of(SERVICE, ticket, PROOF)
     assert server.paths == []
 
 
@@ -131,14 +134,14 @@ def test_what_is_no_ticket_is_not_asked_about(server: Server, ticket: str) -> No
 def test_a_worthless_ticket_is_the_persons_to_renew(server: Server, code: str) -> None:
     server.body = failure(code)
     with pytest.raises(TicketRefused):
-        identity(server).account_of(SERVICE, "ST-1")
+        identity(server).account_of(SERVICE, "ST-1", PROOF)
 
 
 @pytest.mark.parametrize("code", ["INVALID_SERVICE", "INTERNAL_ERROR", ""])
 def test_any_other_failure_is_ours_to_repair(server: Server, code: str) -> None:
     server.body = failure(code)
     with pytest.raises(Unavailable):
-        identity(server).account_of(SERVICE, "ST-1")
+        identity(server).account_of(SERVICE, "ST-1", PROOF)
 
 
 @pytest.mark.parametrize(
@@ -160,38 +163,38 @@ def test_any_other_failure_is_ours_to_repair(server: Server, code: str) -> None:
 def test_an_answer_that_is_not_exactly_one_account_is_none(server: Server, body: str) -> None:
     server.body = body
     with pytest.raises(Malformed):
-        identity(server).account_of(SERVICE, "ST-1")
+        identity(server).account_of(SERVICE, "ST-1", PROOF)
 
 
 @pytest.mark.parametrize("status", [404, 500, 503])
 def test_an_error_of_the_server_is_no_verdict(server: Server, status: int) -> None:
     server.status = status
     with pytest.raises(Unavailable):
-        identity(server).account_of(SERVICE, "ST-1")
+        identity(server).account_of(SERVICE, "ST-1", PROOF)
 
 
 def test_a_redirect_is_not_followed(server: Server) -> None:
     server.status, server.location = 302, f"{server.url}/elsewhere"
     with pytest.raises(Unavailable):
-        identity(server).account_of(SERVICE, "ST-1")
+        identity(server).account_of(SERVICE, "ST-1", PROOF)
     assert len(server.paths) == 1
 
 
 def test_silence_ends_with_the_time_out(server: Server) -> None:
     server.hold = True
     with pytest.raises(Unavailable):
-        identity(server, timeout_s=0.2).account_of(SERVICE, "ST-1")
+        identity(server, timeout_s=0.2).account_of(SERVICE, "ST-1", PROOF)
 
 
 def test_nobody_there_is_unavailable(server: Server) -> None:
     gone = Identity(IdentityConfig("http://127.0.0.1:1/cas"))
     with pytest.raises(Unavailable):
-        gone.account_of(SERVICE, "ST-1")
+        gone.account_of(SERVICE, "ST-1", PROOF)
     assert server.paths == []
 
 
 def test_the_browser_is_sent_with_the_service_intact() -> None:
-    url = Identity(IdentityConfig("https://ids.test/authserver")).login_url(SERVICE)
+    url = Identity(IdentityConfig("https://ids.test/authserver")).login_url(SERVICE, PROOF)
     parts = urlsplit(url)
     assert f"{parts.scheme}://{parts.netloc}{parts.path}" == "https://ids.test/authserver/login"
     assert parse_qs(parts.query) == {"service": [SERVICE]}

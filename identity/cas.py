@@ -10,66 +10,23 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol
 from urllib.parse import urlencode, urlsplit
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from models.errors import Malformed, Refused, Unavailable
+from identity.base import TicketRefused
+from identity.http import ask
+from identity.login_states import LoginProof
+from models.errors import Malformed, Unavailable
 from models.values.account_no import DEFAULT_RULES, AccountRules
-from web.identity_http import ask
 
+SAML = "{urn:oasis:names:tc:SAML:2.0:protocol}"
 NAMESPACE = "{http://www.yale.edu/tp/cas}"
 TICKET = re.compile(r"ST-[\x21-\x7e]{1,250}")
 # Failures that mean "this ticket is worth nothing"; any other is the two servers' disagreement.
 TICKET_FAILURES = ("INVALID_TICKET", "INVALID_TICKET_SPEC")
-
-
-class TicketRefused(Refused):
-    """The identity server does not honour this ticket: forged, used before, or too old."""
-
-    status = 403
-    code = "E-TICKET"
-
-    def __init__(self, text: str = "登录已失效，请重新登录") -> None:
-        super().__init__(text)
-
-
-class UnifiedIdentity(Protocol):
-    """What the pages need of the campus login, whichever protocol it speaks.
-
-    `service` is the address that the browser comes back to, with `state` as its only parameter.
-    """
-
-    # The parameter that the browser brings back when the login went well.
-    ticket_field: str
-
-    @property
-    def origin(self) -> str:
-        """Scheme and host of the server: forms may lead there (content security policy)."""
-        ...
-
-    def login_url(self, service: str, *, fresh: bool = False) -> str:
-        """Where the browser logs in; `fresh`: with the password, whatever is open there already.
-
-        Raises: Unavailable, Malformed.
-        """
-        ...
-
-    def logout_url(self, service: str) -> str:
-        """Where the browser ends the single sign-on as well. Raises: Unavailable, Malformed."""
-        ...
-
-    def account_of(self, service: str, ticket: str, *, fresh: bool = False) -> str:
-        """The network account that a ticket proves, once. `service` is byte for byte that of `login_url`.
-
-        `fresh`: the server vouches that the password was typed for it; what the browser was asked
-        to do counts for nothing.
-        Raises: TicketRefused; Unavailable - no usable answer in time; Malformed - no honest answer.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -99,20 +56,22 @@ class Identity:
         parts = urlsplit(self._config.base_url)
         return f"{parts.scheme}://{parts.netloc}"
 
-    def login_url(self, service: str, *, fresh: bool = False) -> str:
+    def login_url(self, service: str, proof: LoginProof, *, fresh: bool = False) -> str:
         """Where the browser logs in; it comes back to `service` with a `ticket`."""
+        del proof  # CAS binds its ticket to `service` alone
         return f"{self._config.base_url}/login?{urlencode({'service': service} | _renew(fresh=fresh))}"
 
     def logout_url(self, service: str) -> str:
         """Where the browser ends the single sign-on as well."""
         return f"{self._config.base_url}/logout?{urlencode({'service': service})}"
 
-    def account_of(self, service: str, ticket: str, *, fresh: bool = False) -> str:
+    def account_of(self, service: str, ticket: str, proof: LoginProof, *, fresh: bool = False) -> str:
         """The network account that a ticket proves, once. `service` is byte for byte that of `login_url`.
 
         `fresh`: a ticket that came from an open session, without a password, is refused by the server.
         Raises: TicketRefused; Unavailable - no usable answer in time; Malformed - this is no CAS answer.
         """
+        del proof
         if not TICKET.fullmatch(ticket):
             raise TicketRefused
         return self._account_in(self._ask(service, ticket, _renew(fresh=fresh)))
@@ -151,6 +110,19 @@ class Identity:
         if account_no is None:
             raise Malformed("identity answer names no account")
         return account_no
+
+
+def logged_out_ticket(message: str) -> str:
+    """Return the ticket that a single logout request names (CAS 3.0 §2.3.3). Raises: Malformed."""
+    try:
+        root = ElementTree.fromstring(message, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise Malformed("logout request is no XML we accept") from error
+    found = root.findall(f"{SAML}SessionIndex")
+    ticket = (found[0].text or "").strip() if root.tag == f"{SAML}LogoutRequest" and len(found) == 1 else ""
+    if not TICKET.fullmatch(ticket):
+        raise Malformed("logout request names no ticket")
+    return ticket
 
 
 def _renew(*, fresh: bool) -> dict[str, str]:

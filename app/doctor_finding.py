@@ -1,0 +1,16 @@
+"""What `campusnet doctor` says about one thing that it looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `mend` is what to do when it is not well, or when `warning` is set."""
+
+    name: str
+    well: bool
+    detail: str
+    mend: str = ""
+    warning: bool = False

@@ -1,0 +1,1 @@
+"""Authentication: the campus login providers, login states and sessions on the server."""

@@ -1,0 +1,1 @@
+"""Tables about people: who is logged in and where."""

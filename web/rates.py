@@ -1,0 +1,31 @@
+"""Rate limits of pages."""
+
+from __future__ import annotations
+
+from flask import Flask, request, session
+
+from models.people.login_session import SubjectKind
+from web.current import services
+
+# A campus or a mobile carrier stands behind one address: this stops a flood, not people.
+ANONYMOUS, ANONYMOUS_WINDOW_S = 3000, 600
+# Signed by the other side and limited by its own checks, or served without work.
+EXEMPT_BLUEPRINT = "hooks"
+EXEMPT = frozenset({"static", "public.healthz", "public.readyz"})
+
+
+def register(app: Flask) -> None:
+    """Limit by address whatever a browser without a login asks for."""
+    app.before_request(_limit_anonymous)
+
+
+def slow_down(what: str, who: str, *, limit: int, window_s: int) -> None:
+    """Count one more `what` by `who`. Raises: LimitReached."""
+    services().limiter.hit(f"web:{what}:{who}", limit=limit, window_s=window_s)
+
+
+def _limit_anonymous() -> None:
+    if request.endpoint in EXEMPT or request.blueprint == EXEMPT_BLUEPRINT:
+        return
+    if not any(kind.value in session for kind in SubjectKind):
+        slow_down("anonymous", request.remote_addr or "", limit=ANONYMOUS, window_s=ANONYMOUS_WINDOW_S)
