@@ -17,7 +17,7 @@ from billing.embedded import importing, ledger, seed
 from billing.embedded.importing import ImportRules, import_accounts
 from models.account_import import AccountImport, AccountImportRow, ImportStatus
 from models.db.engine import Database
-from models.errors import Refused
+from models.errors import Conflict, Refused
 from models.journal import JournalRow
 from models.ledger import Account, Entry, Posting
 from models.values.actor import Actor
@@ -159,6 +159,16 @@ def test_what_was_opened_before_the_approval_is_an_error_and_not_opened_twice(
     (done, *_) = [row for row in importing.imports(database) if row.id == import_id]
     assert (done.status, done.rows, done.total_fen) == ("APPLIED", 1, 5001)
     check_openings(database)
+
+
+def test_a_file_that_changes_while_it_is_read_opens_nothing(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = iter(("a" * 64, "b" * 64))
+    monkeypatch.setattr(importing, "_sha256", lambda _path: next(digests))
+    with pytest.raises(Conflict):
+        run(database, write(tmp_path, SMALL))
+    assert (balances(database), importing.imports(database), journal(database)) == ({}, [], [])
 
 
 @pytest.mark.parametrize(
