@@ -121,6 +121,8 @@ ELSEWHERE = {
     "adjust-again",
     "adjustment-arrived",
     "accept-result",
+    "assign",
+    "send-back",
 }
 
 
