@@ -177,13 +177,16 @@ def _one(transfer: Transfer, run: _Run) -> None:
 def _match(session: Session, transfer: Transfer, run: _Run, *, is_owner: bool) -> Match:
     keys = _keys(transfer) if run.seen else ()
     seen = [row for key in keys for row in run.seen.get(key, ())]
-    known = (row for row in candidates(session, transfer) if row.booking_id not in run.confirmed)
+    today = campus_date(run.services.clock())
+    days = run.services.counter_rules.confirm_transfers_days
+    found = candidates(session, transfer, today=today, confirm_days=days)
+    known = (row for row in found if row.booking_id not in run.confirmed)
     return compare(
         transfer,
         [*known, *seen],
         is_owner=is_owner,
-        today=campus_date(run.services.clock()),
-        confirm_days=run.services.counter_rules.confirm_transfers_days,
+        today=today,
+        confirm_days=days,
     )
 
 

@@ -158,11 +158,13 @@ def _says_so(services: Services, line_id: int, account_no: str) -> bool:
 
 
 def _check_not_clerks(session: Session, line: BankLine) -> None:
-    """Raises: ReceiptUsed - a clerk booked this number for the same payer: that is the same money."""
+    """Raises: ReceiptUsed - a clerk booked this number for this payer, or the amount for an unknown one."""
     like = _resembled(session, line)
     if not isinstance(like, CounterBooking) or not same_number(line.reference, like.reference or ""):
         return
-    if line.account_no in ("", like.payer_key) and not _is_confirmed(session, like):
+    same_payer = line.account_no == like.payer_key
+    unknown_payer = not line.account_no and line.amount_fen == like.amount_fen
+    if (same_payer or unknown_payer) and not _is_confirmed(session, like):
         raise ReceiptUsed("窗口已登记过这笔转账，请先核对，确认后用 counter bank accept")
 
 

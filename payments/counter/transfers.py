@@ -178,15 +178,19 @@ def compare(
     for row in rows:
         if row.is_clerks and is_owner and _confirms(transfer, row, today):
             return Match(confirms=row)
-    like: Match | None = None
-    for row in rows:
-        why = _likeness(transfer, row, today, confirm_days)
-        if why is not None and (like is None or _ORDER.index(why) < _ORDER.index(like.why)):
-            like = Match(like=row, why=why)
-    return like or Match()
+    alike = [(row, _likeness(transfer, row, today, confirm_days)) for row in rows]
+    matches = [Match(like=row, why=why) for row, why in alike if why is not None]
+    return min(matches, key=lambda match: _distance(transfer, match), default=Match())
 
 
 _ORDER: list[Likeness | None] = [Likeness.NUMBER, Likeness.BOOKED, Likeness.SPELLING, Likeness.DOUBLE]
+
+
+def _distance(transfer: Transfer, match: Match) -> tuple[bool, int]:
+    """Return how far a record is from the transfer: the same payer and amount come first."""
+    row = match.like
+    same_money = row is not None and _same_payer(transfer, row) and row.amount_fen == transfer.amount_fen
+    return not same_money, _ORDER.index(match.why)
 
 
 def _same_as_old(transfer: Transfer, row: Known) -> bool:
@@ -259,7 +263,7 @@ def is_rounded(key: str) -> bool:
     return key.isdecimal() and not key[SPREADSHEET_DIGITS:].strip("0") and len(key) > SPREADSHEET_DIGITS
 
 
-def candidates(session: Session, transfer: Transfer) -> Iterator[Known]:
+def candidates(session: Session, transfer: Transfer, *, today: date, confirm_days: int) -> Iterator[Known]:
     """Yield the transfers on record that could be this one: by number, then by payer and amount."""
     payer = [BankLine.account_no == transfer.account_no[:ACCOUNT_MAX]] if transfer.account_no else []
     key = name_key(transfer.name)
@@ -271,7 +275,10 @@ def candidates(session: Session, transfer: Transfer) -> Iterator[Known]:
     for condition in (BankLine.identity == transfer.identity, *alike):
         for line in session.scalars(select(BankLine).where(condition).order_by(BankLine.id)):
             yield known_line(line)
-    money = CounterBooking.amount_fen == transfer.amount_fen
+    day, near = transfer.day or today, timedelta(days=confirm_days)
+    money = (CounterBooking.amount_fen == transfer.amount_fen) & CounterBooking.business_on.between(
+        day - near, day + near
+    )
     if transfer.account_no:
         money = money & (CounterBooking.payer_key == transfer.account_no[:ACCOUNT_MAX])
     for condition in (_by_number(CounterBooking.reference_key, transfer.reference), money):

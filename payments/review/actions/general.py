@@ -34,6 +34,8 @@ _DISMISSED = frozenset(ReviewKind) - {ReviewKind.CREDIT_REFUSED, ReviewKind.CRED
 _DISMISSED -= {ReviewKind.SECOND_PAYMENT, ReviewKind.ADJUSTMENT_UNKNOWN, ReviewKind.PAYOUT_FATE}
 # Nor a call to billing whose effect is not settled: each has actions of its own.
 _DISMISSED -= late.UNSETTLED
+# Two operators look at the bank account: `transfer-checked`.
+_DISMISSED -= {ReviewKind.TRANSFER_UNCONFIRMED, ReviewKind.BANK_REVERSED}
 _OWED = _DISMISSED | {ReviewKind.SECOND_PAYMENT}
 
 ACTIONS = {

@@ -55,7 +55,7 @@ DAYS: dict[str, Callable[[date], str]] = {
     "slashes": lambda day: f"{day.year}/{day.month}/{day.day}",
     "serial": lambda day: str((day - date(1899, 12, 30)).days),
 }
-# Nothing may ever come of these, whoever is named in them.
+# Nothing may ever come of these, whichever payer they name.
 NOISE = (
     "{day},N0000001,借,20.00,人民币,成功,{payer}",
     "{day},N0000002,贷,20.00,USD,成功,{payer}",
@@ -203,7 +203,7 @@ class Bank:
         assert lines(self.till, BankStatus.QUEUED) == []
 
     def decide(self, line: BankLine) -> None:
-        """Decide one of them. Raises: ReceiptUsed - a clerk has booked its number, for nobody knows whom."""
+        """Decide one. Raises: ReceiptUsed - a clerk has booked its number, and the row names no payer."""
         paid, money = self.paid(), (line.account_no or None, line.amount_fen)
         if self.booked()[money] >= paid[money]:
             self.twice(bank_queue.accept_booked, line)
