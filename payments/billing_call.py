@@ -153,7 +153,7 @@ def _still_in_doubt(
 
 
 def _over_at(able: Capabilities, doubt_from: datetime) -> datetime | None:
-    """When a call in doubt can have no effect any more; None: nobody knows, or closing its key decides."""
+    """When a call in doubt can have no effect any more; None: unknown, or closing its key decides."""
     if able.close_key or able.confirmation_window_s is None:
         return None
     return doubt_from + timedelta(seconds=able.confirmation_window_s)

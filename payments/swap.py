@@ -202,12 +202,16 @@ def _load(session: Session, order_no: str, *, lock: bool = False) -> tuple[Order
 
 def _swapped(services: Services, order: Order, receipt: ExchangeReceipt) -> None:
     """Record the receipt, whatever became of the wish since its call was sent."""
+    now = services.clock()
     with services.transaction() as session:
         _, intent = _load(session, order.order_no, lock=True)
         if intent.status == SwapStatus.WAITING:
-            record_swapped(session, order, intent, receipt, actor="worker", now=services.clock())
+            record_swapped(session, order, intent, receipt, actor="worker", now=now)
         elif intent.status == SwapStatus.REFUSED:
-            late.purchase_made(session, order, intent, receipt, now=services.clock())
+            late.purchase_made(session, order, intent, receipt, now=now)
+            # The payer was told that it was not made.
+            own = bound_account(session, order.payer_openid) == order.account_no
+            _tell(session, order, swapped(order, receipt, own=own, at=now), now, about="swap-late")
     services.wake()
 
 
@@ -278,6 +282,6 @@ def _leave_to_operator(
     return Park(reason)
 
 
-def _tell(session: Session, order: Order, tidings: Tidings, now: datetime) -> None:
+def _tell(session: Session, order: Order, tidings: Tidings, now: datetime, *, about: str = "swap") -> None:
     payload = tidings.payload(order.payer_openid)
-    outbox.put(session, "message", f"swap:{order.order_no}", payload, now=now)
+    outbox.put(session, "message", f"{about}:{order.order_no}", payload, now=now)

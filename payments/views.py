@@ -35,7 +35,11 @@ TITLES = {
 }
 
 # How a recharge with a swap ended.
-SWAP_TITLES = {SwapStatus.DONE: "已到账，换购成功", SwapStatus.REFUSED: "已到账，套餐未能换购"}
+SWAP_TITLES = {
+    SwapStatus.DONE: "已到账，换购成功",
+    SwapStatus.LATE: "已到账，换购成功",
+    SwapStatus.REFUSED: "已到账，套餐未能换购",
+}
 
 STEP_LABELS = ("提交订单", "支付完成", "正在入账", "充值成功")
 # How many of STEP_LABELS are behind an order in each step.

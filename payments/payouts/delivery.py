@@ -155,7 +155,7 @@ def _not_withdrawn(
     reason: str,
     doubt_from: datetime | None = None,
 ) -> None:
-    """Certainly not done, or nobody knows; only while the lease runs (a successor may know better)."""
+    """Certainly not done, or unknown; only while the lease runs (a successor may know better)."""
     now = services.clock()
     with services.transaction() as session:
         outbox.insist(session, held, now=now)

@@ -227,7 +227,7 @@ def _not_reversed(
     doubt_from: datetime | None,
     refused: str | None,
 ) -> None:
-    """Nothing was taken back, or nobody knows; only while the lease runs (a successor may know better)."""
+    """Nothing was taken back, or that is unknown; only while the lease runs (a successor may know better)."""
     now = services.clock()
     with services.transaction() as session:
         outbox.insist(session, held, now=now)

@@ -279,7 +279,7 @@ class LateAnswers(RuleBasedStateMachine):
 
         def watched(name: str) -> None:
             here(name)
-            # In an open transaction a paused process holds its locks, and nobody else gets on.
+            # In an open transaction a paused process holds its locks: the others wait.
             if self.pause is None or name == "before commit":
                 return
             left, story = self.pause

@@ -10,13 +10,14 @@ from sqlalchemy import select
 
 from billing.interface import MoneyCall
 from models.errors import Conflict, KeyClosed
-from models.order import Credit, CreditStatus
+from models.order import Credit, CreditStatus, Order
 from models.payout import PartStatus
 from models.refund import RefundStatus, ReversalStatus
 from models.review import ReviewItem
 from models.swap import SwapStatus
 from payments import credit, outbox, repairs
 from payments.audit.invariants import check
+from payments.audit.order_trace import trace
 from payments.payouts import delivery as payouts
 from sandbox.credentials import Credentials
 from tests.models_of_money.money_world import PACKAGE
@@ -99,6 +100,8 @@ def test_a_refused_credit_in_doubt_is_closed_and_sent_again_under_the_next_numbe
     world.decide("CREDIT_REFUSED", "credit-again")
     with world.database.reading() as session:
         again = session.scalars(select(Credit)).one()
+        shown = [line.text for line in trace(session, session.scalars(select(Order)).one())]
+    assert any(f"credit:c{order_no}-2: 5.00" in text for text in shown)
     assert (again.status, again.credit_no) == (CreditStatus.CREDITED, f"c{order_no}-2")
     assert world.balance_fen() == 500
     world.check_all()
@@ -386,6 +389,7 @@ def test_a_purchase_made_after_its_refusal_is_shown_and_accepted(world: LateWorl
     vendor.meanwhile[MoneyCall.EXCHANGE] = refused
     world.work()
     assert (world.swap().status, world.balance_fen()) == (SwapStatus.LATE, 2500)
+    assert f"swap-late:{order_no}" in world.told
     item = world.item("LATE_PURCHASE")
     assert (item.amount_fen, item.facts["order_no"]) == (500, order_no)
     world.decide("LATE_PURCHASE", "accept-purchase")
