@@ -54,6 +54,7 @@ class ReviewStatus(StrEnum):
 TRY_AGAIN = (
     "repeat-call",
     "undo-call",
+    "correct-call",
     "credit-again",
     "run-again",
     "take-back",
