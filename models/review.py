@@ -65,6 +65,7 @@ class ReviewStatus(StrEnum):
 TRY_AGAIN = (
     "repeat-call",
     "undo-call",
+    "correct-call",
     "credit-again",
     "run-again",
     "adjust-again",

@@ -113,7 +113,7 @@ def _sell(world: LateWorld, values: Values) -> None:
         code="NEW", quota_bytes=10**9, sale_from=now, sale_until=None, special=False, **values
     )
     with world.database.transaction() as session:
-        selling.put_on_sale(session, new, actor=ANNA.name, now=now)
+        selling.put_on_sale(session, new, actor="anna", now=now)
 
 
 def _grant(world: LateWorld, values: Values) -> None:
@@ -126,7 +126,7 @@ def _grant(world: LateWorld, values: Values) -> None:
             throttled_kbps=128,
             example=False,
             effective_from=from_then,
-            actor=ANNA.name,
+            actor="anna",
             now=now,
             **values,
         )

@@ -6,9 +6,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from billing.embedded import accounts
 from billing.embedded.usage import record_usage
+from models.people.login_session import LoginSession
 from tests.web.conftest import csrf_in
 from tests.web.portal_visitor import CAMPUS, ELSEWHERE, log_in
 from tests.web.world import OWN, World
@@ -68,8 +70,9 @@ def test_the_overview_shows_money_traffic_and_speed(world: World, browser: Flask
 
 def test_the_portal_uses_the_number_as_billing_spells_it(world: World, browser: FlaskClient) -> None:
     log_in(world, browser, account_no=f"{OWN}@cmcc")
-    with browser.session_transaction() as session:
-        assert session["portal"]["account_no"] == OWN
+    with world.services.reading() as session:
+        (login,) = session.scalars(select(LoginSession))
+        assert login.subject == OWN
 
 
 def test_a_slow_line_says_why(world: World, browser: FlaskClient) -> None:

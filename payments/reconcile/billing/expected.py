@@ -35,7 +35,7 @@ _UNDO_NO = rf"u{{1,3}}(?:{_REVERSAL_NO}|{_PART_NO}|{CREDIT_NO.pattern})(?:\.\d+)
 # The keys that we give, by kind. Other systems move money at billing, too.
 _OURS = {
     MoneyCall.REVERSAL: re.compile(rf"{_REVERSAL_NO}|{_UNDO_NO}"),
-    MoneyCall.WITHDRAWAL: re.compile(_PART_NO),
+    MoneyCall.WITHDRAWAL: re.compile(rf"{_PART_NO}|{_UNDO_NO}"),
     MoneyCall.EXCHANGE: re.compile(rf"x{ORDER_NO.pattern}"),
     MoneyCall.CREDIT: re.compile(_UNDO_NO),
 }

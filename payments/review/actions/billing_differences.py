@@ -1,4 +1,4 @@
-"""Differences between our books and billing: repeat the call that is missing, undo the one too many."""
+"""Differences between our books and billing: repeat a missing call, undo one too many, correct an amount."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from payments.review.actions.base import Action, Decision
 
 MISSING = (Kind.MOVEMENT_MISSING, Kind.CREDIT_MISSING)
 TOO_MANY = (Kind.MOVEMENT_UNEXPECTED, Kind.MOVEMENT_TWICE, Kind.CREDIT_UNEXPECTED, Kind.DOUBLE_CREDIT)
+OTHER_AMOUNT = (Kind.MOVEMENT_DIFFERS, Kind.CREDIT_DIFFERS)
 UNDO = "uu"
 
 
@@ -78,6 +79,42 @@ def _undo(decision: Decision) -> None:
     )
 
 
+def _correct(decision: Decision) -> None:
+    """Billing made the call with another amount: a call of its own moves what is too much or too little."""
+    facts = _facts(decision, OTHER_AMOUNT)
+    call = MoneyCall(facts.get("call", MoneyCall.CREDIT))
+    key = str(facts.get("movement") or facts["credit_no"])
+    account_no, billed_fen = _at_billing(facts)
+    ours_no, ours_fen = _ours(decision, facts, key)
+    if call == MoneyCall.EXCHANGE or account_no != ours_no or billed_fen == ours_fen:
+        raise IllegalTransition("账号不同或为套餐换购，不能这样更正，请用调账处理")
+    # A credit brings money onto the account, all others take it off.
+    onto_fen = ours_fen - billed_fen if call == MoneyCall.CREDIT else billed_fen - ours_fen
+    if onto_fen > 0:
+        kind = MoneyCall.CREDIT
+    else:
+        kind = MoneyCall.REVERSAL if call == MoneyCall.CREDIT else MoneyCall.WITHDRAWAL
+    order_call(
+        decision.session,
+        kind,
+        f"{UNDO}{key}",
+        account_no=account_no,
+        amount_fen=abs(onto_fen),
+        now=decision.services.clock(),
+        credit_key=key if kind == MoneyCall.REVERSAL else "",
+        item=_item(decision),
+    )
+
+
+def _ours(decision: Decision, facts: dict[str, Any], key: str) -> tuple[str, int]:
+    if facts.get("ours"):
+        return str(facts["ours"][0]), int(facts["ours"][1])
+    known = known_credits(decision.session, [key]).get(key)
+    if known is None:
+        raise IllegalTransition("找不到这笔入账")
+    return known.credit.account_no, known.credit.amount_fen
+
+
 def _facts(decision: Decision, kinds: tuple[Kind, ...]) -> dict[str, Any]:
     facts = decision.item.facts
     if facts.get("difference") not in kinds:
@@ -105,5 +142,6 @@ def _item(decision: Decision) -> dict[str, Any]:
 _KINDS = frozenset({ReviewKind.BILL_DIFFERENCE})
 ACTIONS = {
     "repeat-call": Action(moves_money=True, kinds=_KINDS, carry_out=_repeat),
+    "correct-call": Action(moves_money=True, kinds=_KINDS, carry_out=_correct),
     "undo-call": Action(moves_money=True, kinds=_KINDS, carry_out=_undo),
 }

@@ -100,7 +100,13 @@ class MovedWorld(LateWorld):
             return session.get_one(Account, ACCOUNT).balance_fen
 
     def decide_difference(self, action: str) -> None:
-        (item,) = [one for one in self.open_items() if one.kind == ReviewKind.BILL_DIFFERENCE]
+        # WeChat's bill may differ as well.
+        at_billing = ("MOVEMENT", "CREDIT", "DOUBLE")
+        (item,) = [
+            one
+            for one in self.open_items()
+            if one.kind == ReviewKind.BILL_DIFFERENCE and one.facts["difference"].startswith(at_billing)
+        ]
         assert reviews.propose(self.services, item.id, action=action, actor=ANNA, evidence=EVIDENCE) is False
         with pytest.raises(reviews.SecondPersonNeeded):
             reviews.approve(self.services, item.id, actor=ANNA)
@@ -260,13 +266,49 @@ def test_another_amount_is_a_difference(world: MovedWorld, call: MoneyCall) -> N
     assert (Kind.MOVEMENT_DIFFERS, key, Action.ASKED) in world.reconcile()
 
 
+@pytest.mark.parametrize("off_fen", [-1, 1])
+@pytest.mark.parametrize("call", [MoneyCall.REVERSAL, MoneyCall.WITHDRAWAL])
+def test_another_amount_is_corrected_by_its_difference(
+    world: MovedWorld, call: MoneyCall, off_fen: int
+) -> None:
+    """Billing took `off_fen` less than our books say."""
+    world.on = campus_date(world.clock.now() - timedelta(days=2))
+    before, key = world.balance_of(), world.key(call)
+    with world.database.transaction() as session:
+        table = Refund if call == MoneyCall.REVERSAL else PayoutPart
+        number = key.partition(":")[2].removeprefix("v")
+        column = Refund.out_refund_no if call == MoneyCall.REVERSAL else PayoutPart.part_no
+        session.execute(update(table).where(column == number).values(amount_fen=table.amount_fen + off_fen))
+    assert world.reconcile() == [(Kind.MOVEMENT_DIFFERS, key, Action.ASKED)]
+    world.decide_difference("correct-call")
+    assert world.balance_of() == before - off_fen
+    corrected_on = campus_date(world.clock.now())
+    world.clock.advance(2 * DAY_S)
+    assert world.reconcile(corrected_on) == []
+
+
+@pytest.mark.parametrize("off_fen", [-1, 1])
+def test_a_credit_of_another_amount_is_corrected(world: MovedWorld, off_fen: int) -> None:
+    before = world.balance_of()
+    with world.database.transaction() as session:
+        credit = session.scalars(
+            select(Credit).where(Credit.status == CreditStatus.CREDITED).order_by(Credit.id.desc())
+        ).first()
+        assert credit is not None
+        credit.amount_fen += off_fen
+        number = credit.credit_no
+    assert [(kind, key) for kind, key, _ in world.reconcile()] == [(Kind.CREDIT_DIFFERS, number)]
+    world.decide_difference("correct-call")
+    assert world.balance_of() == before + off_fen
+
+
 def test_a_purchase_cannot_be_undone_at_billing(world: MovedWorld) -> None:
     with world.database.transaction() as session:
         session.execute(update(SwapIntent).values(price_fen=SwapIntent.price_fen + 1))
         session.execute(update(ReviewItem).values(status=ReviewStatus.CLOSED))
     world.reconcile()
     (item,) = [one for one in world.open_items() if one.kind == ReviewKind.BILL_DIFFERENCE]
-    for action in ("undo-call", "repeat-call"):
+    for action in ("undo-call", "repeat-call", "correct-call"):
         reviews.propose(world.services, item.id, action=action, actor=ANNA, evidence=EVIDENCE)
         with pytest.raises(IllegalTransition):
             reviews.approve(world.services, item.id, actor=BERT)
