@@ -9,29 +9,43 @@ import click
 from app.opening import config_option
 from app.till import by_option, opened
 from models.money import yuan
-from payments.counter import bank_list
+from models.values.actor import Actor
+from payments.counter import bank_list, bank_queue, confirmation
+from payments.counter.bank_queue import Waiting
 from payments.counter.receipts import receipt_text
+
+SECOND = "已登记，等待另一位同事用同样的命令确认"
+REASONS = {
+    "mismatch": "学号与姓名不符",
+    "number": "流水号与另一笔转账相同",
+    "spelling": "流水号与另一笔转账只是写法不同",
+    "double": "与另一笔转账同人、同日、同金额",
+    "booked": "可能是窗口已登记的转账",
+    "reversed": "清单里有冲正、失败或支出",
+}
 
 
 @click.group("bank")
 def bank_group() -> None:
-    """Transfers from the bank: read a list, decide what a person must decide."""
+    """Transfers from the bank: read a list, decide what an operator must decide."""
 
 
 @bank_group.command("import")
 @config_option
 @by_option
 @click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+@click.option("--source", default="", help="The bank account of the list, where the file does not name it.")
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def read(config_path: Path, actor: str, path: Path, *, dry_run: bool) -> None:
-    """Book a list (CSV with 流水号, 金额, 学号, 姓名); what was booked before is left alone."""
+def read(config_path: Path, actor: str, path: Path, *, dry_run: bool, source: str) -> None:
+    """Book a list (CSV or .xlsx with 交易日期, 流水号, 金额, 学号, 姓名); what is on record is left alone."""
     with opened(config_path) as services:
-        report = bank_list.read_list(services, path, actor=actor, dry_run=dry_run)
+        operator = Actor.from_name(actor)
+        report = bank_list.read_list(services, path, actor=operator, dry_run=dry_run, source=source)
     for fault in report.faults:
         click.echo(fault, err=True)
     click.echo(
         f"{'试运行：' if dry_run else ''}入账 {report.credited}，待人工核对 {report.queued}，"
-        f"待退回 {report.returning}，此前已处理 {report.known}，无法处理 {len(report.faults)}"
+        f"待退回 {report.returning}，此前已处理 {report.known}，无法处理 {report.rejected}"
     )
 
 
@@ -39,12 +53,15 @@ def read(config_path: Path, actor: str, path: Path, *, dry_run: bool) -> None:
 @config_option
 @click.option("--after", "after_id", default=0, help="Continue after this number.")
 def queue(config_path: Path, after_id: int) -> None:
-    """Transfers whose number and name do not belong together, oldest first."""
+    """Transfers that an operator must decide, oldest first, each with the one that it resembles."""
     with opened(config_path) as services:
-        for line in bank_list.queue(services, after_id=after_id):
+        for waiting in bank_queue.queue(services, after_id=after_id):
+            line = waiting.line
+            proposed = f"  {line.proposed_by} 已提出 {line.proposal}" if line.proposal else ""
             click.echo(
-                f"{line.id}  {line.reference}  {yuan(line.amount_fen):>8}  "
-                f"{line.account_no or '-'}  {line.noted_name or '-'}  {line.reason}"
+                f"{line.id}  {line.reference}  {yuan(line.amount_fen):>8}  {line.occurred_on or '-'}  "
+                f"{line.account_no or '-'}  {line.noted_name or '-'}  {REASONS.get(line.reason, line.reason)}"
+                f"{_resembled(waiting)}{proposed}"
             )
 
 
@@ -55,10 +72,13 @@ def queue(config_path: Path, after_id: int) -> None:
 @click.argument("line_id", type=int)
 @click.argument("account_no")
 def assign(config_path: Path, actor: str, name: str, line_id: int, account_no: str) -> None:
-    """Credit a queued transfer to this account."""
+    """Credit a queued transfer to this account; where the list does not say so, two operators do it."""
     with opened(config_path) as services:
-        booked = bank_list.assign(services, line_id=line_id, account_no=account_no, name=name, actor=actor)
-        click.echo(receipt_text(booked, site_name=services.site.name))
+        operator = Actor.from_name(actor)
+        booked = bank_queue.assign(
+            services, line_id=line_id, account_no=account_no, name=name, actor=operator
+        )
+        click.echo(SECOND if booked is None else receipt_text(booked, site_name=services.site.name))
 
 
 @bank_group.command("accept")
@@ -66,10 +86,10 @@ def assign(config_path: Path, actor: str, name: str, line_id: int, account_no: s
 @by_option
 @click.argument("line_id", type=int)
 def accept(config_path: Path, actor: str, line_id: int) -> None:
-    """Keep what a clerk booked of a queued transfer, although the list says another amount."""
+    """Close a queued transfer whose money is booked already; two operators where the amounts differ."""
     with opened(config_path) as services:
-        bank_list.accept_booked(services, line_id=line_id, actor=actor)
-    click.echo(f"{line_id} 以窗口登记为准")
+        closed = bank_queue.accept_booked(services, line_id=line_id, actor=Actor.from_name(actor))
+    click.echo(f"{line_id} 不再入账，以已有的登记为准" if closed else SECOND)
 
 
 @bank_group.command("send-back")
@@ -77,7 +97,37 @@ def accept(config_path: Path, actor: str, line_id: int) -> None:
 @by_option
 @click.argument("line_id", type=int)
 def send_back(config_path: Path, actor: str, line_id: int) -> None:
-    """Put a queued transfer on the list of what goes back."""
+    """Put a queued transfer on the list of what goes back; another operator returns it."""
     with opened(config_path) as services:
-        booked = bank_list.send_back(services, line_id=line_id, actor=actor)
+        booked = bank_queue.send_back(services, line_id=line_id, actor=Actor.from_name(actor))
         click.echo(receipt_text(booked, site_name=services.site.name))
+
+
+@click.command("unconfirmed")
+@config_option
+@click.option("--after", "after_id", default=0, help="Continue after this number.")
+def unconfirmed(config_path: Path, after_id: int) -> None:
+    """Transfers that a clerk booked and no bank list has confirmed, oldest first."""
+    with opened(config_path) as services:
+        for row in confirmation.unconfirmed(services, after_id=after_id):
+            click.echo(
+                f"{row.booking_id}  {row.booked_on}  {row.receipt_no}  {row.reference}  "
+                f"{yuan(row.amount_fen):>8}  {row.account_no}  {row.clerk}"
+                f"{'  逾期未见于银行清单' if row.is_overdue else ''}"
+            )
+
+
+def _resembled(waiting: Waiting) -> str:
+    if waiting.like_booking is not None:
+        booking = waiting.like_booking
+        return (
+            f"：收据 {booking.receipt_no}，流水号 {booking.reference}，{yuan(booking.amount_fen)} 元，"
+            f"{booking.business_on}，学号 {booking.account_no}，经办人 {booking.clerk}"
+        )
+    if waiting.like_line is None:
+        return ""
+    line = waiting.like_line
+    return (
+        f"：编号 {line.id}，流水号 {line.reference}，{yuan(line.amount_fen)} 元，"
+        f"{line.occurred_on or '日期不明'}，学号 {line.account_no or '未注明'}"
+    )

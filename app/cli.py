@@ -16,6 +16,7 @@ from app import config as configuration
 from app import demo as demonstration
 from app import doctor as diagnosis
 from app import metrics, setup_file, wiring
+from app.account_check import equal_accounts
 from app.accounting import accounting_group
 from app.accounts import accounts_group
 from app.broadcasting import broadcast_group
@@ -102,10 +103,13 @@ def db() -> None:
 @config_option
 def upgrade(config_path: Path) -> None:
     """Create or upgrade the tables, and the catalogue of the fee table where there is none."""
-    database = Database(open_config(config_path).database.url)
+    config = open_config(config_path)
+    database = Database(config.database.url)
     schema.upgrade(database)
     with database.transaction() as session:
         seed.seed_catalogue(session)
+    for line in equal_accounts(database, wiring.account_rules_of(config)):
+        click.echo(line, err=True)
     click.echo("database is up to date")
 
 

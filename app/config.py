@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from models.values.account_no import DEFAULT_REALMS, is_prefix
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 WECHAT_API = "https://api.weixin.qq.com"
@@ -24,6 +26,8 @@ AES_KEY_LENGTH = 43
 API_V3_KEY_LENGTH = 32
 ACCOUNTING_SECRET_LENGTH = 32
 SECRET_KEY_LENGTH = 32
+# 100 million yuan: sums of millions of amounts stay within 64 bits.
+AMOUNT_LIMIT_FEN = 10**10
 
 
 class Section(BaseModel):
@@ -201,6 +205,38 @@ class RechargeSection(Section):
         return self
 
 
+class AccountsSection(Section):
+    """The table [accounts]."""
+
+    ignore_case: bool = True
+    strip: tuple[Annotated[str, Field(min_length=2, max_length=64)], ...] = DEFAULT_REALMS
+
+    @field_validator("strip")
+    @classmethod
+    def _stands_apart(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for realm in value:
+            bare = realm.removesuffix("\\").removesuffix("/") if is_prefix(realm) else realm[1:]
+            apart = is_prefix(realm) or realm[0] in "@/%#"
+            if not (apart and bare and realm.isascii() and realm.isprintable() and " " not in realm):
+                raise ValueError(f"strip: {realm!r} neither begins with @ nor ends with a backslash")
+        return value
+
+
+class CounterSection(Section):
+    """The table [counter]."""
+
+    max_fen: int = Field(default=1_000_000, ge=1, le=AMOUNT_LIMIT_FEN)
+    confirm_transfers_days: int = Field(default=7, ge=1, le=90)
+    bank_account: str = Field(default="", max_length=40)
+
+
+class ImportSection(Section):
+    """The table [import]."""
+
+    max_balance_fen: int = Field(default=1_000_000, ge=1, le=AMOUNT_LIMIT_FEN)
+    approve_above_fen: int = Field(default=1_000_000, ge=0, le=AMOUNT_LIMIT_FEN)
+
+
 class IdentitySection(Section):
     """The table [identity]."""
 
@@ -251,6 +287,14 @@ class Config(BaseSettings):
     redis: RedisSection = RedisSection()
     billing: BillingSection = BillingSection()
     recharge: RechargeSection = RechargeSection()
+    counter: CounterSection = CounterSection()
+    # `import` is no name in Python; the second alias is what the environment calls it.
+    imports: ImportSection = Field(
+        default=ImportSection(),
+        validation_alias=AliasChoices("import", "CAMPUSNET_IMPORT"),
+        serialization_alias="import",
+    )
+    accounts: AccountsSection = AccountsSection()
     identity: IdentitySection
     worker: WorkerSection = WorkerSection()
     metrics: MetricsSection = MetricsSection()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from app.banking import bank_group
+from app.banking import bank_group, unconfirmed
 from app.opening import config_option
 from app.till import by_option, fen_of, opened
 from models.counter import ReturnReason, Way
@@ -146,3 +146,4 @@ def show_day(sums: counter.DaySums) -> None:
 
 
 counter_group.add_command(bank_group)
+counter_group.add_command(unconfirmed)

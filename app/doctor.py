@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import config as configuration
 from app import wiring
+from app.account_check import equal_accounts
 from app.config import Config
 from billing.embedded import ledger
 from models import schema
@@ -109,6 +111,11 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
     return [
         ("database", database, "campusnet db upgrade; check [database] url"),
         ("books", books, "do not repair by hand: campusnet orders show, campusnet review list"),
+        (
+            "accounts",
+            partial(_accounts, config, house),
+            "close all but one of them, or set [accounts] ignore_case and strip so that they differ",
+        ),
         ("redis", store, "check [redis] url; Debian: apt-get install redis-server"),
         ("wechat", wechat, "check app_id and app_secret, and the IP whitelist of 公众平台 (error 40164)"),
         ("wechatpay", pay, "check mch_id, merchant_serial, merchant_key_file and the clock of this machine"),
@@ -118,6 +125,13 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
             "check [identity] base_url; oidc: it is the issuer, without a slash at the end",
         ),
     ]
+
+
+def _accounts(config: Config, house: wiring.House) -> str:
+    equal = equal_accounts(house.database, wiring.account_rules_of(config))
+    if equal:
+        raise ValueError("; ".join(equal))
+    return "every account number stands for one account"
 
 
 def _short(error: Exception) -> str:

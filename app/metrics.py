@@ -66,6 +66,7 @@ def _families(found: Figures) -> Iterator[Metric]:
         ("credit_latency_p50_seconds", found.credit_p50_s),
         ("credit_latency_p99_seconds", found.credit_p99_s),
         ("reconcile_differences", found.differences_last_run),
+        ("transfers_unconfirmed", found.transfers_unconfirmed),
     ):
         yield GaugeMetricFamily(f"campusnet_{name}", name.replace("_", " "), value=value)
 

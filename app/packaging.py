@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from app.opening import config_option, open_books
+from app import wiring
+from app.opening import config_option, open_books, open_config
 from app.till import MINUTE, by_option, campus, fen_of, moment
 from billing.embedded import exchange, selling
 from billing.embedded.quota import gigabytes_to_bytes
@@ -91,8 +92,12 @@ def retire_package(config_path: Path, actor: str, code: str) -> None:
 @click.argument("account_no")
 def close_ended(config_path: Path, actor: str, account_no: str) -> None:
     """Give up the rest of an ended package that blocks the next one (rule `ended_is_used_up` off)."""
+    account_rules = wiring.account_rules_of(open_config(config_path))
     with open_books(config_path) as session:
-        lot = exchange.close_ended(session, account_no, actor=Actor.from_name(actor).name, now=utc_now())
+        name = Actor.from_name(actor).name
+        lot = exchange.close_ended(
+            session, account_no, actor=name, now=utc_now(), account_rules=account_rules
+        )
         click.echo(
             f"{account_no} 的到期套餐已关闭，未用完的 {traffic(lot.total_bytes - lot.used_bytes)} 作废"
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import click
@@ -14,7 +13,8 @@ from app import wiring
 from app.opening import open_config
 from models.clock import CAMPUS_ZONE
 from models.errors import Refused, ServiceError
-from models.money import FEN_PER_YUAN
+from models.values.tables.amounts import parse_amount_fen
+from models.values.tables.errors import CellError
 from payments.services import Services
 
 # A spreadsheet would take a cell that begins like this for a formula.
@@ -25,15 +25,16 @@ moment = click.DateTime(["%Y-%m-%d", MINUTE])
 by_option = click.option("--by", "actor", required=True, help="Your name, for the journal.")
 
 
+# Use cases have bounds of their own from the configuration; no sum in a command is beyond this.
+TYPED_MAX_FEN = 10**12
+
+
 def fen_of(amount: str) -> int:
-    """Yuan as typed, in fen. Raises: click.BadParameter - no amount, or finer than one fen."""
+    """Yuan as typed, in fen, read as strictly as a cell of a table. Raises: click.BadParameter."""
     try:
-        fen = Decimal(amount) * FEN_PER_YUAN
-        if fen == int(fen):
-            return int(fen)
-    except (InvalidOperation, ValueError, OverflowError):
-        pass
-    raise click.BadParameter(f"{amount!r} is no amount in yuan")
+        return parse_amount_fen(amount, max_fen=TYPED_MAX_FEN)
+    except CellError as error:
+        raise click.BadParameter(error.text) from None
 
 
 def campus(typed: datetime) -> datetime:

@@ -21,6 +21,7 @@ from app.deliveries import deliver_alert, deliver_message
 from app.worker import Deliver, Worker
 from billing import registry
 from billing.embedded.accounting import Accounting
+from billing.embedded.importing import ImportRules
 from billing.interface import Crossing
 from bot import customer
 from bot import menu as bot_menu
@@ -37,12 +38,14 @@ from handlers import ROUTES
 from handlers.services import HandlerServices
 from models.clock import Clock, utc_now
 from models.db.engine import Database
-from models.site import Contact, RechargeRules, Site
+from models.site import Contact, CounterRules, RechargeRules, Site
 from models.tidings import Form
+from models.values.account_no import AccountRules
 from payments import alerts, credit, notify, settle, swap, sweep
 from payments.adjustments import approval as adjustments
 from payments.adjustments import delivery as adjustment_delivery
 from payments.audit import hash_chain as sealing
+from payments.counter import confirmation
 from payments.payouts import delivery as payout_delivery
 from payments.periodic import Job, daily, every, monthly
 from payments.reconcile import daily as reconcile
@@ -74,6 +77,8 @@ RECONCILE_AGAIN_S = 900
 # On the first of the month, after the last day of the one before was reconciled.
 FUND_FLOW_AT = (10, 40)
 FUND_FLOW_AGAIN_S = 3600
+# Before the working day: transfers of clerks that no bank list has confirmed in time.
+COUNTER_JOBS = {"transfers": Job(confirmation.ask_about_unconfirmed, daily(7, 30))}
 
 
 @dataclass(frozen=True)
@@ -124,21 +129,14 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         ),
         store,
     )
-    base = Services(
-        database=database,
-        clock=clock,
-        billing=registry.build(config.billing.backend, database=database, clock=clock),
-        pay=WechatPay(pay_config(config), clock),
-        rules=RechargeRules(**config.recharge.model_dump(), foreign_prefixes=config.pay.foreign_prefixes),
-        site=site_of(config),
-        wake=partial(wake, store),
-    )
+    base = _services(config, database, store, clock)
     limiter = RateLimiter(store)
     accounting = registry.accounting(
         database,
         clock,
         interim_s=config.billing.embedded.interim_s,
         announce=partial(_announce, base.site),
+        account_rules=account_rules_of(config),
     )
     web = WebServices(
         **shallow(base),
@@ -153,7 +151,7 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         ),
     )
     notices = Notices(wechat, templates_of(config))
-    periodic = {
+    periodic = COUNTER_JOBS | {
         "seal": Job(sealing.seal, every(SEAL_S)),
         "seal-late": Job(sealing.seal_late, daily(*SEAL_LATE_AT)),
         "sweep": Job(sweep.sweep, every(SWEEP_S)),
@@ -188,6 +186,22 @@ def _deliveries(notices: Notices) -> dict[str, Deliver]:
         "message": partial(deliver_message, notices),
         alerts.JOB: partial(deliver_alert, notices),
     }
+
+
+def _services(config: Config, database: Database, store: redis.Redis, clock: Clock) -> Services:
+    return Services(
+        database=database,
+        clock=clock,
+        billing=registry.build(
+            config.billing.backend, database=database, clock=clock, account_rules=account_rules_of(config)
+        ),
+        pay=WechatPay(pay_config(config), clock),
+        rules=RechargeRules(**config.recharge.model_dump(), foreign_prefixes=config.pay.foreign_prefixes),
+        site=site_of(config),
+        wake=partial(wake, store),
+        account_rules=account_rules_of(config),
+        counter_rules=CounterRules(**config.counter.model_dump()),
+    )
 
 
 def pay_config(config: Config) -> PayConfig:
@@ -230,6 +244,20 @@ def site_of(config: Config) -> Site:
         intranet_url=site.intranet_url or f"{site.base_url}/self/",
         campus_networks=site.campus_networks,
         contact=Contact(**site.contact.model_dump()),
+    )
+
+
+def account_rules_of(config: Config) -> AccountRules:
+    """What an account number is, and which spellings of it are equal."""
+    return AccountRules(config.accounts.ignore_case, config.accounts.strip)
+
+
+def import_rules_of(config: Config) -> ImportRules:
+    """The bounds of an import of accounts."""
+    return ImportRules(
+        max_balance_fen=config.imports.max_balance_fen,
+        approve_above_fen=config.imports.approve_above_fen,
+        account_rules=account_rules_of(config),
     )
 
 
@@ -291,7 +319,11 @@ def _callback(
 def _identity(config: Config, clock: Clock) -> UnifiedIdentity:
     section = config.identity
     if section.kind == "cas":
-        return Identity(IdentityConfig(section.base_url, section.account_attribute, section.timeout_s))
+        return Identity(
+            IdentityConfig(
+                section.base_url, section.account_attribute, section.timeout_s, account_rules_of(config)
+            )
+        )
     return OidcIdentity(
         OidcConfig(
             issuer=section.base_url,
@@ -299,6 +331,7 @@ def _identity(config: Config, clock: Clock) -> UnifiedIdentity:
             client_secret=section.client_secret.get_secret_value(),
             account_claim=section.account_attribute or "sub",
             timeout_s=section.timeout_s,
+            account_rules=account_rules_of(config),
         ),
         clock,
     )

@@ -16,6 +16,7 @@ from billing.embedded.thresholds import crossings
 from billing.interface import BillingBackend, Crossing
 from models.clock import Clock
 from models.db.engine import Database
+from models.values.account_no import DEFAULT_RULES, AccountRules
 
 __all__ = [
     "BACKENDS",
@@ -41,15 +42,22 @@ class NoSuchBackend(Exception):
         super().__init__(f"no billing back end {name!r}; there are: {', '.join(BACKENDS)}")
 
 
-def build(name: str, *, database: Database, clock: Clock) -> BillingBackend:
+def build(
+    name: str, *, database: Database, clock: Clock, account_rules: AccountRules = DEFAULT_RULES
+) -> BillingBackend:
     """The back end with this name. Raises: NoSuchBackend."""
     if name == EMBEDDED:
-        return EmbeddedBilling(database, clock)
+        return EmbeddedBilling(database, clock, account_rules)
     raise NoSuchBackend(name)
 
 
 def accounting(
-    database: Database, clock: Clock, *, interim_s: int, announce: Announce | None = None
+    database: Database,
+    clock: Clock,
+    *,
+    interim_s: int,
+    announce: Announce | None = None,
+    account_rules: AccountRules = DEFAULT_RULES,
 ) -> Accounting:
     """The way in for accounting records of the embedded engine.
 
@@ -60,7 +68,7 @@ def accounting(
         if announce is not None and (crossed := crossings(session, ingested.taken, now)):
             announce(session, crossed, now)
 
-    return Accounting(database, clock, interim_s=interim_s, announce=tell)
+    return Accounting(database, clock, interim_s=interim_s, announce=tell, account_rules=account_rules)
 
 
 def accounting_receiver(taker: Accounting, secret: str, clock: Clock) -> entrance.Receive:

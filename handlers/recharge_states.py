@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from dataclasses import replace
 
 from bot.context import Answer, Text
@@ -18,7 +16,7 @@ from handlers.recharge import (
     proceed,
 )
 from handlers.services import Ctx
-from handlers.vocabulary import ACCOUNT_NO, AGREE
+from handlers.vocabulary import AGREE
 from handlers.wish import Wish
 from handlers.wording import recharge as say
 from models.errors import AmountInvalid, AmountOutOfRange, NoSuchAccount
@@ -28,7 +26,8 @@ from payments.orders import start_recharge
 LOOK_UPS = 10
 LOOK_UP_WINDOW_S = 600
 
-_ACCOUNT_NO = re.compile(ACCOUNT_NO)
+# Shorter texts are words of the conversation.
+SHORTEST = 4
 
 
 def account(ctx: Ctx) -> Answer:
@@ -49,7 +48,8 @@ def account_again(ctx: Ctx) -> Answer:
     wish = Wish.from_data(ctx.state.data)
     if names_amount(ctx.push.text):
         return _with_amount(ctx, wish)
-    if _typed_account(ctx) != wish.account_no:
+    typed = _typed_account(ctx)
+    if typed is None or not ctx.services.account_rules.is_same(typed, wish.account_no):
         return ask_account(ctx, wish, say.accounts_differ())
     ctx.services.limiter.hit(f"name:{ctx.openid}", limit=LOOK_UPS, window_s=LOOK_UP_WINDOW_S)
     try:
@@ -108,5 +108,5 @@ def _with_amount(ctx: Ctx, wish: Wish) -> Text:
 
 def _typed_account(ctx: Ctx) -> str | None:
     # From the raw text: routes compare in lower case, account numbers may have capitals.
-    typed = unicodedata.normalize("NFKC", ctx.push.raw_text).strip()
-    return typed if _ACCOUNT_NO.fullmatch(typed) else None
+    typed = ctx.services.account_rules.parse(ctx.push.raw_text)
+    return typed if typed is not None and len(typed) >= SHORTEST else None

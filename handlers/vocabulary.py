@@ -79,4 +79,3 @@ QUICK_AMOUNTS = (
 )
 # 余额提醒10: below how much the balance is low.
 ALERT_THRESHOLD = r"余额提醒\s*([0-9]{1,3})\s*元?"
-ACCOUNT_NO = r"[0-9A-Za-z][0-9A-Za-z_.-]{3,31}"

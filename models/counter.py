@@ -44,11 +44,16 @@ class ReturnReason(StrEnum):
 
 
 class BankStatus(StrEnum):
-    """What became of a line of a bank list; QUEUED waits for a person."""
+    """What became of a transfer of a bank list.
+
+    CREDITED has a booking of its own or confirms that of a clerk, QUEUED waits for an operator, DISMISSED
+    has none: its money was booked before, or the bank took it back.
+    """
 
     CREDITED = "CREDITED"
     QUEUED = "QUEUED"
     RETURNING = "RETURNING"
+    DISMISSED = "DISMISSED"
 
 
 class CounterDay(Base):
@@ -116,8 +121,9 @@ class CounterBooking(Base):
     """Money that came in under one receipt: an order, or a return item, never both.
 
     `prints` counts how often the receipt was printed.
-    `reference` is the bank's number of a transfer; it is unique, so that a transfer which a clerk has
-    booked is not credited again by the bank's list.
+    `reference` is the bank's number of a transfer as it was written, `reference_key` what is left of it
+    however it is written. `transfer_key` is unique: one booking per row of a bank list, and one per number
+    that a clerk types. `payer_key` is the account of a transfer as it is compared. Cash has none of them.
     """
 
     __tablename__ = "counter_booking"
@@ -125,6 +131,7 @@ class CounterBooking(Base):
         CheckConstraint("amount_fen > 0", name="amount_positive"),
         CheckConstraint("(order_id IS NULL) <> (return_item_id IS NULL)", name="order_or_return"),
         Index("ix_counter_booking_clerk_day", "clerk_key", "business_on"),
+        Index("ix_counter_booking_payer_amount", "payer_key", "amount_fen"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -134,7 +141,10 @@ class CounterBooking(Base):
     clerk_key: Mapped[str] = mapped_column(String(64), server_default=text("''"))
     business_on: Mapped[date]
     way: Mapped[Way] = mapped_column(String(16))
-    reference: Mapped[str | None] = mapped_column(String(64), unique=True)
+    reference: Mapped[str | None] = mapped_column(String(64))
+    reference_key: Mapped[str | None] = mapped_column(String(64), index=True)
+    transfer_key: Mapped[str | None] = mapped_column(String(80), unique=True)
+    payer_key: Mapped[str | None] = mapped_column(String(32))
     account_no: Mapped[str | None] = mapped_column(String(32))
     amount_fen: Mapped[int]
     order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"), unique=True)
@@ -168,24 +178,41 @@ class BankFile(Base):
 
 
 class BankLine(Base):
-    """One transfer of a list, known by the bank's number. `noted_name` is what the payer wrote."""
+    """One transfer of a bank list. `noted_name` is what the payer wrote.
+
+    `identity` is a digest of the list's bank account, date, number, amount and payer: a transfer that is
+    the same in all five is the same one. `reference_key` is the number however it is written, `name_key`
+    the name as it is compared. A queued transfer may name what it resembles, and the decision that waits
+    for a second operator.
+    """
 
     __tablename__ = "bank_line"
     __table_args__ = (
         CheckConstraint("amount_fen > 0", name="amount_positive"),
         Index("ix_bank_line_status_id", "status", "id"),
+        Index("ix_bank_line_account_amount", "account_no", "amount_fen"),
+        Index("ix_bank_line_name_amount", "name_key", "amount_fen"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     file_id: Mapped[int] = mapped_column(ForeignKey("bank_file.id"))
     line_no: Mapped[int]
-    reference: Mapped[str] = mapped_column(String(64), unique=True)
+    identity: Mapped[str] = mapped_column(String(80), unique=True)
+    source: Mapped[str] = mapped_column(String(64))
+    occurred_on: Mapped[date | None]
+    reference: Mapped[str] = mapped_column(String(64))
+    reference_key: Mapped[str] = mapped_column(String(64), index=True)
     amount_fen: Mapped[int]
     account_no: Mapped[str] = mapped_column(String(32))
     noted_name: Mapped[str] = mapped_column(String(64))
+    name_key: Mapped[str] = mapped_column(String(64))
     status: Mapped[BankStatus] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(String(16))
-    booking_id: Mapped[int | None] = mapped_column(ForeignKey("counter_booking.id"))
+    resembles_line_id: Mapped[int | None] = mapped_column(ForeignKey("bank_line.id"))
+    resembles_booking_id: Mapped[int | None] = mapped_column(ForeignKey("counter_booking.id"))
+    booking_id: Mapped[int | None] = mapped_column(ForeignKey("counter_booking.id"), index=True)
+    proposal: Mapped[str | None] = mapped_column(String(48))
+    proposed_by: Mapped[str | None] = mapped_column(String(64))
     decided_by: Mapped[str] = mapped_column(String(64))
     decided_at: Mapped[datetime]
 
@@ -204,7 +231,9 @@ BANK_LINE_STATES = StateMachine(
     label="转账",
     model=BankLine,
     states=BankStatus,
-    transitions={BankStatus.QUEUED: frozenset({BankStatus.CREDITED, BankStatus.RETURNING})},
+    transitions={
+        BankStatus.QUEUED: frozenset({BankStatus.CREDITED, BankStatus.RETURNING, BankStatus.DISMISSED})
+    },
     number="reference",
     refusal="这笔转账已经处理",
 )
@@ -230,7 +259,7 @@ def mark_returned(
 
 
 def settle_line(
-    session: Session, line: BankLine, new: BankStatus, *, booking_id: int, actor: str, now: datetime
+    session: Session, line: BankLine, new: BankStatus, *, booking_id: int | None, actor: str, now: datetime
 ) -> None:
     """Record what an operator decided about a queued transfer. Raises: IllegalTransition - decided before."""
     guarded_move(

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 FEN_PER_YUAN = 100
 # GB as the fee table prints it; docs/policy.md says why decimal is the default.
 BYTES_PER_GB = 10**9
-# Up to a thousand million yuan: sums stay within 64 bits.
-_YUAN = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,2}))?")
 
 
 def yuan(fen: int) -> str:
@@ -16,12 +12,6 @@ def yuan(fen: int) -> str:
     sign = "-" if fen < 0 else ""
     whole, rest = divmod(abs(fen), FEN_PER_YUAN)
     return f"{sign}{whole}.{rest:02d}"
-
-
-def fen_from(text: str) -> int | None:
-    """Yuan as programs write them (5, 5.50, 1,200.00) in fen, None for anything else. Never negative."""
-    found = _YUAN.fullmatch(text.replace(",", ""))
-    return None if found is None else int(found[1]) * FEN_PER_YUAN + int((found[2] or "").ljust(2, "0"))
 
 
 def yuan_short(fen: int) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from models import (
     account_closing,
+    account_import,
     adjustment,
     alert,
     allocation,
@@ -41,6 +42,7 @@ from models.db.engine import Database
 # Every module with tables; tests/models/test_schema.py fails when one is missing here.
 TABLE_MODULES = (
     account_closing,
+    account_import,
     adjustment,
     alert,
     allocation,

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
 
-# Far above any amount that a counter sees; `[counter] max_fen` sets the bound of a site.
-MAX_ENTRY_FEN = 1_000_000
-
 
 @dataclass(frozen=True)
 class Contact:
@@ -49,12 +46,31 @@ class Site:
 
 
 @dataclass(frozen=True)
+class CounterRules:
+    """Bounds of the counter and of bank lists.
+
+    Args:
+        max_fen: the most that one booking or one transfer may be.
+        confirm_transfers_days: within so many days a bank list has to confirm a transfer that a clerk
+            booked; also how far apart the two may be seen as the same money.
+        bank_account: the bank account of lists that do not name one.
+    """
+
+    max_fen: int = 1_000_000
+    confirm_transfers_days: int = 7
+    bank_account: str = ""
+
+
+DEFAULT_COUNTER_RULES = CounterRules()
+
+
+@dataclass(frozen=True)
 class RechargeRules:
     """Bounds of one recharge, in fen; `order_ttl_s` is how long an order can be paid.
 
     `second_payment` is what becomes of money that came twice for one order: `credit`, `refund`, or
     `ask` for a person to decide. `foreign_prefixes` begin the numbers of other systems on the same merchant
-    number. `max_entry_fen` bounds one adjusting entry.
+    number.
     """
 
     presets_fen: tuple[int, ...]
@@ -65,4 +81,3 @@ class RechargeRules:
     order_ttl_s: int
     second_payment: Literal["ask", "credit", "refund"] = "ask"
     foreign_prefixes: tuple[str, ...] = ()
-    max_entry_fen: int = MAX_ENTRY_FEN

@@ -21,7 +21,8 @@ def bind_account(services: Services, *, openid: str, account_no: str) -> None:
 
     Raises: NoSuchAccount - the identity is known but billing has no such account.
     """
-    services.billing.find_account(account_no)
+    # The identity server may spell the number otherwise than billing.
+    account_no = services.billing.find_account(account_no).account_no
     now = services.clock()
     with services.transaction() as session:
         for other in person.bind(session, openid, account_no, now):

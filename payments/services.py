@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from billing.interface import BillingBackend
 from models.clock import Clock
 from models.db.engine import Database
-from models.site import RechargeRules, Site
+from models.site import DEFAULT_COUNTER_RULES, CounterRules, RechargeRules, Site
+from models.values.account_no import DEFAULT_RULES, AccountRules
 from payments.wechatpay.client import WechatPay
 
 
@@ -29,6 +30,8 @@ class Services:
     rules: RechargeRules
     site: Site
     wake: Callable[[], None]
+    account_rules: AccountRules = DEFAULT_RULES
+    counter_rules: CounterRules = DEFAULT_COUNTER_RULES
 
     def transaction(self) -> AbstractContextManager[Session]:
         """Commit on return, roll back on an exception; never nested."""

@@ -89,7 +89,7 @@ def toml(config: Config, folder: Path) -> Path:
     """The configuration as a file for other processes."""
     path = folder / "config.toml"
     lines = ['mode = "demo"']
-    for section, values in config.model_dump(mode="python", exclude={"mode"}).items():
+    for section, values in config.model_dump(mode="python", exclude={"mode"}, by_alias=True).items():
         lines.append(f"[{section}]")
         for key, value in values.items():
             if isinstance(value, dict) or value is None:
@@ -101,6 +101,8 @@ def toml(config: Config, folder: Path) -> Path:
 
 
 def _toml_value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, int | float):
         return str(value)
     if isinstance(value, tuple):

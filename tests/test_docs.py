@@ -21,8 +21,8 @@ ROOT = Path(__file__).parent.parent
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> set[str]:
     found = set()
-    for name, field in model.model_fields.items():
-        kind = field.annotation
+    for attribute, field in model.model_fields.items():
+        name, kind = field.serialization_alias or attribute, field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             found |= keys_of(kind, f"{prefix}{name}.")
         else:

@@ -18,11 +18,11 @@ from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
 from models.errors import Malformed, Refused, Unavailable
+from models.values.account_no import DEFAULT_RULES, AccountRules
 from web.identity_http import ask
 
 NAMESPACE = "{http://www.yale.edu/tp/cas}"
 TICKET = re.compile(r"ST-[\x21-\x7e]{1,250}")
-ACCOUNT = re.compile(r"[0-9A-Za-z._-]{1,32}")
 # Failures that mean "this ticket is worth nothing"; any other is the two servers' disagreement.
 TICKET_FAILURES = ("INVALID_TICKET", "INVALID_TICKET_SPEC")
 
@@ -82,6 +82,7 @@ class IdentityConfig:
     base_url: str
     account_attribute: str = ""
     timeout_s: float = 5.0
+    account_rules: AccountRules = DEFAULT_RULES
 
 
 class Identity:
@@ -146,10 +147,10 @@ class Identity:
         name = self._config.account_attribute
         path = f"{NAMESPACE}attributes/{NAMESPACE}{name}" if name else f"{NAMESPACE}user"
         found = success.findall(path)
-        account = (found[0].text or "").strip() if len(found) == 1 else ""
-        if not ACCOUNT.fullmatch(account):
+        account_no = self._config.account_rules.parse(found[0].text or "") if len(found) == 1 else None
+        if account_no is None:
             raise Malformed("identity answer names no account")
-        return account
+        return account_no
 
 
 def _renew(*, fresh: bool) -> dict[str, str]:

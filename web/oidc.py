@@ -23,7 +23,8 @@ from joserfc.jwk import KeySet
 
 from models.clock import Clock
 from models.errors import Malformed, Unavailable
-from web.identity import ACCOUNT, TicketRefused
+from models.values.account_no import DEFAULT_RULES, AccountRules
+from web.identity import TicketRefused
 from web.identity_http import ask
 
 # Signatures with a public key only: "none" and secrets shared with the browser prove nothing.
@@ -45,6 +46,7 @@ class OidcConfig:
     client_secret: str
     account_claim: str = "sub"
     timeout_s: float = 5.0
+    account_rules: AccountRules = DEFAULT_RULES
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,10 @@ class OidcIdentity:
         if fresh:
             self._check_fresh(claims)
         account = claims.get(self._config.account_claim)
-        if not isinstance(account, str) or not ACCOUNT.fullmatch(account):
+        account_no = self._config.account_rules.parse(account) if isinstance(account, str) else None
+        if account_no is None:
             raise Malformed("identity answer names no account")
-        return account
+        return account_no
 
     def _id_token(self, redirect_uri: str, state: str, code: str) -> str:
         status, body = ask(

@@ -19,6 +19,7 @@ from models.clock import Clock
 from models.db.engine import Database
 from models.errors import Malformed
 from models.package import Counted
+from models.values.account_no import DEFAULT_RULES, AccountRules
 
 # One transaction each: long enough to be cheap, short enough that nobody waits for its locks.
 BATCH = 500
@@ -47,7 +48,7 @@ class Accounting:
 
     `announce` is called in the transaction of each batch: what it writes stands or falls with the
     batch. `counted` is the direction that counts, None: as the rule in force says (docs/policy.md).
-    `interim_s` is how often the NAS reports a running session.
+    `interim_s` is how often the NAS reports a running session. User names are read by `account_rules`.
     """
 
     def __init__(
@@ -58,12 +59,14 @@ class Accounting:
         counted: Counted | None = None,
         interim_s: int = INTERIM_S,
         announce: Announce = announce_nothing,
+        account_rules: AccountRules = DEFAULT_RULES,
     ) -> None:
         self._database = database
         self._clock = clock
         self._counted = counted
         self._interim_s = interim_s
         self._announce = announce
+        self._account_rules = account_rules
 
     def take(self, records: Sequence[Any]) -> list[Answer]:
         """Count records; anything at all may stand in the list.
@@ -111,7 +114,7 @@ class Accounting:
     def _ingest(self, reports: Sequence[Report], now: datetime) -> list[Outcome]:
         with self._database.transaction() as session:
             counted = self._counted or Counted(rule_in_force(session, now).counted)
-            ingested = ingest(session, reports, counted=counted, now=now)
+            ingested = ingest(session, reports, counted=counted, now=now, account_rules=self._account_rules)
             self._announce(session, ingested, now)
         return ingested.outcomes
 

@@ -30,9 +30,11 @@ from billing.interface import (
     SessionUsage,
     StatementLine,
 )
-from models.clock import campus_date
+from models.clock import Clock, campus_date
+from models.db.engine import Database
 from models.errors import AmountInvalid, NoSuchAccount, Refused
 from models.money import mask_name
+from models.values.account_no import DEFAULT_RULES, AccountRules
 
 # Far beyond any recharge; keeps sums within 64 bits.
 MAX_CREDIT_FEN = 10**11
@@ -42,6 +44,10 @@ SESSIONS_MAX = 100
 
 class EmbeddedBilling(Adjusting):
     """Each method is a journey of one or two short transactions on the given database."""
+
+    def __init__(self, database: Database, clock: Clock, account_rules: AccountRules = DEFAULT_RULES) -> None:
+        super().__init__(database, clock)
+        self._account_rules = account_rules
 
     def capabilities(self) -> Capabilities:
         """What this engine can do today; it is asked without a network."""
@@ -60,19 +66,21 @@ class EmbeddedBilling(Adjusting):
         )
 
     def find_account(self, account_no: str) -> AccountName:
-        """The masked name of an account that takes money. Raises: NoSuchAccount, Unavailable."""
+        """The number and the masked name of an account that takes money, found in any of its spellings.
+
+        Raises: NoSuchAccount, Unavailable.
+        """
         with looking(), self._database.reading() as session:
-            name = accounts.active_name(session, account_no)
-        if name is None:
+            found = accounts.find_active(session, account_no, self._account_rules)
+        if found is None:
             raise NoSuchAccount
-        return AccountName(account_no, mask_name(name))
+        return AccountName(found.account_no, mask_name(found.name))
 
     def name_matches(self, account_no: str, name: str, *, closed: bool = False) -> bool:
         """Whether an account that takes money, or a closed one, has this full name. Raises: Unavailable."""
-        find = accounts.owner_name if closed else accounts.active_name
         with looking(), self._database.reading() as session:
-            known = find(session, account_no)
-        return known is not None and accounts.same_name(known, name)
+            found = accounts.find_active(session, account_no, self._account_rules, closed=closed)
+        return found is not None and accounts.same_name(found.name, name)
 
     def balance(self, account_no: str) -> Balance:
         """Money and running traffic; the first look in a month opens its grant.
@@ -80,8 +88,9 @@ class EmbeddedBilling(Adjusting):
         Raises: NoSuchAccount, Unavailable.
         """
         found = self._read_balance(account_no)
-        if found.grant_missing and self._open_grant(account_no, found.kind):
-            found = self._read_balance(account_no)
+        number = found.balance.account_no
+        if found.grant_missing and self._open_grant(number, found.kind):
+            found = self._read_balance(number)
         return found.balance
 
     def credit(self, account_no: str, amount_fen: int, *, key: str) -> CreditReceipt:
@@ -245,9 +254,14 @@ class EmbeddedBilling(Adjusting):
 
     def _read_balance(self, account_no: str) -> Found:
         found = None
-        if accounts.plausible(account_no):
-            with looking():
+        with looking():
+            if accounts.plausible(account_no):
                 found = read_balance(self._database, account_no, self._clock())
+            if found is None:
+                with self._database.reading() as session:
+                    number = accounts.resolve_one(session, account_no, self._account_rules)
+                if number is not None:
+                    found = read_balance(self._database, number, self._clock())
         if found is None:
             raise NoSuchAccount
         return found

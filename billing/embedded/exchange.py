@@ -31,6 +31,7 @@ from models.errors import (
 from models.ledger import Account
 from models.money import traffic, yuan
 from models.package import LotKind, MonthRule, Package, Purchase, TrafficLot, TrafficRule
+from models.values.account_no import DEFAULT_RULES, AccountRules
 
 INCOME = "income:packages"
 
@@ -133,11 +134,19 @@ def log(session: Session, account_no: str, *, before: int | None, limit: int) ->
     ]
 
 
-def close_ended(session: Session, account_no: str, *, actor: str, now: datetime) -> TrafficLot:
+def close_ended(
+    session: Session,
+    account_no: str,
+    *,
+    actor: str,
+    now: datetime,
+    account_rules: AccountRules = DEFAULT_RULES,
+) -> TrafficLot:
     """Give up the rest of a package that has ended, where its rule does not do so by itself.
 
     Raises: NoSuchAccount; PackageStillRunning - it has not ended; Refused - there is nothing to close.
     """
+    account_no = accounts.resolve_one(session, account_no, account_rules) or account_no
     _account(session, account_no, lock=True)
     lot = _open_lot(session, account_no, lock=True)
     if lot is None:

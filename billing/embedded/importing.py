@@ -1,285 +1,345 @@
-"""Moving in: accounts, their balances and running packages from a table that is checked as a whole first.
+"""Account import: accounts, balances and running packages from a table that is checked as a whole first.
 
-An opening balance is a ledger entry against the book of openings, a running package becomes a lot.
-Each batch is one transaction; an account that is there as the table says is left alone, so a run that
-was cut off is repeated as it is.
+An import is prepared (every row is stored, nothing is opened), approved by a second operator where its
+total needs that, and applied in batches. An opening balance is a ledger entry against the book of openings,
+and the import's row names it; a running package becomes a lot. An account that is there as the table says
+is left alone, so a run that was cut off is repeated as it is.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from billing.embedded import accounts, ledger
-from billing.embedded.rules import quota_bytes, rule_in_force
-from billing.embedded.seed import OPENING, OPENING_BOOK
-from models.clock import CAMPUS_ZONE
-from models.csv_rows import Row, read_rows
+from billing.embedded.import_apply import StoredOpening, new_openings, open_rows
+from billing.embedded.import_rows import (
+    DEFAULT_RULES,
+    OPENING_FIELDS,
+    ImportRules,
+    Opening,
+    Reading,
+    Report,
+    open_accounts_table,
+    openings,
+)
+from billing.embedded.rules import rule_in_force
+from models import journal
+from models.account_import import (
+    FILE_NAME_MAX,
+    IMPORT_STATES,
+    AccountImport,
+    AccountImportRow,
+    ImportStatus,
+)
 from models.db.engine import Database
-from models.errors import Conflict
-from models.ledger import Account, Entry, Posting
-from models.money import fen_from
-from models.package import LotKind, Package, TrafficLot, TrafficRule
+from models.db.state import guarded_move
+from models.errors import Conflict, Refused
+from models.package import Package
+from models.values.actor import Actor
+from models.values.tables.reader import Table
 
-COLUMNS = {
-    "account_no": ("学号", "账号", "account_no"),
-    "name": ("姓名", "name"),
-    "kind": ("类别", "用户类别", "kind"),
-    "department": ("部门", "学院", "department"),
-    "balance": ("余额", "balance"),
-    "package": ("套餐", "套餐编号", "package"),
-    "left": ("剩余流量", "剩余流量GB", "left_gb"),
-    "ends_on": ("到期日", "套餐到期日", "ends_on"),
-}
-NEEDED = ("account_no", "name", "kind", "balance")
+__all__ = [
+    "ImportRules",
+    "NoSuchImport",
+    "Report",
+    "approve",
+    "import_accounts",
+    "imports",
+    "open_rows",
+    "withdraw",
+]
+
 BATCH = 500
-FAULTS_MAX = 1000
-NAME_MAX, KIND_MAX, DEPARTMENT_MAX = 64, 32, 64
+# Imports without approval add up over this time: many small files are one large one.
+UNAPPROVED_WITHIN = timedelta(days=30)
+_READ_BYTES = 64 * 1024
+
+
+class NoSuchImport(Refused):
+    """There is no import with this number that waits for a decision."""
+
+    status = 404
+    code = "E-IMPORT"
+
+    def __init__(self, text: str = "没有这次待批准的导入") -> None:
+        super().__init__(text)
 
 
 @dataclass(frozen=True)
-class Opening:
-    """A usable row. `package_code` None: no running package; `left_bytes` is what is left of it."""
+class _File:
+    """A table that was opened, and the digest of its bytes."""
 
-    line_no: int
-    account_no: str
-    name: str
-    kind: str
-    department: str
-    balance_fen: int
-    package_code: str | None
-    left_bytes: int
-    ends_at: datetime | None
+    path: Path
+    table: Table
+    sha256: str
 
 
-@dataclass
-class Report:
-    """How many accounts are new and how many were there; `faults` are told by line, never by name."""
-
-    opened: int = 0
-    known: int = 0
-    balance_fen: int = 0
-    packages: int = 0
-    faults: list[str] = field(default_factory=list)
-    faulty: int = 0
-
-    def fault(self, line_no: int, why: str) -> None:
-        """One more row that cannot be taken."""
-        self.faulty += 1
-        if len(self.faults) < FAULTS_MAX:
-            self.faults.append(f"第 {line_no} 行：{why}")
-
-
-def import_accounts(database: Database, path: Path, *, now: datetime, dry_run: bool = False) -> Report:
+def import_accounts(
+    database: Database,
+    path: Path,
+    *,
+    actor: Actor,
+    now: datetime,
+    rules: ImportRules = DEFAULT_RULES,
+    dry_run: bool = False,
+) -> Report:
     """Open every account of the table, or none when any row is wrong.
 
     Args:
+        actor: the operator who runs it; recorded.
         dry_run: only check; the report is what a run would say.
-    Returns: the report; with faults in it nothing was written.
-    Raises: Malformed - no such table; Conflict - somebody opened accounts meanwhile; whole batches stay.
+
+    Returns:
+        the report. With faults in it nothing was written; with `needs_approval` the import waits for
+        `approve` by another operator and nothing was opened.
+
+    Raises:
+        TableRefused: no such table.
+        Conflict: accounts were opened at the same time, or the file changed; whole batches stay, and the
+            same run again finishes.
     """
+    file = _File(path, open_accounts_table(path), _sha256(path))
     report = Report()
     with database.reading() as session:
-        packages = {package.code: package for package in session.scalars(select(Package))}
-        rule = rule_in_force(session, now)
-        for batch in _batches(_checked(path, packages, rule, now, report)):
-            _compare(session, batch, report)
+        reading = _reading(session, rules, now)
+        for batch in _batches(openings(file.table, reading, report)):
+            new_openings(session, batch, report, rules.account_rules)
+        unfinished = _unfinished(session, file.sha256)
     if dry_run or report.faulty:
         return report
-    done = Report()
-    for batch in _batches(_checked(path, packages, rule, now, done)):
-        with database.transaction() as session:
-            new = _compare(session, batch, done)
-            if done.faulty:
-                raise Conflict("an account was opened meanwhile: check the table again")
-            _write(session, new, packages, now)
+    if unfinished is None and report.opened:
+        unfinished = _prepare(database, file, reading, actor)
+    if unfinished is None:
+        return report
+    import_id = report.import_id = unfinished.id
+    if unfinished.status == ImportStatus.PREPARED and not _start(database, import_id, rules, now):
+        report.needs_approval = True
+        return report
+    done = _apply(database, import_id, actor, rules, now)
+    done.known += report.known
     return done
 
 
-def _checked(
-    path: Path, packages: dict[str, Package], rule: TrafficRule, now: datetime, report: Report
-) -> Iterator[Opening]:
-    # On disk: a set of a million numbers would not be flat memory.
-    with closing(sqlite3.connect("")) as seen:
-        seen.execute("CREATE TABLE seen (account_no TEXT PRIMARY KEY) WITHOUT ROWID")
-        for row in read_rows(path, COLUMNS, needed=NEEDED):
-            opening = _opening(row, packages, rule, now)
-            if isinstance(opening, str):
-                report.fault(row.line_no, opening)
-            elif not seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (opening.account_no,)).rowcount:
-                report.fault(row.line_no, "学号在文件中重复")
-            else:
-                yield opening
+def approve(
+    database: Database, import_id: int, *, actor: Actor, now: datetime, rules: ImportRules = DEFAULT_RULES
+) -> Report:
+    """Approve a prepared import as the second operator, and open its accounts.
 
-
-def _opening(row: Row, packages: dict[str, Package], rule: TrafficRule, now: datetime) -> Opening | str:
-    """The row, or what is wrong with it."""
-    package = packages.get(row["package"])
-    balance_fen = fen_from(row["balance"])
-    ends_at = _end_of(row["ends_on"]) if package else None
-    left_bytes = _bytes_of(row["left"], package, rule) if package else 0
-    if problem := _wrong_person(row) or _wrong_package(row, package, left_bytes, ends_at, now):
-        return problem
-    if balance_fen is None:
-        return "余额不是非负金额"
-    return Opening(
-        line_no=row.line_no,
-        account_no=row["account_no"],
-        name=row["name"],
-        kind=row["kind"],
-        department=row["department"],
-        balance_fen=balance_fen,
-        package_code=package.code if package else None,
-        left_bytes=left_bytes or 0,
-        ends_at=ends_at,
-    )
-
-
-def _wrong_package(
-    row: Row, package: Package | None, left_bytes: int | None, ends_at: datetime | None, now: datetime
-) -> str:
-    if package is None:
-        if row["package"]:
-            return "没有这个套餐编号"
-        return "有剩余流量或到期日，但没有套餐" if row["left"] or row["ends_on"] else ""
-    if left_bytes is None:
-        return "剩余流量不是套餐范围内的 GB 数"
-    return "套餐到期日须为将来的日期（如 2026-03-31）" if ends_at is None or ends_at <= now else ""
-
-
-def _wrong_person(row: Row) -> str:
-    if not accounts.plausible(row["account_no"]) or " " in row["account_no"]:
-        return "学号格式不对"
-    for column, longest, name in (
-        ("name", NAME_MAX, "姓名"),
-        ("kind", KIND_MAX, "类别"),
-        ("department", DEPARTMENT_MAX, "部门"),
-    ):
-        text = row[column]
-        if len(text) > longest or not text.isprintable() or (not text and column != "department"):
-            return f"{name}为空、过长或含有不可见字符"
-    return ""
-
-
-def _bytes_of(text: str, package: Package, rule: TrafficRule) -> int | None:
-    """GB of the rule with up to two decimals; nothing means the whole quota."""
-    whole_bytes = quota_bytes(rule, package.quota_bytes)
-    if not text:
-        return whole_bytes
-    hundredths = fen_from(text)
-    if hundredths is None or not 0 < hundredths * rule.bytes_per_gb // 100 <= whole_bytes:
-        return None
-    return hundredths * rule.bytes_per_gb // 100
-
-
-def _end_of(text: str) -> datetime | None:
-    """The end of a campus day, aware UTC."""
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=CAMPUS_ZONE)
-    except ValueError:
-        return None
-    return (day + timedelta(days=1)).astimezone(UTC)
-
-
-def _batches(openings: Iterator[Opening]) -> Iterator[list[Opening]]:
-    while batch := list(islice(openings, BATCH)):
-        yield batch
-
-
-def _compare(session: Session, batch: Sequence[Opening], report: Report) -> list[Opening]:
-    """Count what is new and what is there as the table says; anything else is a fault. Returns: the new."""
-    numbers = [opening.account_no for opening in batch]
-    there = {
-        account.account_no: account
-        for account in session.scalars(select(Account).where(Account.account_no.in_(numbers)))
-    }
-    written = (
-        select(Entry.key, Posting.amount_fen)
-        .join(Posting, Posting.entry_id == Entry.id)
-        .where(Entry.key.in_([_key(number) for number in there]), Posting.book != OPENING_BOOK)
-    )
-    opened = {row.key: row.amount_fen for row in session.execute(written)}
-    new = []
-    for opening in batch:
-        account = there.get(opening.account_no)
-        if account is None:
-            new.append(opening)
-            report.opened += 1
-            report.balance_fen += opening.balance_fen
-            report.packages += opening.package_code is not None
-        elif account.name == opening.name and opened.get(_key(account.account_no), 0) == opening.balance_fen:
-            report.known += 1
-        else:
-            report.fault(opening.line_no, "账号已存在，姓名或期初余额不同")
-    return new
-
-
-def _write(session: Session, batch: Sequence[Opening], packages: dict[str, Package], now: datetime) -> None:
-    if not batch:
-        return
-    session.execute(
-        insert(Account),
-        [
-            {
-                "account_no": opening.account_no,
-                "name": opening.name,
-                "kind": opening.kind,
-                "department": opening.department,
-                "active": True,
-                "balance_fen": opening.balance_fen,
-                "created_at": now,
-            }
-            for opening in batch
-        ],
-    )
-    _write_balances(session, [opening for opening in batch if opening.balance_fen], now)
-    lots = [_lot(opening, packages[opening.package_code], now) for opening in batch if opening.package_code]
-    if lots:
-        session.execute(insert(TrafficLot), lots)
-
-
-def _write_balances(session: Session, batch: Sequence[Opening], now: datetime) -> None:
-    if not batch:
-        return
-    entries = [
-        {"key": _key(opening.account_no), "kind": OPENING, "memo": "", "corrects": None, "at": now}
-        for opening in batch
-    ]
-    written = session.execute(insert(Entry).returning(Entry.id, Entry.key), entries)
-    ids = {key: entry_id for entry_id, key in written}
-    session.execute(
-        insert(Posting),
-        [
-            {"entry_id": ids[_key(opening.account_no)], "book": book, "amount_fen": fen}
-            for opening in batch
-            for book, fen in (
-                (ledger.book_of(opening.account_no), opening.balance_fen),
-                (OPENING_BOOK, -opening.balance_fen),
+    Raises: NoSuchImport; Refused - the same operator prepared it; Conflict - run it again.
+    """
+    with database.transaction() as session:
+        prepared = _waiting(session, import_id, ImportStatus.PREPARED, ImportStatus.APPLYING)
+        if actor.is_system or actor.is_same_person(prepared.prepared_by):
+            raise Refused("导入须由另一位同事批准")
+        if prepared.status == ImportStatus.PREPARED:
+            journal.note(
+                session,
+                "import-approved",
+                order_no=None,
+                actor=actor.name,
+                now=now,
+                import_id=import_id,
+                rows=prepared.rows,
+                amount_fen=prepared.total_fen,
             )
-        ],
+            guarded_move(
+                session,
+                IMPORT_STATES,
+                prepared,
+                ImportStatus.APPLYING,
+                cause="approved",
+                now=now,
+                approved_by=actor.name,
+                approved_at=now,
+            )
+    return _apply(database, import_id, actor, rules, now)
+
+
+def withdraw(database: Database, import_id: int, *, actor: Actor, now: datetime) -> None:
+    """Give up an import that waits for approval. Raises: NoSuchImport."""
+    with database.transaction() as session:
+        prepared = _waiting(session, import_id, ImportStatus.PREPARED)
+        guarded_move(session, IMPORT_STATES, prepared, ImportStatus.WITHDRAWN, cause="withdrawn", now=now)
+        journal.note(
+            session, "import-withdrawn", order_no=None, actor=actor.name, now=now, import_id=import_id
+        )
+
+
+def imports(database: Database, *, limit: int = 20) -> list[AccountImport]:
+    """Return the newest imports, newest first."""
+    with database.reading() as session:
+        return list(session.scalars(select(AccountImport).order_by(AccountImport.id.desc()).limit(limit)))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _reading(session: Session, rules: ImportRules, now: datetime) -> Reading:
+    packages = {package.code: package for package in session.scalars(select(Package))}
+    return Reading(packages, rule_in_force(session, now), rules, now)
+
+
+def _unfinished(session: Session, sha256: str) -> AccountImport | None:
+    """Return the import of this very file that is not done yet."""
+    query = select(AccountImport).where(
+        AccountImport.file_sha256 == sha256,
+        AccountImport.status.in_((ImportStatus.PREPARED, ImportStatus.APPLYING)),
+    )
+    return session.scalar(query.order_by(AccountImport.id.desc()).limit(1))
+
+
+def _waiting(session: Session, import_id: int, *states: ImportStatus) -> AccountImport:
+    found = session.get(AccountImport, import_id, with_for_update=True)
+    if found is None or found.status not in states:
+        raise NoSuchImport
+    return found
+
+
+def _prepare(database: Database, file: _File, reading: Reading, actor: Actor) -> AccountImport:
+    """Store every new row in one transaction."""
+    rules, now, report = reading.rules, reading.now, Report()
+    with database.transaction() as session:
+        prepared = AccountImport(
+            status=ImportStatus.PREPARED,
+            file_sha256=file.sha256,
+            file_name=file.path.name[:FILE_NAME_MAX],
+            prepared_by=actor.name,
+            prepared_at=now,
+            rows=0,
+            packages=0,
+            total_fen=0,
+        )
+        session.add(prepared)
+        session.flush()
+        for batch in _batches(openings(file.table, reading, report)):
+            rows = new_openings(session, batch, report, rules.account_rules)
+            if rows:
+                session.execute(insert(AccountImportRow), [_stored(prepared.id, row) for row in rows])
+        if report.faulty or _sha256(file.path) != file.sha256:
+            raise Conflict("the file or the accounts changed meanwhile: run the import again")
+        prepared.rows, prepared.packages = report.opened, report.packages
+        prepared.total_fen = report.balance_fen
+        journal.note(
+            session,
+            "import-prepared",
+            order_no=None,
+            actor=actor.name,
+            now=now,
+            import_id=prepared.id,
+            file_sha256=file.sha256,
+            rows=report.opened,
+            amount_fen=report.balance_fen,
+        )
+        return prepared
+
+
+def _unapproved_fen(session: Session, import_id: int, now: datetime) -> int:
+    """Return what operators have opened recently without a second one."""
+    query = select(func.coalesce(func.sum(AccountImport.total_fen), 0)).where(
+        AccountImport.id != import_id,
+        AccountImport.file_sha256 != "",
+        AccountImport.approved_by.is_(None),
+        AccountImport.status.in_((ImportStatus.APPLYING, ImportStatus.APPLIED)),
+        AccountImport.prepared_at > now - UNAPPROVED_WITHIN,
+    )
+    return int(session.scalar(query) or 0)
+
+
+def _stored(import_id: int, opening: Opening) -> dict[str, object]:
+    return {"import_id": import_id, **{name: getattr(opening, name) for name in OPENING_FIELDS}}
+
+
+def _start(database: Database, import_id: int, rules: ImportRules, now: datetime) -> bool:
+    """Let a prepared import begin without approval. Returns: False if its total needs a second operator."""
+    with database.transaction() as session:
+        # Two that begin at the same time wait for one another, so that their totals add up.
+        every = select(AccountImport).where(AccountImport.status == ImportStatus.PREPARED)
+        waiting = session.scalars(every.order_by(AccountImport.id).with_for_update()).all()
+        prepared = next((row for row in waiting if row.id == import_id), None)
+        if prepared is None:
+            raise NoSuchImport
+        total_fen = prepared.total_fen + _unapproved_fen(session, import_id, now)
+        if prepared.total_fen > 0 and total_fen > rules.approve_above_fen:
+            return False
+        guarded_move(session, IMPORT_STATES, prepared, ImportStatus.APPLYING, cause="no-approval", now=now)
+    return True
+
+
+def _apply(database: Database, import_id: int, actor: Actor, rules: ImportRules, now: datetime) -> Report:
+    """Open what is not open yet, batch by batch, then close the import with what it has opened."""
+    report, after_id = Report(import_id=import_id), 0
+    try:
+        while True:
+            with database.transaction() as session:
+                batch = _next_rows(session, import_id, after_id)
+                if not batch:
+                    break
+                after_id = batch[-1].row_id
+                open_rows(session, batch, report, rules.account_rules, now)
+    except IntegrityError:
+        raise Conflict("accounts were opened at the same time: run the import again") from None
+    with database.transaction() as session:
+        applying = _waiting(session, import_id, ImportStatus.APPLYING)
+        _finish(session, applying, actor, now)
+    return report
+
+
+def _next_rows(session: Session, import_id: int, after_id: int) -> list[StoredOpening]:
+    query = select(AccountImportRow.id, *(getattr(AccountImportRow, name) for name in OPENING_FIELDS)).where(
+        AccountImportRow.import_id == import_id,
+        AccountImportRow.id > after_id,
+        AccountImportRow.opened_at.is_(None),
+    )
+    rows = session.execute(query.order_by(AccountImportRow.id).limit(BATCH))
+    return [StoredOpening(row_id, Opening(*values)) for row_id, *values in rows]
+
+
+def _finish(session: Session, applying: AccountImport, actor: Actor, now: datetime) -> None:
+    opened = select(
+        func.count(),
+        func.coalesce(func.sum(AccountImportRow.balance_fen), 0),
+        func.count(AccountImportRow.package_code),
+    ).where(AccountImportRow.import_id == applying.id, AccountImportRow.opened_at.is_not(None))
+    rows, total_fen, packages = session.execute(opened).one()
+    journal.note(
+        session,
+        "import-applied",
+        order_no=None,
+        actor=actor.name,
+        now=now,
+        import_id=applying.id,
+        file_sha256=applying.file_sha256,
+        rows=rows,
+        amount_fen=int(total_fen),
+    )
+    guarded_move(
+        session,
+        IMPORT_STATES,
+        applying,
+        ImportStatus.APPLIED,
+        cause="applied",
+        now=now,
+        applied_at=now,
+        rows=rows,
+        packages=packages,
+        total_fen=int(total_fen),
     )
 
 
-def _lot(opening: Opening, package: Package, now: datetime) -> dict[str, object]:
-    return {
-        "account_no": opening.account_no,
-        "kind": LotKind.SPECIAL if package.special else LotKind.PACKAGE,
-        "package_code": package.code,
-        # What was used elsewhere is not known by day: the lot is what is left.
-        "total_bytes": opening.left_bytes,
-        "used_bytes": 0,
-        "starts_at": now,
-        "ends_at": opening.ends_at,
-    }
-
-
-def _key(account_no: str) -> str:
-    return f"{OPENING}:{account_no}"
+def _batches(rows: Iterable[Opening]) -> Iterator[list[Opening]]:
+    rest = iter(rows)
+    while batch := list(islice(rest, BATCH)):
+        yield batch

@@ -15,15 +15,15 @@ restart, by the sweep) follows the arrival, too; it changes no byte.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from billing.embedded import sessions
+from billing.embedded import accounts, sessions
 from billing.embedded.consumption import Owner, Taken, consume
 from billing.embedded.counters import Piece, Sample, difference, in_order, walk
 from billing.embedded.records import Report
@@ -31,6 +31,7 @@ from billing.embedded.sessions import Line
 from models.ledger import Account
 from models.many import one_of
 from models.package import Counted
+from models.values.account_no import DEFAULT_RULES, AccountRules
 
 
 class Outcome(StrEnum):
@@ -57,7 +58,12 @@ class Ingested:
 
 
 def ingest(
-    session: Session, reports: Sequence[Report], *, counted: Counted = Counted.BOTH, now: datetime
+    session: Session,
+    reports: Sequence[Report],
+    *,
+    counted: Counted = Counted.BOTH,
+    now: datetime,
+    account_rules: AccountRules = DEFAULT_RULES,
 ) -> Ingested:
     """Count a batch of reports in this transaction.
 
@@ -66,7 +72,9 @@ def ingest(
     counts against the lots. Accounts are locked in the order of their numbers, then sessions, then
     lots, so that batches at the same time wait for one another and never in a circle.
     """
-    owners = _lock_accounts(session, {report.account_no for report in reports})
+    numbers = accounts.resolve(session, {report.account_no for report in reports}, account_rules)
+    reports = [_of_account(report, numbers) for report in reports]
+    owners = _lock_accounts(session, set(numbers.values()))
     places = [place for place, report in enumerate(reports) if report.account_no in owners]
     ours = [reports[place] for place in places]
     outcomes = [Outcome.NO_ACCOUNT] * len(reports)
@@ -80,6 +88,11 @@ def ingest(
     sessions.save(session, moved)
     taken = consume(session, pieces, owners, counted=counted, now=now)
     return Ingested(outcomes, taken)
+
+
+def _of_account(report: Report, numbers: Mapping[str, str]) -> Report:
+    number = numbers.get(report.account_no, report.account_no)
+    return report if number == report.account_no else replace(report, account_no=number)
 
 
 def _lock_accounts(session: Session, wanted: set[str]) -> dict[str, Owner]:

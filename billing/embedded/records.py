@@ -25,7 +25,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from billing.embedded.accounts import plausible
+from billing.embedded.accounts import readable
 from billing.embedded.counters import WRAP_BYTES, Sample
 from models.errors import Malformed
 from models.usage import SampleKind
@@ -60,7 +60,10 @@ class NasRestart:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One sample of one session, its times resolved against the time of receipt."""
+    """One sample of one session, its times resolved against the time of receipt.
+
+    `account_no` is the user name until `ingest` has put the account's number in its place.
+    """
 
     account_no: str
     nas: str
@@ -134,10 +137,13 @@ def _counter(fields: Mapping[str, Any], name: str, kind: str) -> tuple[int, bool
 
 
 def _account(fields: Mapping[str, Any]) -> str:
-    account_no = fields.get("account")
-    if not isinstance(account_no, str) or not plausible(account_no):
+    """Return the user name as the network knows it; which account it is, `ingest` finds out."""
+    name = fields.get("account")
+    # Some devices send the zero byte at the end of a string.
+    user_name = readable(name.strip("\0")) if isinstance(name, str) else None
+    if user_name is None:
         raise Malformed("account")
-    return account_no
+    return user_name
 
 
 def _instant(fields: Mapping[str, Any], name: str) -> datetime | None:

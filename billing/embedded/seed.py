@@ -11,8 +11,11 @@ from sqlalchemy.orm import Session
 
 from billing.embedded import accounts, grants, ledger, usage
 from billing.embedded.quota import gigabytes_to_bytes
+from models.account_import import AccountImport, AccountImportRow, ImportStatus
 from models.clock import CAMPUS_ZONE, campus_date
+from models.ledger import Entry
 from models.package import GrantPolicy, Package
+from models.values.actor import Actor
 
 # Published with the fee rules 桂电网信〔2023〕2号: price in yuan, high-speed traffic in GB, one month.
 PUBLISHED_PACKAGES = ((5, 8), (10, 20), (20, 60), (30, 120))
@@ -83,12 +86,44 @@ def seed_grant_policy(
 
 def seed_demo_accounts(session: Session, rows: Iterable[DemoAccount], now: datetime) -> None:
     """Open the accounts that do not exist yet, with their money and their past traffic."""
-    for row in rows:
-        if not accounts.exists(session, row.account_no):
-            _open(session, row, now)
+    new = [row for row in rows if not accounts.exists(session, row.account_no)]
+    if not new:
+        return
+    actor = Actor.system()
+    made = AccountImport(
+        status=ImportStatus.APPLIED,
+        file_sha256="",
+        file_name="",
+        prepared_by=actor.name,
+        prepared_at=now,
+        applied_at=now,
+        rows=len(new),
+        packages=0,
+        total_fen=sum(row.balance_fen for row in new),
+    )
+    session.add(made)
+    session.flush()
+    for row in new:
+        entry_id = _open(session, row, now)
+        session.add(
+            AccountImportRow(
+                import_id=made.id,
+                line_no=0,
+                account_no=row.account_no,
+                name=row.name,
+                kind=row.kind,
+                department=row.department,
+                balance_fen=row.balance_fen,
+                left_bytes=0,
+                entry_id=entry_id,
+                opened_at=now,
+            )
+        )
 
 
-def _open(session: Session, row: DemoAccount, now: datetime) -> None:
+def _open(session: Session, row: DemoAccount, now: datetime) -> int | None:
+    """Open one account. Returns: the id of its opening entry, None without money."""
+    entry_id = None
     accounts.open_account(
         session,
         account_no=row.account_no,
@@ -102,7 +137,9 @@ def _open(session: Session, row: DemoAccount, now: datetime) -> None:
             ledger.Leg(ledger.book_of(row.account_no), row.balance_fen),
             ledger.Leg(OPENING_BOOK, -row.balance_fen),
         )
-        ledger.post(session, key=f"{OPENING}:{row.account_no}", kind=OPENING, legs=legs, at=now)
+        key = f"{OPENING}:{row.account_no}"
+        ledger.post(session, key=key, kind=OPENING, legs=legs, at=now)
+        entry_id = session.scalar(select(Entry.id).where(Entry.key == key))
     policy = grants.policy_in_force(session, row.kind, now)
     if policy is not None:
         grants.open_grant(session, row.account_no, policy, now)
@@ -116,3 +153,4 @@ def _open(session: Session, row: DemoAccount, now: datetime) -> None:
             usage.record_usage(session, row.account_no, used_bytes, now - timedelta(days=days_ago))
         else:
             usage.add_to_day(session, row.account_no, used_on, used_bytes)
+    return entry_id

@@ -14,6 +14,7 @@ from models.outbox import OutboxItem, OutboxStatus
 from models.refund import Refund
 from models.review import ReviewItem, ReviewStatus
 from models.statement import Difference, ReconRun
+from payments.counter.confirmation import count_unconfirmed
 from payments.reconcile.result import TRADE
 
 # Latency is told of the newest credits only: what the service is like now.
@@ -44,10 +45,11 @@ class Figures:
     credit_p50_s: float
     credit_p99_s: float
     differences_last_run: int
+    transfers_unconfirmed: int
 
 
 def figures(session: Session, now: datetime) -> Figures:
-    """Everything `/metrics` tells, in nine queries."""
+    """Everything `/metrics` tells, in ten queries."""
     latencies = _latencies(session)
     return Figures(
         orders=_count(session, Order),
@@ -65,6 +67,7 @@ def figures(session: Session, now: datetime) -> Figures:
         credit_p50_s=_quantile(latencies, 0.5),
         credit_p99_s=_quantile(latencies, 0.99),
         differences_last_run=_differences(session),
+        transfers_unconfirmed=count_unconfirmed(session),
     )
 
 

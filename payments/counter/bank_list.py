@@ -1,309 +1,309 @@
-"""Transfers from a list of the bank: matched and credited, left to a person, or sent back.
+"""Reading the bank's list of transfers: each row is booked, queued, returned, known or reported.
 
-Each transfer is known by the bank's number, so a list, or a row in two lists, counts once.
+Each row is a transaction of its own. A list that was cut off, read again, or that overlaps another one
+books only what is not on record yet; `payments.counter.transfers` decides what that is.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from billing.interface import Offer
 from models import journal
-from models.counter import BankFile, BankLine, BankStatus, Channel, ReturnReason, Way, settle_line
-from models.csv_rows import READ_BYTES, Row, read_rows
-from models.errors import AmountOutOfRange, Refused
-from models.money import fen_from, yuan
-from payments.counter.desk import REFERENCE, check_person
-from payments.counter.steps import (
-    NAME_MAX,
-    Booked,
-    Money,
-    ReceiptUsed,
-    book_order,
-    book_return,
-    check_price,
-    find_booking,
+from models.clock import campus_date
+from models.counter import BankFile, BankLine, BankStatus, Channel, ReturnReason, Way
+from models.errors import AmountOutOfRange
+from models.values.actor import Actor
+from models.values.tables.errors import RowError
+from models.values.tables.reader import Table, open_table
+from payments.counter import bank_rows
+from payments.counter.bank_rows import COLUMNS, REQUIRED, Contested, check_columns
+from payments.counter.reversals import REVERSED, note_reversals
+from payments.counter.steps import NAME_MAX, Money, book_order, book_return, check_price
+from payments.counter.transfers import (
+    ACCOUNT_MAX,
+    Known,
+    Match,
+    Transfer,
+    candidates,
+    compare,
+    is_rounded,
+    known_row,
+    lock_transfers,
+    name_key,
+    reference_key,
 )
-from payments.operators import named
 from payments.services import Services
 
-COLUMNS = {
-    "reference": ("流水号", "交易流水号", "银行流水号", "reference"),
-    "amount": ("金额", "收入金额", "贷方金额", "交易金额", "amount"),
-    "account_no": ("学号", "账号", "校园网账号", "account_no"),
-    "name": ("姓名", "付款人姓名", "name"),
-}
-NEEDED = ("reference", "amount", "account_no", "name")
 FAULTS_MAX = 1000
-ACCOUNT_MAX = 32
-
-
-class NoSuchLine(Refused):
-    """There is no queued transfer with this number."""
-
-    status = 404
-    code = "E-LINE"
-
-    def __init__(self, text: str = "没有这笔待处理转账") -> None:
-        super().__init__(text)
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """A usable row."""
-
-    line_no: int
-    reference: str
-    amount_fen: int
-    account_no: str
-    name: str
+READ_BYTES = 64 * 1024
 
 
 @dataclass
 class Report:
-    """How many rows went where; `known` were there before. `faults` are rows nothing was done with."""
+    """How many rows went where; `known` were there before.
+
+    Nothing was done with `rejected` rows; `faults` says why, for the first thousand of them.
+    """
 
     credited: int = 0
     queued: int = 0
     returning: int = 0
     known: int = 0
+    rejected: int = 0
     faults: list[str] = field(default_factory=list)
 
     def count(self, status: BankStatus) -> None:
-        """One more."""
+        """Count a transfer that is new."""
         self.credited += status == BankStatus.CREDITED
         self.queued += status == BankStatus.QUEUED
         self.returning += status == BankStatus.RETURNING
 
-    def fault(self, line_no: int, what: str) -> None:
-        """Nothing was done with a row."""
+    def reject(self, error: RowError) -> None:
+        """Count a row that nothing was done with."""
+        self.rejected += 1
         if len(self.faults) < FAULTS_MAX:
-            self.faults.append(f"第 {line_no} 行：{what}")
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One reading of a list: `file_id` is None for a dry run."""
-
-    offers: Sequence[Offer]
-    file_id: int | None
-    actor: str
-    report: Report
+            self.faults.append(error.text)
 
 
 @dataclass(frozen=True)
 class _Verdict:
+    """What becomes of a transfer that is not on record."""
+
     status: BankStatus
     reason: str
     masked_name: str = ""
+    account_no: str = ""
+    is_owner: bool = False
 
 
-def read_list(services: Services, path: Path, *, actor: str, dry_run: bool = False) -> Report:
-    """Book every transfer of a list; again, or after it was cut off, books only what is not there yet.
+@dataclass
+class _Run:
+    """One reading of a list: `file_id` is None for a dry run, which keeps what it has `seen` instead."""
 
-    Each row is a transaction of its own. A row without the bank's number or a usable amount is only
-    reported: nothing could keep it from being booked twice.
-    Raises: Malformed - no such table; Unavailable - billing cannot be asked; what was booked stays.
+    services: Services
+    offers: Sequence[Offer]
+    file_id: int | None
+    actor: Actor
+    contested: Contested
+    report: Report = field(default_factory=Report)
+    rounded: Counter[str] = field(default_factory=Counter)
+    seen: dict[str, list[Known]] = field(default_factory=dict)
+    confirmed: set[int] = field(default_factory=set)
+
+
+def read_list(
+    services: Services, path: Path, *, actor: Actor | str, dry_run: bool = False, source: str = ""
+) -> Report:
+    """Book every transfer of a list that is not on record yet.
+
+    Args:
+        source: the bank account the list belongs to; by default what the file says, then
+            `[counter] bank_account`.
+
+    Raises:
+        TableRefused: no such table, or a direction, currency or status column that is not understood.
+        Unavailable: billing cannot be asked; what was booked stays.
     """
-    actor, report = named(actor), Report()
+    actor = Actor.from_name(actor) if isinstance(actor, str) else actor
+    table = open_table(path, COLUMNS, required=REQUIRED)
+    check_columns(table)
+    default = bank_rows.normal_source(source) or bank_rows.account_above(table)
+    default = default or bank_rows.normal_source(services.counter_rules.bank_account)
+    rules = services.counter_rules
+    contested = bank_rows.contested(table, accounts=services.account_rules, max_fen=rules.max_fen)
     file_id = None if dry_run else _open_file(services, path, actor)
-    run = _Run(services.billing.catalogue(), file_id, actor, report)
-    for transfer in _transfers(path, report):
-        _one(services, transfer, run)
-    _close_file(services, run)
+    run = _Run(services, services.billing.catalogue(), file_id, actor, contested)
+    _read_rows(table, run, default, fixed=bool(source.strip()))
+    if file_id is not None:
+        note_reversals(services, contested, file_id=file_id)
+    _close_file(run)
     services.wake()
-    return report
+    return run.report
 
 
-def queue(services: Services, *, after_id: int = 0, limit: int = 50) -> list[BankLine]:
-    """Transfers that wait for a person, oldest first; `after_id` continues the list."""
-    query = select(BankLine).where(BankLine.status == BankStatus.QUEUED, BankLine.id > after_id)
-    with services.reading() as session:
-        return list(session.scalars(query.order_by(BankLine.id).limit(limit)))
-
-
-def assign(services: Services, *, line_id: int, account_no: str, name: str, actor: str) -> Booked:
-    """Credit a queued transfer to the account that a person found; number and name must match.
-
-    Raises: NoSuchLine; NameMismatch; LimitReached; IllegalTransition - decided meanwhile; Unavailable.
-    """
-    actor, account_no = named(actor), account_no.strip()
-    masked_name = check_person(services, clerk=actor, account_no=account_no, name=name)
-    now = services.clock()
-    with _booking(services) as session:
-        line = _queued(session, line_id)
-        booked = book_order(session, _money(line, account_no), clerk=actor, masked_name=masked_name, now=now)
-        settle_line(session, line, BankStatus.CREDITED, booking_id=booked.booking.id, actor=actor, now=now)
-    services.wake()
-    return booked
-
-
-def send_back(services: Services, *, line_id: int, actor: str) -> Booked:
-    """Nobody knows whose a queued transfer is: it goes back. Raises: NoSuchLine, IllegalTransition."""
-    actor, now = named(actor), services.clock()
-    with _booking(services) as session:
-        line = _queued(session, line_id)
-        money = _money(line, line.account_no or None)
-        booked = book_return(session, money, ReturnReason.DECIDED, clerk=actor, now=now)
-        session.flush()  # the line refers to the booking
-        settle_line(session, line, BankStatus.RETURNING, booking_id=booked.booking.id, actor=actor, now=now)
-    return booked
-
-
-def accept_booked(services: Services, *, line_id: int, actor: str) -> None:
-    """What a clerk has booked of a queued transfer is right, whatever the list says.
-
-    Raises: NoSuchLine; Refused - no clerk booked it.
-    """
-    actor, now = named(actor), services.clock()
-    with services.transaction() as session:
-        line = _queued(session, line_id)
-        found = find_booking(session, receipt_no=receipt_no_of(line.reference), reference=line.reference)
-        if found is None:
-            raise Refused("窗口没有登记过这笔转账")
-        settle_line(session, line, BankStatus.CREDITED, booking_id=found.booking.id, actor=actor, now=now)
-        journal.note(
-            session,
-            "bank-accepted",
-            order_no=None if found.order is None else found.order.order_no,
-            actor=actor,
-            now=now,
-            receipt_no=found.booking.receipt_no,
-            amount_fen=line.amount_fen,
-            booked_fen=found.booking.amount_fen,
-        )
-
-
-@contextmanager
-def _booking(services: Services) -> Iterator[Session]:
-    """A transaction that books a transfer. Raises: ReceiptUsed - a clerk booked it already."""
-    try:
-        with services.transaction() as session:
-            yield session
-    except IntegrityError:
-        raise ReceiptUsed("窗口已登记过这笔转账，请先核对") from None
-
-
-def _transfers(path: Path, report: Report) -> Iterator[Transfer]:
-    for row in read_rows(path, COLUMNS, needed=NEEDED):
-        amount_fen = fen_from(row["amount"])
-        fault = _fault(row, amount_fen)
-        if fault:
-            report.fault(row.line_no, fault)
+def _read_rows(table: Table, run: _Run, source: str, *, fixed: bool) -> None:
+    services = run.services
+    for row in table.rows():
+        try:
+            transfer = bank_rows.transfer_of(
+                row,
+                accounts=services.account_rules,
+                source=source,
+                fixed_source=fixed,
+                max_fen=services.counter_rules.max_fen,
+            )
+        except RowError as error:
+            run.report.reject(error)
             continue
-        yield Transfer(row.line_no, row["reference"], amount_fen or 0, row["account_no"], row["name"])
+        key = reference_key(transfer.reference)
+        if is_rounded(key):
+            run.rounded[transfer.identity] += 1
+            transfer = transfer.as_occurrence(run.rounded[transfer.identity])
+        _one(transfer, run)
 
 
-def _fault(row: Row, amount_fen: int | None) -> str:
-    if REFERENCE.fullmatch(row["reference"]) is None:
-        return "缺少银行流水号，或流水号格式不对"
-    if not amount_fen:
-        return "金额不是正数"
-    if not (row["account_no"] + row["name"] + "-").isprintable():
-        return "学号或姓名含有不可见字符"
-    return ""
-
-
-def _one(services: Services, transfer: Transfer, run: _Run) -> None:
+def _one(transfer: Transfer, run: _Run) -> None:
+    services = run.services
     with services.reading() as session:
-        known_fen = _known_fen(session, transfer)
-        booked = find_booking(
-            session, receipt_no=receipt_no_of(transfer.reference), reference=transfer.reference
-        )
-    if known_fen not in (None, transfer.amount_fen):
-        run.report.fault(transfer.line_no, f"流水号已用于另一笔 {yuan(known_fen)} 元的转账")
+        # Most rows of a list that overlaps another one end here, without a question to billing.
+        if _match(session, transfer, run, is_owner=False).same is not None:
+            run.report.known += 1
+            return
+    verdict = _judge(transfer, run)
+    if run.file_id is None:
+        with services.reading() as session:
+            match = _match(session, transfer, run, is_owner=verdict.is_owner)
+        _remember(transfer, match, run)
+        _count(run.report, match, verdict)
         return
-    if known_fen is not None or (booked is not None and booked.booking.amount_fen == transfer.amount_fen):
-        run.report.known += 1
-        return
-    # A clerk booked this transfer with another amount: somebody has to look.
-    verdict = _Verdict(BankStatus.QUEUED, "booked") if booked else _judge(services, transfer, run.offers)
-    if run.file_id is not None and not _write(services, transfer, verdict, run.file_id, run.actor):
-        run.report.known += 1
-        return
-    run.report.count(verdict.status)
+    with services.transaction() as session:
+        lock_transfers(session)
+        match = _match(session, transfer, run, is_owner=verdict.is_owner)
+        if match.same is None:
+            _write(session, transfer, match, verdict, run)
+    _count(run.report, match, verdict)
 
 
-def _known_fen(session: Session, transfer: Transfer) -> int | None:
-    """The amount of the transfer that has this number already."""
-    return session.scalar(select(BankLine.amount_fen).where(BankLine.reference == transfer.reference))
+def _match(session: Session, transfer: Transfer, run: _Run, *, is_owner: bool) -> Match:
+    keys = _keys(transfer) if run.seen else ()
+    seen = [row for key in keys for row in run.seen.get(key, ())]
+    known = (row for row in candidates(session, transfer) if row.booking_id not in run.confirmed)
+    return compare(
+        transfer,
+        [*known, *seen],
+        is_owner=is_owner,
+        today=campus_date(run.services.clock()),
+        confirm_days=run.services.counter_rules.confirm_transfers_days,
+    )
 
 
-def _judge(services: Services, transfer: Transfer, offers: Sequence[Offer]) -> _Verdict:
+def _count(report: Report, match: Match, verdict: _Verdict) -> None:
+    if match.same is not None or match.confirms is not None:
+        report.known += 1
+    elif match.like is not None:
+        report.queued += 1
+    else:
+        report.count(verdict.status)
+
+
+def _judge(transfer: Transfer, run: _Run) -> _Verdict:
+    """Decide by the row alone. Raises: Unavailable."""
     if not transfer.account_no or not transfer.name:
-        return _Verdict(BankStatus.RETURNING, ReturnReason.NO_NAME)
+        verdict = _Verdict(BankStatus.RETURNING, ReturnReason.NO_NAME)
+    else:
+        verdict = _judge_payer(run.services, transfer, run.offers)
+    if run.contested.concerns(transfer):
+        # Not the owner's as far as a clerk's booking is concerned: that is not confirmed.
+        return _Verdict(BankStatus.QUEUED, REVERSED)
+    return verdict
+
+
+def _judge_payer(services: Services, transfer: Transfer, offers: Sequence[Offer]) -> _Verdict:
+    fits = len(transfer.account_no) <= ACCOUNT_MAX and len(transfer.name) <= NAME_MAX
+    is_owner = fits and services.billing.name_matches(transfer.account_no, transfer.name)
     try:
         check_price(offers, transfer.amount_fen)
     except AmountOutOfRange:
-        return _Verdict(BankStatus.RETURNING, ReturnReason.AMOUNT)
-    fits = len(transfer.account_no) <= ACCOUNT_MAX and len(transfer.name) <= NAME_MAX
-    if not fits or not services.billing.name_matches(transfer.account_no, transfer.name):
+        return _Verdict(BankStatus.RETURNING, ReturnReason.AMOUNT, is_owner=is_owner)
+    if not is_owner:
         return _Verdict(BankStatus.QUEUED, "mismatch")
     found = services.billing.find_account(transfer.account_no)
-    return _Verdict(BankStatus.CREDITED, "match", found.masked_name)
+    return _Verdict(BankStatus.CREDITED, "match", found.masked_name, found.account_no, is_owner=True)
 
 
-def _write(services: Services, transfer: Transfer, verdict: _Verdict, file_id: int, actor: str) -> bool:
-    """Book the row and write its line in one transaction; false when somebody else did it meanwhile."""
-    now = services.clock()
+def _write(session: Session, transfer: Transfer, match: Match, verdict: _Verdict, run: _Run) -> None:
+    """Write the row, and its booking where there is one, in this transaction."""
+    now, clerk = run.services.clock(), run.actor.name
+    status, reason = verdict.status, verdict.reason
+    if match.confirms is not None:
+        status, reason = BankStatus.CREDITED, "confirmed"
+    elif match.why is not None:
+        status, reason = BankStatus.QUEUED, REVERSED if verdict.reason == REVERSED else match.why
     line = BankLine(
-        file_id=file_id,
+        file_id=run.file_id,
         line_no=transfer.line_no,
+        identity=transfer.identity,
+        source=transfer.source,
+        occurred_on=transfer.day,
         reference=transfer.reference,
+        reference_key=reference_key(transfer.reference),
         amount_fen=transfer.amount_fen,
         account_no=transfer.account_no[:ACCOUNT_MAX],
         noted_name=transfer.name[:NAME_MAX],
-        status=verdict.status,
-        reason=verdict.reason,
-        decided_by=actor,
+        name_key=name_key(transfer.name),
+        status=status,
+        reason=reason,
+        resembles_line_id=None if match.like is None else match.like.line_id,
+        resembles_booking_id=None if match.like is None else match.like.clerks_booking_id,
+        decided_by=clerk,
         decided_at=now,
     )
-    try:
-        with services.transaction() as session:
-            if verdict.status == BankStatus.CREDITED:
-                money = _money(line, line.account_no)
-                booked = book_order(session, money, clerk=actor, masked_name=verdict.masked_name, now=now)
-                line.booking_id = booked.booking.id
-            elif verdict.status == BankStatus.RETURNING:
-                money, reason = _money(line, line.account_no or None), ReturnReason(verdict.reason)
-                booked = book_return(session, money, reason, clerk=actor, now=now)
-                session.flush()  # the line refers to the booking
-                line.booking_id = booked.booking.id
-            session.add(line)
-    except IntegrityError:
-        return False
-    return True
+    if match.confirms is not None:
+        line.booking_id = match.confirms.booking_id
+    elif status == BankStatus.CREDITED:
+        money = money_of(line, verdict.account_no)
+        booked = book_order(session, money, clerk=clerk, masked_name=verdict.masked_name, now=now)
+        line.booking_id = booked.booking.id
+    elif status == BankStatus.RETURNING:
+        money = money_of(line, line.account_no or None)
+        booked = book_return(session, money, ReturnReason(reason), clerk=clerk, now=now)
+        session.flush()  # the line refers to the booking
+        line.booking_id = booked.booking.id
+    session.add(line)
 
 
-def receipt_no_of(reference: str) -> str:
-    """Our receipt number of a transfer; a clerk's own receipts cannot have one like it."""
-    return f"bank{hashlib.sha256(reference.encode()).hexdigest()[:28]}"
+def _remember(transfer: Transfer, match: Match, run: _Run) -> None:
+    """Keep what a dry run would have written for the rows below it."""
+    if match.same is not None:
+        return
+    if match.confirms is not None and match.confirms.booking_id is not None:
+        run.confirmed.add(match.confirms.booking_id)
+    row = known_row(transfer, campus_date(run.services.clock()))
+    for key in _keys(transfer):
+        run.seen.setdefault(key, []).append(row)
 
 
-def _money(line: BankLine, account_no: str | None) -> Money:
+def _keys(transfer: Transfer) -> tuple[str, ...]:
+    """Where a dry run looks for rows that may be this one; as `candidates` does in the database."""
+    number = reference_key(transfer.reference)[:15]
+    payer = (
+        f"{kind}:{text}:{transfer.amount_fen}"
+        for kind, text in (("a", transfer.account_no), ("n", name_key(transfer.name)))
+        if text
+    )
+    return (f"r:{number}", *payer)
+
+
+def receipt_no_of(identity: str) -> str:
+    """Return our receipt number of a transfer; a clerk's own receipts cannot have one like it."""
+    return f"bank{hashlib.sha256(identity.encode()).hexdigest()[:28]}"
+
+
+def money_of(line: BankLine, account_no: str | None) -> Money:
+    """Return the money of a transfer as it is booked for this account, or for none."""
     return Money(
-        receipt_no_of(line.reference), Channel.BANK, Way.TRANSFER, line.reference, line.amount_fen, account_no
+        receipt_no=receipt_no_of(line.identity),
+        channel=Channel.BANK,
+        way=Way.TRANSFER,
+        reference=line.reference,
+        amount_fen=line.amount_fen,
+        account_no=account_no,
+        transfer_key=f"list:{line.identity}"[:80],
+        payer_key=line.account_no,
     )
 
 
-def _queued(session: Session, line_id: int) -> BankLine:
-    line = session.get(BankLine, line_id, with_for_update=True)
-    if line is None or line.status != BankStatus.QUEUED:
-        raise NoSuchLine
-    return line
-
-
-def _open_file(services: Services, path: Path, actor: str) -> int:
+def _open_file(services: Services, path: Path, actor: Actor) -> int:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(READ_BYTES):
@@ -311,17 +311,19 @@ def _open_file(services: Services, path: Path, actor: str) -> int:
     name = digest.hexdigest()
     with services.transaction() as session:
         insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
-        session.execute(
+        row = (
             insert(BankFile)
-            .values(sha256=name, imported_by=actor, started_at=services.clock())
+            .values(sha256=name, imported_by=actor.name, started_at=services.clock())
             .on_conflict_do_nothing(index_elements=["sha256"])
         )
+        session.execute(row)
         return session.scalars(select(BankFile.id).where(BankFile.sha256 == name)).one()
 
 
-def _close_file(services: Services, run: _Run) -> None:
-    """A dry run is noted as well: it tells which names match."""
-    now, file_id, report = services.clock(), run.file_id, run.report
+def _close_file(run: _Run) -> None:
+    """Note the reading in the journal; a dry run as well: it tells which names match."""
+    services, file_id, report = run.services, run.file_id, run.report
+    now = services.clock()
     with services.transaction() as session:
         if file_id is not None:
             session.get_one(BankFile, file_id).finished_at = now
@@ -329,11 +331,11 @@ def _close_file(services: Services, run: _Run) -> None:
             session,
             "bank-list" if file_id is not None else "bank-list-dry",
             order_no=None,
-            actor=run.actor,
+            actor=run.actor.name,
             now=now,
             credited=report.credited,
             queued=report.queued,
             returning=report.returning,
             known=report.known,
-            faults=len(report.faults),
+            faults=report.rejected,
         )

@@ -6,18 +6,21 @@ A top-up is an order without WeChat: the same `confirm_paid`, the same credit.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from billing.interface import AccountName
 from models import journal
 from models.clock import campus_date
 from models.counter import Channel, CounterBooking, CounterDay, CounterMiss, ReturnItem, ReturnReason, Way
 from models.errors import AmountInvalid, AmountOutOfRange, Refused
+from models.money import yuan
 from models.values.actor import Actor
+from models.values.tables.text import clean
 from payments.counter.steps import (
     NAME_MAX,
     Booked,
@@ -26,17 +29,24 @@ from payments.counter.steps import (
     ReceiptUsed,
     book_order,
     book_return,
+    check_bound,
     check_misses,
     check_price,
     find_booking,
     lock_day,
     open_day,
 )
+from payments.counter.transfers import (
+    BY_CLERK,
+    booked_before,
+    lock_transfers,
+    parse_reference,
+    reference_key,
+)
 from payments.services import Services
 
 # A clerk's receipts are shorter than those of the bank's list, so the two never meet.
 RECEIPT_NO = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{3,27}")
-REFERENCE = re.compile(r"[0-9A-Za-z_-]{4,64}")
 
 
 @dataclass(frozen=True)
@@ -78,52 +88,57 @@ def take(
     """Book money that a student paid at the counter; the same receipt again gives the same booking.
 
     Args:
-        reference: the bank's number of a transfer; needed for one, and only for one.
+        reference: the bank's number of a transfer; needed for one, and only for one. What a bank list or
+            another booking may hold already, under whatever spelling or number, is refused.
     Returns: the booking: of an order whose credit is on its way, or, for an amount that is no package
         price, of a return item.
     Raises: NameMismatch - number and name do not belong together; LimitReached - too many of those;
         DayClosed; ReceiptUsed; Refused; Unavailable - billing cannot be asked now.
     """
     money = _checked(
-        Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, account_no.strip())
+        Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, clean(account_no))
     )
+    check_bound(amount_fen, services.counter_rules)
     known = _known(services, money, clerk)
     if known is not None:
         return known
-    masked_name = check_person(services, clerk=clerk.name, account_no=account_no.strip(), name=name)
+    person = find_person(services, clerk=clerk.name, account_no=account_no, name=name)
+    money = replace(money, account_no=person.account_no)
+    if money.reference is not None:
+        money = replace(money, payer_key=services.account_rules.key(person.account_no))
     try:
         check_price(services.billing.catalogue(), amount_fen)
         returned = False
     except AmountOutOfRange:
         returned = True
-    booked = _book(services, money, clerk, masked_name, returned=returned)
+    booked = _book(services, money, clerk, person.masked_name, returned=returned)
     services.wake()
     return booked
 
 
-def check_person(services: Services, *, clerk: str, account_no: str, name: str) -> str:
-    """Return the masked name of the account if the name is its owner's.
+def find_person(services: Services, *, clerk: str, account_no: str, name: str) -> AccountName:
+    """Return the account by the number under which billing keeps it, if the name is its owner's.
 
     Raises: NameMismatch, also for an account that does not exist; LimitReached; Unavailable.
     """
-    check_owner(services, actor=Actor(clerk), account_no=account_no, name=name)
-    return services.billing.find_account(account_no).masked_name
+    number = check_owner(services, actor=Actor(clerk), account_no=account_no, name=name)
+    return services.billing.find_account(number)
 
 
-def check_owner(
-    services: Services, *, actor: Actor, account_no: str, name: str, closed: bool = False
-) -> None:
-    """Return if the account, with `closed` also a closed one, has this name.
+def check_owner(services: Services, *, actor: Actor, account_no: str, name: str, closed: bool = False) -> str:
+    """Return the number of the account, with `closed` also of a closed one, if this is its owner's name.
 
     Raises: NameMismatch, also for an account that does not exist; LimitReached; Unavailable.
     """
     with services.reading() as session:
         check_misses(session, actor.name, services.clock())
-    fits = 0 < len(name.strip()) <= NAME_MAX
-    if not fits or not services.billing.name_matches(account_no, name, closed=closed):
+    number = services.account_rules.parse(account_no) or clean(account_no)
+    fits = 0 < len(clean(name)) <= NAME_MAX
+    if not fits or not services.billing.name_matches(number, name, closed=closed):
         with services.transaction() as session:
             session.add(CounterMiss(clerk=actor.name, clerk_key=actor.key, at=services.clock()))
         raise NameMismatch
+    return number
 
 
 def print_receipt(services: Services, receipt_no: str) -> Booked:
@@ -212,22 +227,25 @@ def _checked(money: Money) -> Money:
         raise AmountInvalid("金额须大于 0")
     if (money.way == Way.TRANSFER) != (money.reference is not None):
         raise Refused("转账须填写银行流水号，现金不填")
-    if money.reference is not None and REFERENCE.fullmatch(money.reference) is None:
-        raise Refused("银行流水号为 4 至 64 位数字或字母")
-    return money
+    if money.reference is None:
+        return money
+    reference = parse_reference(money.reference)
+    return replace(
+        money,
+        reference=reference,
+        transfer_key=f"{BY_CLERK}{reference_key(reference)}",
+    )
 
 
 def _known(services: Services, money: Money, clerk: Actor) -> Booked | None:
     with services.reading() as session:
-        found = find_booking(session, receipt_no=money.receipt_no, reference=money.reference)
+        found = find_booking(session, receipt_no=money.receipt_no)
     if found is None:
         return None
     row = found.booking
-    if row.receipt_no != money.receipt_no:
-        raise ReceiptUsed("这笔转账已经入账，请勿重复登记")
-    if (row.clerk_key, row.account_no, row.amount_fen, row.way, row.reference) != (
+    same_account = services.account_rules.is_same(row.account_no or "", money.account_no or "")
+    if not same_account or (row.clerk_key, row.amount_fen, row.way, row.reference) != (
         clerk.key,
-        money.account_no,
         money.amount_fen,
         money.way,
         money.reference,
@@ -241,15 +259,41 @@ def _book(services: Services, money: Money, clerk: Actor, masked_name: str, *, r
     try:
         with services.transaction() as session:
             open_day(session, clerk.name, campus_date(now))
-            if returned:
-                return book_return(session, money, ReturnReason.AMOUNT, clerk=clerk.name, now=now)
-            return book_order(session, money, clerk=clerk.name, masked_name=masked_name, now=now)
+            if money.reference is None or _is_new(services, session, money):
+                if returned:
+                    return book_return(session, money, ReturnReason.AMOUNT, clerk=clerk.name, now=now)
+                return book_order(session, money, clerk=clerk.name, masked_name=masked_name, now=now)
     except IntegrityError:
-        # Somebody committed the same receipt between our look and our insert.
-        known = _known(services, money, clerk)
-        if known is None:
+        if _known(services, money, clerk) is None:
             raise
-        return known
+    # The same receipt was committed between our look and our insert.
+    known = _known(services, money, clerk)
+    if known is None:
+        raise ReceiptUsed("该收据号已用于另一笔收款")
+    return known
+
+
+def _is_new(services: Services, session: Session, money: Money) -> bool:
+    """Return False if this receipt is booked by now. Raises: ReceiptUsed - the transfer may be on record."""
+    lock_transfers(session)
+    if find_booking(session, receipt_no=money.receipt_no) is not None:
+        return False
+    known = booked_before(
+        session,
+        reference=money.reference or "",
+        payer_key=money.payer_key or "",
+        amount_fen=money.amount_fen,
+        on=campus_date(services.clock()),
+        confirm_days=services.counter_rules.confirm_transfers_days,
+    )
+    if known is None:
+        return True
+    where = "窗口" if known.line_id is None else f"银行清单（编号 {known.line_id}）"
+    when = known.day or known.seen_on
+    raise ReceiptUsed(
+        f"{where}已有流水号 {known.reference} 的转账 {yuan(known.amount_fen)} 元（{when}），可能是同一笔，"
+        "请勿重复登记；如确为另一笔，由银行清单入账"
+    )
 
 
 def _sums(session: Session, clerk: Actor, on: date) -> tuple[int, int, int, int]:

@@ -27,9 +27,11 @@ from models.counter import (
 from models.errors import AmountOutOfRange, IllegalTransition, LimitReached, Refused
 from models.money import yuan_short
 from models.order import Order, OrderAction, OrderEvent, OrderStatus, PaymentAttempt
+from models.site import CounterRules
 from models.values.actor import Actor
 from payments import numbers
 from payments.confirm import COUNTER, PaidFact, confirm_paid
+from payments.counter.transfers import reference_key
 
 # So many wrong names in this time stop a clerk: nobody finds out names by trying.
 MISSES_MAX = 10
@@ -65,7 +67,11 @@ class DayClosed(IllegalTransition):
 
 @dataclass(frozen=True)
 class Money:
-    """What came in: `reference` is the bank's number of a transfer, None for cash."""
+    """What came in: `reference` is the bank's number of a transfer, None for cash.
+
+    `transfer_key` is unique among all bookings: one booking per row of a list, or number that a clerk typed.
+    `payer_key` is the account of a transfer as it is compared.
+    """
 
     receipt_no: str
     channel: Channel
@@ -73,6 +79,8 @@ class Money:
     reference: str | None
     amount_fen: int
     account_no: str | None
+    transfer_key: str | None = None
+    payer_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,12 @@ def check_price(offers: Sequence[Offer], amount_fen: int) -> None:
         raise AmountOutOfRange(f"金额须为套餐价格（{told} 元）或其倍数")
 
 
+def check_bound(amount_fen: int, rules: CounterRules) -> None:
+    """Raises: AmountOutOfRange - more than is booked at once."""
+    if amount_fen > rules.max_fen:
+        raise AmountOutOfRange(f"单笔金额不能超过 {yuan_short(rules.max_fen)} 元，请核对")
+
+
 def check_misses(session: Session, clerk: str, now: datetime) -> None:
     """Raises: LimitReached - this clerk has just typed too many wrong names, under whatever spelling."""
     query = select(func.count()).select_from(CounterMiss)
@@ -103,12 +117,9 @@ def check_misses(session: Session, clerk: str, now: datetime) -> None:
         raise LimitReached("核对失败次数过多，请十分钟后再试")
 
 
-def find_booking(session: Session, *, receipt_no: str, reference: str | None = None) -> Booked | None:
-    """The booking with this receipt, or of this transfer, or None."""
-    query = select(CounterBooking).where(CounterBooking.receipt_no == receipt_no)
-    found = session.scalar(query)
-    if found is None and reference is not None:
-        found = session.scalar(select(CounterBooking).where(CounterBooking.reference == reference))
+def find_booking(session: Session, *, receipt_no: str) -> Booked | None:
+    """The booking with this receipt, or None."""
+    found = session.scalar(select(CounterBooking).where(CounterBooking.receipt_no == receipt_no))
     if found is None:
         return None
     order = None if found.order_id is None else session.get(Order, found.order_id)
@@ -211,6 +222,9 @@ def _booking(money: Money, *, clerk: str, now: datetime) -> CounterBooking:
         business_on=campus_date(now),
         way=money.way,
         reference=money.reference,
+        reference_key=None if money.reference is None else reference_key(money.reference),
+        transfer_key=money.transfer_key,
+        payer_key=money.payer_key,
         account_no=money.account_no,
         amount_fen=money.amount_fen,
         booked_at=now,

@@ -98,9 +98,8 @@ def request(
     Raises: NameMismatch, LimitReached; IllegalTransition - another request waits; Refused - nothing to
         pay out, or bank details are missing; Unavailable.
     """
-    account_no = account_no.strip()
     # A closed account takes no money, but what is on it can be paid out.
-    check_owner(services, actor=actor, account_no=account_no, name=payee, closed=True)
+    account_no = check_owner(services, actor=actor, account_no=account_no, name=payee, closed=True)
     plan = preview(services, account_no)
     if plan.formula.refundable_fen <= 0:
         raise Refused("账户没有可退金额")

@@ -70,7 +70,8 @@ def preview(services: Services, account_no: str, *, cycle_fee_fen: int = CYCLE_F
 
     Raises: NoSuchAccount, Unavailable.
     """
-    balance_fen = services.billing.balance(account_no).balance_fen
+    balance = services.billing.balance(account_no)
+    account_no, balance_fen = balance.account_no, balance.balance_fen
     with services.reading() as session:
         formula = Formula(balance_fen, cycle_fee_fen, pending_fen(session, account_no))
         backs = _wechat_first(session, account_no, formula.refundable_fen, services.clock())

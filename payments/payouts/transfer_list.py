@@ -14,26 +14,19 @@ from sqlalchemy.orm import Session
 
 from models import journal
 from models.clock import campus_date
-from models.csv_rows import Row, read_rows
 from models.errors import IllegalTransition, Refused
 from models.payout import PartStatus, PartWay, Payout, PayoutList, PayoutPart, move_part
 from models.person import openids_of
 from models.values.actor import Actor
 from payments import outbox
 from payments.payouts.approval import NoSuchPayout, check_bank_details
+from payments.payouts.bank_results import read_bank_results
 from payments.payouts.contradictions import ask_about_result, parts_in_question
 from payments.payouts.wording import moved
 from payments.refunds.approval import SamePerson
 from payments.services import Services
 
 OWED = (PayoutPart.way == PartWay.BANK, PayoutPart.status == PartStatus.WITHDRAWN)
-COLUMNS = {
-    "list_no": ("名单号", "list_no"),
-    "part_no": ("编号", "part_no"),
-    "result": ("结果", "result"),
-}
-PAID_WORDS = frozenset({"成功", "已支付", "paid"})
-FAILED_WORDS = frozenset({"失败", "退票", "failed"})
 PAYEE_MAX = 64
 
 
@@ -214,28 +207,24 @@ def _payee(part: PayoutPart, payout: Payout, payee: str) -> str:
 
 
 def read_result(services: Services, path: Path, *, actor: Actor) -> Result:
-    """Read what the bank did (CSV with 名单号, 编号 and 结果); again changes nothing. Raises: Malformed."""
+    """Read what the bank did (CSV or .xlsx with 名单号, 编号 and 结果); again changes nothing.
+
+    Raises:
+        TableRefused: no such table.
+    """
     result = Result()
-    for row in read_rows(path, COLUMNS, needed=("list_no", "part_no", "result")):
+    read = read_bank_results(services, path)
+    result.faults += [error.text for error in read.errors]
+    for row in read.rows:
         try:
-            new = _result_of(row)
-            news = _mark(services, row["part_no"], new, actor, row["result"], list_no=row["list_no"])
+            news = _mark(services, row.part_no, row.new, actor, row.said, list_no=row.list_no)
         except Refused as refusal:
             result.faults.append(f"第 {row.line_no} 行：{refusal.text}")
             continue
-        result.paid += news and new == PartStatus.PAID
-        result.failed += news and new == PartStatus.WITHDRAWN
+        result.paid += news and row.new == PartStatus.PAID
+        result.failed += news and row.new == PartStatus.WITHDRAWN
         result.known += not news
     return result
-
-
-def _result_of(row: Row) -> PartStatus:
-    word = row["result"].casefold()
-    if word in PAID_WORDS:
-        return PartStatus.PAID
-    if word in FAILED_WORDS:
-        return PartStatus.WITHDRAWN
-    raise Refused("结果不是“成功”或“失败”")
 
 
 def _mark(

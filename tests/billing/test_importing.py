@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -14,16 +15,19 @@ from sqlalchemy import func, select
 from app.cli import main
 from billing.embedded import importing, ledger, policies, seed
 from billing.embedded.engine import EmbeddedBilling
-from billing.embedded.importing import Report, import_accounts
+from billing.embedded.importing import ImportRules, Report, import_accounts
 from models.db.engine import Database
-from models.errors import Malformed
 from models.ledger import Account, Entry, Posting
 from models.package import Package, TrafficLot
+from models.values.actor import Actor
+from models.values.tables.errors import TableRefused
 from sandbox.credentials import Credentials
 from tests.billing.fixed_clock import FixedClock
 from tests.rig import make_config, toml
 
 NOW = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
+ANNA = Actor.from_name("anna")
+ANY_TOTAL = ImportRules(approve_above_fen=10**10)
 HEADER = "学号,姓名,类别,部门,余额,套餐,剩余流量,到期日"
 LI = "2400101001,李小明,undergraduate,计算机,12.34,P10,3.50,2026-03-31"
 WANG = "2400101002,王芳,staff,,0,,,"
@@ -63,7 +67,7 @@ def check_books(database: Database) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
 def test_accounts_balances_and_packages_move_in(database: Database, tmp_path: Path, encoding: str) -> None:
-    report = import_accounts(database, write(tmp_path, ROWS, encoding), now=NOW)
+    report = import_accounts(database, write(tmp_path, ROWS, encoding), actor=ANNA, now=NOW)
     assert report == Report(opened=2, balance_fen=1234, packages=1)
     billing = EmbeddedBilling(database, FixedClock(NOW))
     assert billing.name_matches("2400101001", "李小明")
@@ -82,19 +86,19 @@ def test_accounts_balances_and_packages_move_in(database: Database, tmp_path: Pa
 
 def test_a_second_run_changes_nothing_also_after_money_moved(database: Database, tmp_path: Path) -> None:
     path = write(tmp_path, ROWS)
-    import_accounts(database, path, now=NOW)
+    import_accounts(database, path, actor=ANNA, now=NOW)
     EmbeddedBilling(database, FixedClock(NOW)).credit("2400101001", 500, key="C1")
     before = [count(database, table) for table in (Account, Entry, Posting, TrafficLot)]
-    assert import_accounts(database, path, now=NOW) == Report(known=2)
+    assert import_accounts(database, path, actor=ANNA, now=NOW) == Report(known=2)
     assert [count(database, table) for table in (Account, Entry, Posting, TrafficLot)] == before
     check_books(database)
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(quick: Database, tmp_path: Path) -> None:
     path = write(tmp_path, ROWS)
-    tried = import_accounts(quick, path, now=NOW, dry_run=True)
+    tried = import_accounts(quick, path, actor=ANNA, now=NOW, dry_run=True)
     assert (count(quick, Account), count(quick, Entry)) == (0, 0)
-    assert import_accounts(quick, path, now=NOW) == tried
+    assert import_accounts(quick, path, actor=ANNA, now=NOW) == tried
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing(quick: Database, tmp_path: P
 def test_one_wrong_row_is_told_by_line_and_nothing_is_written(
     quick: Database, tmp_path: Path, row: str
 ) -> None:
-    report = import_accounts(quick, write(tmp_path, [*ROWS, row]), now=NOW)
+    report = import_accounts(quick, write(tmp_path, [*ROWS, row]), actor=ANNA, now=NOW)
     assert report.faulty == 1
     assert report.faults[0].startswith("第 4 行")
     assert "李" not in report.faults[0]
@@ -136,8 +140,10 @@ def test_one_wrong_row_is_told_by_line_and_nothing_is_written(
 def test_an_account_that_is_there_with_other_facts_is_a_fault(
     quick: Database, tmp_path: Path, row: str
 ) -> None:
-    import_accounts(quick, write(tmp_path, ROWS), now=NOW)
-    report = import_accounts(quick, write(tmp_path, [row, "2400101003,张三,staff,,5,,,"]), now=NOW)
+    import_accounts(quick, write(tmp_path, ROWS), actor=ANNA, now=NOW)
+    report = import_accounts(
+        quick, write(tmp_path, [row, "2400101003,张三,staff,,5,,,"]), actor=ANNA, now=NOW
+    )
     assert report.faulty == 1
     assert count(quick, Account) == 2
     check_books(quick)
@@ -149,28 +155,28 @@ def test_a_run_that_was_cut_off_leaves_whole_batches_and_is_finished_by_the_next
     rows = [f"24001{number:05d},学生,undergraduate,,1.00,P05,,2026-03-31" for number in range(25)]
     path = write(tmp_path, rows)
     monkeypatch.setattr(importing, "BATCH", 10)
-    written, batches = importing._write, 0
+    written, batches = importing.open_rows, 0
 
-    def sometimes(*arguments: object) -> None:
+    def sometimes(*arguments: Any) -> None:
         nonlocal batches
         batches += 1
-        written(*arguments)  # type: ignore[arg-type]
+        written(*arguments)
         if batches == 2:
             raise OSError("the machine is gone")
 
-    monkeypatch.setattr(importing, "_write", sometimes)
+    monkeypatch.setattr(importing, "open_rows", sometimes)
     with pytest.raises(OSError, match="gone"):
-        import_accounts(quick, path, now=NOW)
+        import_accounts(quick, path, actor=ANNA, now=NOW)
     assert (count(quick, Account), count(quick, Entry), count(quick, TrafficLot)) == (10, 10, 10)
     check_books(quick)
-    report = import_accounts(quick, path, now=NOW)
+    report = import_accounts(quick, path, actor=ANNA, now=NOW)
     assert (report.opened, report.known, count(quick, TrafficLot)) == (15, 10, 25)
     check_books(quick)
 
 
 def test_a_table_without_its_columns_is_refused(quick: Database, tmp_path: Path) -> None:
-    with pytest.raises(Malformed):
-        import_accounts(quick, write(tmp_path, ROWS, header="a,b,c"), now=NOW)
+    with pytest.raises(TableRefused):
+        import_accounts(quick, write(tmp_path, ROWS, header="a,b,c"), actor=ANNA, now=NOW)
 
 
 def test_a_special_moves_in_as_one(quick: Database, tmp_path: Path) -> None:
@@ -186,7 +192,7 @@ def test_a_special_moves_in_as_one(quick: Database, tmp_path: Path) -> None:
                 sale_from=NOW,
             )
         )
-    import_accounts(quick, write(tmp_path, [LI.replace("P10,3.50", "S1,")]), now=NOW)
+    import_accounts(quick, write(tmp_path, [LI.replace("P10,3.50", "S1,")]), actor=ANNA, now=NOW)
     with quick.reading() as session:
         assert session.scalars(select(TrafficLot.kind)).one() == "special"
 
@@ -205,7 +211,7 @@ def test_what_is_left_is_counted_in_the_gb_of_the_rule_in_force(
             now=NOW - timedelta(days=2),
         )
     rows = [f"2400101001,李小明,undergraduate,计算机,12.34,P10,{left},2026-03-31"]
-    assert import_accounts(quick, write(tmp_path, rows), now=NOW).packages == 1
+    assert import_accounts(quick, write(tmp_path, rows), actor=ANNA, now=NOW).packages == 1
     with quick.reading() as session:
         assert session.scalar(select(TrafficLot.total_bytes)) == left_bytes
 
@@ -217,7 +223,7 @@ def test_memory_does_not_grow_with_the_table(quick: Database, tmp_path: Path) ->
             tmp_path, [f"{number},学生,undergraduate,,1.00,,," for number in range(first, first + rows)]
         )
         tracemalloc.start()
-        report = import_accounts(quick, path, now=NOW)
+        report = import_accounts(quick, path, actor=ANNA, now=NOW, rules=ANY_TOTAL)
         taken = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert report.opened == rows
@@ -242,7 +248,7 @@ def test_the_command_tries_refuses_and_imports(
     config, no_package = toml(made, tmp_path), LI.replace("P10,3.50,2026-03-31", ",,")
 
     def run(*arguments: str) -> tuple[int, str]:
-        done = CliRunner().invoke(main, ["import", *arguments, "--config", str(config)])
+        done = CliRunner().invoke(main, ["import", *arguments, "--by", "anna", "--config", str(config)])
         return done.exit_code, done.output
 
     path = str(write(tmp_path, [no_package, WANG]))

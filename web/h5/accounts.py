@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-
 from billing.interface import AccountName
 from models.errors import NoSuchAccount
+from models.values.tables.text import clean
 from web.current import services
 from web.guards import slow_down
 
-ACCOUNT = re.compile(r"[0-9A-Za-z._-]{1,32}")
 LOOKUPS = 20
 LOOKUP_WINDOW_S = 600
 
 
 def typed(text: str) -> str:
-    """The number without blanks, full-width digits made plain; empty stays empty. Raises: NoSuchAccount."""
-    plain = "".join(unicodedata.normalize("NFKC", text).split())
-    if plain and not ACCOUNT.fullmatch(plain):
+    """Return the account number in a field, empty for an empty one. Raises: NoSuchAccount."""
+    if not clean(text):
+        return ""
+    account_no = services().account_rules.parse(text)
+    if account_no is None:
         raise NoSuchAccount
-    return plain
+    return account_no
+
+
+def same(one: str, other: str | None) -> bool:
+    """Return True if both are one account, in whatever case they were typed."""
+    return other is not None and services().account_rules.is_same(one, other)
 
 
 def named(openid: str, account_no: str) -> AccountName:

@@ -70,11 +70,11 @@ class RechargeForm:
         account_no = accounts.typed(self.account)
         if not account_no and bound is None:
             raise AccountMissing
-        if not account_no or account_no == bound:
-            return account_no or str(bound)
-        if accounts.typed(self.account_again) != account_no:
+        if bound is not None and (not account_no or accounts.same(account_no, bound)):
+            return bound
+        if not accounts.same(account_no, accounts.typed(self.account_again)):
             raise AccountsDiffer
-        if accounts.typed(self.confirmed) != account_no:
+        if not accounts.same(account_no, accounts.typed(self.confirmed)):
             raise NameUnconfirmed
         return account_no
 

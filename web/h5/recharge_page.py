@@ -85,9 +85,9 @@ def _then(services: Services, form: RechargeForm, bound: str | None) -> tuple[Th
     if not form.package:
         return None, None
     try:
-        account_no = accounts.typed(form.account) or bound
-        if account_no is not None and account_no == bound:
-            return then_package.for_owner(services, account_no, form.package), None
+        typed = accounts.typed(form.account)
+        if bound is not None and (not typed or accounts.same(typed, bound)):
+            return then_package.for_owner(services, bound, form.package), None
         return then_package.for_others(services, form.package), None
     except Refused as refused:
         return None, refused

@@ -34,8 +34,9 @@ def callback() -> ResponseReturnValue:
     account_no = identity.account_of(_service(state), ticket, fresh=begun.fresh)
     # Known to the university, unknown to billing: say so instead of showing an empty portal. A closed
     # account is known: its owner sees what is there.
-    services().billing.balance(account_no)
-    signin.remember_portal(account_no, fresh=begun.fresh)
+    # Everything that follows uses the number as billing spells it.
+    known = services().billing.balance(account_no)
+    signin.remember_portal(known.account_no, fresh=begun.fresh)
     return redirect(begun.target)
 
 

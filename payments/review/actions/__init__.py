@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from payments.review.actions import credit, general, payouts, refund_money, second_payments, unmatched
+from payments.review.actions import (
+    bank_lists,
+    credit,
+    general,
+    payouts,
+    refund_money,
+    second_payments,
+    unmatched,
+)
 from payments.review.actions.base import Action, Decision, Details, Found
 
 # One mapping per module; `Mapping.__or__` would hide a name that two modules use.
@@ -15,6 +23,7 @@ _PARTS: tuple[Mapping[str, Action], ...] = (
     payouts.ACTIONS,
     unmatched.ACTIONS,
     general.ACTIONS,
+    bank_lists.ACTIONS,
 )
 ACTIONS: dict[str, Action] = {name: action for part in _PARTS for name, action in part.items()}
 

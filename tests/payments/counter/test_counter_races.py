@@ -63,9 +63,9 @@ def requested(till: Till) -> PayoutView:
 
 def test_a_list_read_by_several_at_once_books_each_transfer_once(till: Till, tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
-    rows = [f"B{number:07d},5.00,{LI.account_no},{LI.name}" for number in range(8)]
-    path.write_text("\n".join(["流水号,金额,学号,姓名", *rows]), encoding="utf-8")
-    assert succeeded(at_once(lambda: bank_list.read_list(till.services, path, actor=BERT.name))) == SIDES
+    rows = [f"2026-03-0{number + 1},B{number:07d},5.00,{LI.account_no},{LI.name}" for number in range(8)]
+    path.write_text("\n".join(["交易日期,流水号,金额,学号,姓名", *rows]), encoding="utf-8")
+    assert succeeded(at_once(lambda: bank_list.read_list(till.services, path, actor=BERT))) == SIDES
     assert (count(till, Order), count(till, CounterBooking), count(till, BankLine)) == (8, 8, 8)
     till.work()
     assert till.balance_fen() == 4000

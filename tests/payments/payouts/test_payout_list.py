@@ -10,11 +10,12 @@ from sqlalchemy import select
 
 from bot.notices import fit
 from models.clock import CAMPUS_ZONE
-from models.errors import IllegalTransition, Malformed, Refused
+from models.errors import IllegalTransition, Refused
 from models.outbox import OutboxItem
 from models.payout import PartStatus, move_part
 from models.person import bind, unbind
 from models.values.actor import Actor
+from models.values.tables.errors import TableRefused
 from payments.payouts import transfer_list as payout_list
 from payments.payouts.approval import NoSuchPayout
 from payments.payouts.wording import SAID
@@ -150,7 +151,7 @@ def test_the_bank_s_results_are_read_once(world: PayoutWorld, tmp_path: Path) ->
     assert read(f"{again},{part_no},20.00,成功").paid == 1
     assert read(f"{again},{part_no},20.00,成功").known == 1
     path.write_text("编号\n1\n", encoding="utf-8")
-    with pytest.raises(Malformed):
+    with pytest.raises(TableRefused):
         payout_list.read_result(world.services, path, actor=BERT)
 
 

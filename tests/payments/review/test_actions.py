@@ -73,12 +73,20 @@ def strange_notice(world: RefundWorld) -> ReviewKind:
     return ReviewKind.NOTIFY_MISMATCH
 
 
+def unconfirmed_transfer(world: RefundWorld) -> ReviewKind:
+    with world.database.transaction() as session:
+        kind = ReviewKind.TRANSFER_UNCONFIRMED
+        ask_person(session, kind, "A0001", order_id=None, amount_fen=2000, now=world.clock.now())
+    return ReviewKind.TRANSFER_UNCONFIRMED
+
+
 CASES: dict[str, Prepare] = {
     "credit": paid_twice,
     "refund": paid_twice,
     "credit-again": refused_credit,
     "run-again": no_balance,
     "dismiss": strange_notice,
+    "transfer-checked": unconfirmed_transfer,
 }
 MOVING = [name for name in CASES if ACTIONS[name].moves_money]
 
