@@ -51,6 +51,7 @@ class ReviewKind(StrEnum):
     # After a restore: a payout that may have been paid since, and what could not be rebuilt.
     PAYOUT_FATE = "PAYOUT_FATE"
     NOT_REBUILT = "NOT_REBUILT"
+    MONEY_LEFT = "MONEY_LEFT"
 
 
 class ReviewStatus(StrEnum):

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
 
-# Far above any amount that a counter sees; `[counter] max_fen` sets the bound of a site.
-MAX_ENTRY_FEN = 1_000_000
-
 
 @dataclass(frozen=True)
 class Contact:
@@ -73,7 +70,7 @@ class RechargeRules:
 
     `second_payment` is what becomes of money that came twice for one order: `credit`, `refund`, or
     `ask` for a person to decide. `foreign_prefixes` begin the numbers of other systems on the same merchant
-    number. `max_entry_fen` bounds one adjusting entry.
+    number.
     """
 
     presets_fen: tuple[int, ...]
@@ -84,4 +81,3 @@ class RechargeRules:
     order_ttl_s: int
     second_payment: Literal["ask", "credit", "refund"] = "ask"
     foreign_prefixes: tuple[str, ...] = ()
-    max_entry_fen: int = MAX_ENTRY_FEN

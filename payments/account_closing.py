@@ -46,8 +46,7 @@ def request(services: Services, *, account_no: str, actor: Actor) -> AccountClos
         Unavailable: billing cannot be asked.
     """
     _check_able(services)
-    account_no, now = account_no.strip(), services.clock()
-    services.billing.find_account(account_no)
+    account_no, now = services.billing.find_account(account_no.strip()).account_no, services.clock()
     closing = AccountClosing(
         open_key=account_no,
         account_no=account_no,

@@ -74,23 +74,18 @@ def resolve_one(session: Session, text: str, rules: AccountRules) -> str | None:
     return resolve(session, [text], rules).get(text)
 
 
-def find_active(session: Session, typed: str, rules: AccountRules) -> Named | None:
-    """Return the account that takes money and is stored so, or whose number this is in another spelling."""
-    name = active_name(session, typed)
+def find_active(session: Session, typed: str, rules: AccountRules, *, closed: bool = False) -> Named | None:
+    """Return the account that takes money and is stored so, or whose number this is in another spelling.
+
+    Args:
+        closed: also find a closed account.
+    """
+    name_of = owner_name if closed else active_name
+    name = name_of(session, typed)
     if name is not None:
         return Named(typed, name)
     number = resolve_one(session, typed, rules)
-    name = None if number is None else active_name(session, number)
-    return None if number is None or name is None else Named(number, name)
-
-
-def find_owner(session: Session, typed: str, rules: AccountRules) -> Named | None:
-    """As `find_active`, closed accounts included."""
-    name = owner_name(session, typed)
-    if name is not None:
-        return Named(typed, name)
-    number = resolve_one(session, typed, rules)
-    name = None if number is None else owner_name(session, number)
+    name = None if number is None else name_of(session, number)
     return None if number is None or name is None else Named(number, name)
 
 

@@ -92,9 +92,8 @@ class EmbeddedBilling(Adjusting):
 
     def name_matches(self, account_no: str, name: str, *, closed: bool = False) -> bool:
         """Whether an account that takes money, or a closed one, has this full name. Raises: Unavailable."""
-        find = accounts.find_owner if closed else accounts.find_active
         with looking(), self._database.reading() as session:
-            found = find(session, account_no, self._account_rules)
+            found = accounts.find_active(session, account_no, self._account_rules, closed=closed)
         return found is not None and accounts.same_name(found.name, name)
 
     def balance(self, account_no: str) -> Balance:

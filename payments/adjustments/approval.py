@@ -66,12 +66,12 @@ def request(services: Services, wanted: Wanted, *, actor: Actor) -> Adjustment:
     if not services.billing.capabilities().adjust:
         raise Refused("计费系统不支持调账")
     _check(services, wanted)
-    services.billing.balance(wanted.account_no)
+    account_no = services.billing.balance(wanted.account_no).account_no
     now = services.clock()
     adjustment = Adjustment(
         adjustment_no=f"j{campus_date(now):%Y%m%d}{secrets.token_hex(5)}",
         kind=AdjustmentKind.GENERAL,
-        account_no=wanted.account_no,
+        account_no=account_no,
         amount_fen=wanted.amount_fen,
         reason=wanted.reason.strip(),
         evidence=wanted.evidence.strip(),
@@ -179,7 +179,7 @@ def _check(services: Services, wanted: Wanted) -> None:
         raise Refused("请写明依据（单号、截图编号、对方答复等）")
     if wanted.amount_fen == 0:
         raise AmountInvalid("调账金额不能为 0")
-    most = services.rules.max_entry_fen
+    most = services.counter_rules.max_fen
     if abs(wanted.amount_fen) > most:
         raise AmountOutOfRange(f"一笔调账不超过 {yuan(most)} 元")
 

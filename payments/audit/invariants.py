@@ -121,6 +121,7 @@ def money_by_payment() -> Select[Any]:
         select(
             Order.id.label("order_id"),
             Order.order_no,
+            PaymentFact.out_trade_no,
             amount.label("paid"),
             (case((is_credited, credit - reversed_fen - reversing), else_=0) + restored).label("credited"),
             (refunded + paid_out).label("refunded"),

@@ -25,7 +25,7 @@ def check_review(session: Session, payments: Select[Any]) -> Iterator[str]:
     asked = select(ReviewItem.id).where(
         ReviewItem.order_id == sums.c.order_id, ReviewItem.status != ReviewStatus.CLOSED
     )
-    unasked = sums.c.review - _written_off(sums.c.order_id) - _going_back(sums.c.order_id)
+    unasked = sums.c.review - _written_off(sums.c.order_id) - _going_back(sums)
     query = select(sums.c.order_no, sums.c.review, unasked).where(unasked > 0, ~asked.exists())
     for order_no, review_fen, unasked_fen in session.execute(query.limit(FINDINGS_MAX)):
         yield (
@@ -37,7 +37,7 @@ def check_review(session: Session, payments: Select[Any]) -> Iterator[str]:
 def unasked_fen(session: Session, payments: Select[Any], order_id: int) -> int:
     """Return how many fen of an order are in review and neither written off nor kept as owed."""
     sums = _by_order(payments.where(payments.selected_columns.order_id == order_id))
-    left = sums.c.review - _written_off(sums.c.order_id) - _going_back(sums.c.order_id)
+    left = sums.c.review - _written_off(sums.c.order_id) - _going_back(sums)
     return max(0, int(session.scalar(select(left)) or 0))
 
 
@@ -59,11 +59,15 @@ def _written_off(order_id: Any) -> ColumnElement[int]:
     return cast(query.correlate_except(WriteOff).scalar_subquery(), BigInteger)
 
 
-def _going_back(order_id: Any) -> ColumnElement[int]:
-    """Approved refunds of money that is not in billing: they hold it as soon as a worker begins."""
+def _going_back(sums: Any) -> ColumnElement[int]:
+    """Approved refunds that take money which is not in billing: they hold it as soon as a worker begins.
+
+    A larger one is taken off the account instead (`payments.refunds.freeing`).
+    """
     query = select(func.coalesce(func.sum(Refund.amount_fen), 0)).where(
         and_(
-            Refund.order_id == order_id,
+            Refund.order_id == sums.c.order_id,
+            Refund.amount_fen <= sums.c.review,
             Refund.status == RefundStatus.APPROVED,
             ~Refund.held,
             Refund.reversal != ReversalStatus.DONE,

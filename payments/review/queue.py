@@ -18,7 +18,7 @@ from models.errors import Conflict, IllegalTransition, Refused, ServiceError
 from models.review import REVIEW_STATES, ReviewItem, ReviewKind, ReviewStatus, reopen_item
 from models.values.actor import Actor
 from payments.review.actions import ACTIONS, Action, Decision, Details, Found
-from payments.review.write_offs import end_write_offs
+from payments.review.write_offs import ask_about_the_rest, end_write_offs
 from payments.services import Services
 
 EVIDENCE_MIN = 8
@@ -218,6 +218,7 @@ def _close(decision: Decision, action: str) -> None:
         closed_at=services.clock(),
     )
     _action(item, action).carry_out(decision)
+    ask_about_the_rest(session, item, now=services.clock())
     _note(services, session, item, "review-closed", decision.actor, action=action, evidence=item.evidence)
 
 

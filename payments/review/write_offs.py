@@ -14,7 +14,7 @@ from models.order import Order
 from models.outbox import OutboxItem, OutboxStatus
 from models.payout import PayoutPart
 from models.refund import Refund
-from models.review import ReviewItem, ReviewKind, ReviewStatus
+from models.review import ReviewItem, ReviewKind, ReviewStatus, ask_person
 from models.write_off import WriteOff, WriteOffKind
 from payments import numbers
 from payments.audit.invariants import money_by_payment
@@ -68,6 +68,32 @@ def write_off(decision: Decision, kind: WriteOffKind) -> bool:
         )
     )
     return True
+
+
+def ask_about_the_rest(session: Session, item: ReviewItem, *, now: datetime) -> None:
+    """Open a question where closing `item` left money of its order in review that nothing asks about."""
+    if item.order_id is None:
+        return
+    session.flush()  # what the decision changed counts
+    left_fen = unasked_fen(session, money_by_payment(), item.order_id)
+    if left_fen <= 0 or _others_ask(session, item):
+        return
+    payments = money_by_payment().subquery()
+    query = select(payments.c.order_no, payments.c.out_trade_no).where(
+        payments.c.order_id == item.order_id, payments.c.review > 0
+    )
+    order_no, out_trade_no = session.execute(query.limit(1)).one()
+    ask_person(
+        session,
+        ReviewKind.MONEY_LEFT,
+        f"{order_no}:{item.id}:{now.isoformat()}",
+        order_id=item.order_id,
+        amount_fen=left_fen,
+        now=now,
+        order_no=order_no,
+        out_trade_no=out_trade_no,
+        closed_item=item.id,
+    )
 
 
 def end_write_offs(session: Session, item_id: int, *, now: datetime) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from models import schema
 from models.db.engine import Database
 
-BEFORE = "0011"
+BEFORE = "0013"
 DAY = (
     "INSERT INTO counter_day (clerk, business_on, booked_cash_fen, booked_transfer_fen, held_cash_fen, "
     "returned_cash_fen, counted_cash_fen, closed_at) "

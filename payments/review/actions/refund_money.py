@@ -78,6 +78,7 @@ _FAILED = frozenset(
         ReviewKind.REVERSAL_REFUSED,
         ReviewKind.EXTERNAL_REFUND,
         ReviewKind.LATE_REVERSAL,
+        ReviewKind.MONEY_LEFT,
     }
 )
 _ADJUSTMENTS = frozenset({ReviewKind.ADJUSTMENT_REFUSED, ReviewKind.ADJUSTMENT_UNKNOWN})

@@ -33,8 +33,8 @@ def _find(services: Services, item: ReviewItem, details: Details) -> Found:
 
 def _find_with_account(services: Services, item: ReviewItem, details: Details) -> Found:
     payment = unmatched_payments.look_up(services, _number(item))
-    unmatched_payments.check_account(payment, details["account"])
     account = services.billing.find_account(details["account"])
+    unmatched_payments.check_account(payment, account.account_no)
     return {
         PAYMENT: payment.as_json(),
         "account_no": account.account_no,

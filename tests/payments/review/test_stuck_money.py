@@ -351,3 +351,28 @@ def test_owed_money_and_payments_of_other_systems_are_figures(world: PayoutWorld
         found = manual_figures(session)
     assert found.kept_fen == {WriteOffKind.WRITTEN_OFF: 0, WriteOffKind.OWED: 500}
     assert (found.foreign_rows, found.foreign_fen) == (3, 1000)
+
+
+def test_the_last_item_of_an_order_that_is_closed_leaves_no_money_unasked(world: PayoutWorld) -> None:
+    """One item is dismissed for its part while another one is open, which then only tries a job again."""
+    order_no, item = refused_for_good(world)
+    with world.database.transaction() as session:
+        session.get_one(ReviewItem, item.id).amount_fen = 200
+        ask_person(
+            session,
+            ReviewKind.JOB_FAILED,
+            "other",
+            order_id=item.order_id,
+            amount_fen=500,
+            now=world.clock.now(),
+            job="refund",
+            number=f"f{order_no}01",
+        )
+    decide(world, item, "dismiss")
+    (other,) = open_items(world)
+    decide(world, other, "run-again")
+    (left,) = open_items(world)
+    assert (left.kind, left.amount_fen, findings(world)) == (ReviewKind.MONEY_LEFT, 300, [])
+    decide(world, left, "put-back")
+    world.work()
+    assert (world.balance_fen(), findings(world)) == (300, [])
