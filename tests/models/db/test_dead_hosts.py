@@ -203,10 +203,12 @@ def test_an_answer_that_never_comes_is_given_up(postgres_database: Database) -> 
 def test_a_migration_may_take_longer(postgres_database: Database) -> None:
     with opened(postgres_database, Limits(statement_timeout_s=0.3, lock_timeout_s=0.1)) as database:
         with database.engine.connect() as connection, connection.begin():
-            with postgres.unlimited(connection):
-                connection.execute(text("SELECT pg_sleep(0.6)"))
             raw: Any = connection.connection.driver_connection
             assert raw.answer_timeout_s == pytest.approx(3.3)
+            raw.answer_timeout_s = 0.2
+            with postgres.unlimited(connection):
+                connection.execute(text("SELECT pg_sleep(0.6)"))
+            assert raw.answer_timeout_s == pytest.approx(0.2)
         with pytest.raises(OperationalError) as caught, database.engine.connect() as connection:
             connection.execute(text("SELECT pg_sleep(0.6)"))
-        assert isinstance(caught.value.orig, psycopg.errors.QueryCanceled)
+        assert isinstance(caught.value.orig, psycopg.Error)
