@@ -113,6 +113,10 @@ ELSEWHERE = {
     "adjust-again",
     "adjustment-arrived",
     "accept-result",
+    "assign",
+    "send-back",
+    "payout-paid",
+    "payout-not-paid",
 }
 
 
