@@ -214,7 +214,7 @@ class Drill:
         self._platform.pay(numbers.out_trade_no(order_no, 1))
         self._count("paid")
         if then is not None:
-            self._wait(lambda: self._is_swapped(order_no), f"the package of {order_no}")
+            self._wait(lambda: self._is_swapped(order_no, account_no), f"the package of {order_no}")
             self._diary.purchase(account_no, PACKAGE_FEN)
             self._count("packages with a payment")
             return
@@ -308,8 +308,9 @@ class Drill:
             credit = None if order is None else credit_of(session, order.id)
             return credit is not None and credit.status == "CREDITED"
 
-    def _is_swapped(self, order_no: str) -> bool:
-        return self._site.house.web.billing.find_exchange(numbers.swap_no(order_no)) is not None
+    def _is_swapped(self, order_no: str, account_no: str) -> bool:
+        billing = self._site.house.web.billing
+        return billing.find_exchange(account_no, numbers.swap_no(order_no)) is not None
 
     def _are_withdrawn(self, leavers: list[str]) -> bool:
         billing = self._site.house.web.billing

@@ -49,7 +49,7 @@ def take_lost_rows(services: Services, rows: Sequence[CopiedRow], report: Report
 def _buy_again(services: Services, row: CopiedRow, report: Report) -> None:
     facts, amount_fen = row.facts, int(row.facts["price_fen"])
     key = str(facts["key"])
-    if services.billing.find_exchange(key) is not None:
+    if services.billing.find_exchange(str(facts["account_no"]), key) is not None:
         report.count("package_known", amount_fen)
         return
     try:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from payments.review.actions import (
     credit,
     general,
+    late,
     payout_fate,
     payouts,
     refund_money,
@@ -18,6 +19,7 @@ from payments.review.actions.base import Action, Decision, Details, Found
 # One mapping per module; `Mapping.__or__` would hide a name that two modules use.
 _PARTS: tuple[Mapping[str, Action], ...] = (
     credit.ACTIONS,
+    late.ACTIONS,
     second_payments.ACTIONS,
     refund_money.ACTIONS,
     payouts.ACTIONS,

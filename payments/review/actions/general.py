@@ -6,6 +6,7 @@ from models.errors import IllegalTransition
 from models.review import ReviewKind
 from models.write_off import WriteOffKind
 from payments import sweep
+from payments.review.actions import late
 from payments.review.actions.base import Action, Decision
 from payments.review.write_offs import holds_money, write_off
 
@@ -29,8 +30,11 @@ def _run_again(decision: Decision) -> None:
 
 # Not the credits: money that waits for billing is credited in the end, or goes back by a refund.
 _DISMISSED = frozenset(ReviewKind) - {ReviewKind.CREDIT_REFUSED, ReviewKind.CREDIT_UNKNOWN}
+_DISMISSED -= {ReviewKind.SECOND_PAYMENT, ReviewKind.ADJUSTMENT_UNKNOWN}
+# Nor a call to billing whose effect is not settled: each has actions of its own.
+_DISMISSED -= late.UNSETTLED
 # Nor a payout that the bank may have paid: it is held until that is answered.
-_DISMISSED -= {ReviewKind.SECOND_PAYMENT, ReviewKind.ADJUSTMENT_UNKNOWN, ReviewKind.PAYOUT_FATE}
+_DISMISSED -= {ReviewKind.PAYOUT_FATE}
 _OWED = _DISMISSED | {ReviewKind.SECOND_PAYMENT}
 
 ACTIONS = {
