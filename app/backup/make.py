@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +13,7 @@ from urllib.parse import urlsplit
 
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, func, inspect, select, table, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.backup import postgres, sqlite
@@ -113,13 +116,22 @@ def _make(config: Config, database: Database, clock: Clock, parent: Path) -> Mad
 def _facts(config: Config, database: Database, folder: Path) -> dict[str, Any]:
     """Write the database into the folder. Returns: what the manifest says about it."""
     if database.dialect == "postgresql":
-        return _dump(config, database, folder)
+        return _dump(config, folder)
     return _copy(config, folder)
 
 
-def _dump(config: Config, database: Database, folder: Path) -> dict[str, Any]:
-    programs = Programs(config.backup.pg_dump, config.database.url)
-    with postgres.snapshot(database) as (connection, name):
+@contextmanager
+def _as_owner(config: Config) -> Iterator[Database]:
+    database = Database(owner_url(config))
+    try:
+        yield database
+    finally:
+        database.dispose()
+
+
+def _dump(config: Config, folder: Path) -> dict[str, Any]:
+    programs = Programs(config.backup.pg_dump, owner_url(config))
+    with _as_owner(config) as owner, postgres.snapshot(owner) as (connection, name):
         major = postgres.server_major(connection)
         client = postgres.check_version(programs, programs.pg_dump, major)
         postgres.check_version(programs, programs.pg_restore, major)
@@ -162,23 +174,29 @@ def counts_of(connection: Connection) -> dict[str, int]:
 
 
 def config_without_secrets(config: Config) -> str:
-    """Return the settings as JSON, secrets and passwords of addresses masked."""
-    masked = config.model_copy(
-        update={
-            "database": config.database.model_copy(
-                update={"url": make_url(config.database.url).render_as_string(hide_password=True)}
-            ),
-            "redis": config.redis.model_copy(update={"url": _without_password(config.redis.url)}),
-        }
-    )
-    return masked.model_dump_json(indent=1) + "\n"
+    """Return the settings as JSON, secrets and the passwords of addresses masked."""
+    return json.dumps(_masked(config.model_dump(mode="json")), ensure_ascii=False, indent=1) + "\n"
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _masked(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_masked(one) for one in value]
+    return _without_password(value) if isinstance(value, str) and "://" in value else value
 
 
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
-    if parts.password is None:
+    if parts.password is None and "password" not in parts.query:
         return url
-    return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"***@{host}", query="").geturl()
+
+
+def owner_url(config: Config) -> str:
+    """Return the address that may read and make every table: the owner's, where it has a role of its own."""
+    return str(getattr(config.database, "owner_url", "") or config.database.url)
 
 
 def _first_line(error: Exception) -> str:

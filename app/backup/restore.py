@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.backup import postgres, sqlite
 from app.backup.archive import MANIFEST, BackupFailed, Manifest, check_parts, read_manifest
-from app.backup.make import facts_of
+from app.backup.make import facts_of, owner_url
 from app.backup.postgres import Programs
 from app.config import Config
 from billing.embedded.ledger import wrong_balances
@@ -38,7 +38,7 @@ def restore_backup(config: Config, source: Path, *, by: str, clock: Clock) -> Re
     folder = source.parent if source.name == MANIFEST else source
     manifest = read_manifest(folder)
     check_parts(folder, manifest)
-    database = Database(config.database.url)
+    database = Database(owner_url(config))
     try:
         if manifest.dialect != database.dialect:
             raise BackupFailed(f"备份来自 {manifest.dialect}，[database] url 指向 {database.dialect}")
@@ -77,7 +77,7 @@ def _load(config: Config, database: Database, folder: Path) -> None:
         sqlite.check(folder / sqlite.COPY)
         sqlite.load(folder, config.database.url)
         return
-    programs = Programs(config.backup.pg_dump, config.database.url)
+    programs = Programs(config.backup.pg_dump, owner_url(config))
     with database.connection() as connection:
         major = postgres.server_major(connection)
     postgres.check_version(programs, programs.pg_restore, major)

@@ -22,6 +22,8 @@ UNFINISHED = (
     PartStatus.WAITING,
     PartStatus.SENDING,
     PartStatus.UNKNOWN,
+    PartStatus.LATE,
+    PartStatus.RETURNING,
     PartStatus.WITHDRAWN,
     PartStatus.LISTED,
 )

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+import pytest
+from sqlalchemy.orm import Session
+
+from models.db.engine import Database
 from models.errors import IllegalTransition, Unavailable
 from models.order import CreditStatus
 from models.payout import PartStatus
@@ -276,6 +281,47 @@ def test_a_payment_of_another_system_is_counted_and_left_alone(world: RecoveryWo
     assert [(one.number, one.amount_fen) for one in report.unexplained] == [("r20261128zzzzzzzzzzz01", 800)]
     assert world.open_items() == [("BILL_DIFFERENCE", "FOREIGN:r20261128zzzzzzzzzzz01")]
     assert world.balance_of(ACCOUNTS[0]) == 0
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("commits", range(1, 26, 3))
+def test_a_run_that_was_killed_goes_on_where_it_ended(
+    world: RecoveryWorld, monkeypatch: pytest.MonkeyPatch, commits: int
+) -> None:
+    world.backup()
+    world.paid(credited=True)
+    refunded = world.paid(600, credited=True)
+    world.minutes(5)
+    number = world.approved(refunded, 200)
+    world.work()
+    end_refund(world, number)
+    world.destroy_and_restore()
+    world.bills_come()
+    left = [commits]
+    transaction = Database.transaction
+
+    @contextmanager
+    def counted(database: Database) -> Iterator[Session]:
+        with transaction(database) as session:
+            yield session
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "transaction", counted)
+        with suppress(Killed):
+            world.recovered()
+    # A lease that the killed process held runs out.
+    world.clock.advance(60)
+    world.recovered()
+    assert world.balance_of(ACCOUNTS[0]) == world.kept_by_us() == world.kept_at_wechat() == 900
+    assert world.status() == RecoveryStatus.DONE
+    assert world.recovered().changed == 0
+    assert world.sent() == 1
 
 
 def test_two_operators_may_go_on_without_recovering(world: RecoveryWorld) -> None:

@@ -123,6 +123,8 @@ ELSEWHERE = {
     "accept-result",
     "assign",
     "send-back",
+    "payout-paid",
+    "payout-not-paid",
 }
 
 
