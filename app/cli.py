@@ -19,6 +19,7 @@ from app import doctor as diagnosis
 from app import doctor_books, metrics, setup_file, wiring
 from app.account_check import equal_accounts
 from app.accounting import accounting_group
+from app.accounts import accounts_group
 from app.broadcasting import broadcast_group
 from app.counting import counter_group
 from app.listing import describe_order, list_orders
@@ -198,6 +199,7 @@ def doctor(config_path: Path, anchors: Path | None, *, books: bool) -> None:
 
 
 main.add_command(accounting_group)
+main.add_command(accounts_group)
 main.add_command(broadcast_group)
 main.add_command(packages_group)
 main.add_command(counter_group)

@@ -10,12 +10,13 @@ import os
 import tomllib
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from app.config_files import make_absolute, read_secret_files
 from models.values.account_no import DEFAULT_REALMS, is_prefix
 from payments.audit.keys import AuditKeys
 
@@ -358,52 +359,10 @@ def load(path: Path) -> Config:
     Raises: pydantic.ValidationError with every wrong key by name; OSError, tomllib.TOMLDecodeError.
     """
     data = tomllib.loads(path.read_text(encoding="utf-8"))
-    _absolute(data.get("pay", {}), path.parent)
-    if folder := data.get("audit", {}).get("anchor_dir"):
-        data["audit"]["anchor_dir"] = path.parent / folder
-    taken = _read_secret_files(data, path.parent)
+    make_absolute(data, path.parent)
+    taken = read_secret_files(data, path.parent)
     try:
         return Config(**data)
     finally:
         # Whoever loads again (a reload) finds the environment as it was.
         os.environ.update(taken)
-
-
-def _absolute(pay: dict[str, Any], folder: Path) -> None:
-    for key in ("merchant_key_file", "public_key_file", "old_public_key_file"):
-        if pay.get(key):
-            pay[key] = folder / pay[key]
-    if "platform_cert_files" in pay:
-        pay["platform_cert_files"] = [folder / name for name in pay["platform_cert_files"]]
-
-
-SECRETS = (
-    ("site", "secret_key"),
-    ("wechat", "app_secret"),
-    ("wechat", "token"),
-    ("wechat", "encoding_aes_key"),
-    ("pay", "api_v3_key"),
-    ("pay", "old_api_v3_key"),
-    ("database", "url"),
-    ("database", "owner_url"),
-    ("redis", "url"),
-    ("identity", "client_secret"),
-    ("billing.embedded", "accounting_secret"),
-    ("audit", "key"),
-)
-
-
-def _read_secret_files(data: dict[str, Any], folder: Path) -> dict[str, str]:
-    """Put secrets into `data`. Returns: the variables that were taken out of the environment for it."""
-    taken: dict[str, str] = {}
-    for section, key in SECRETS:
-        variable = f"CAMPUSNET_{'__'.join([*section.split('.'), key]).upper()}_FILE"
-        table = data
-        for part in section.split("."):
-            table = table.setdefault(part, {})
-        named = table.pop(f"{key}_file", None)
-        if os.environ.get(variable):
-            named = taken[variable] = os.environ.pop(variable)
-        if named:
-            table[key] = (folder / named).read_text(encoding="utf-8").strip()
-    return taken

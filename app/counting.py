@@ -12,6 +12,7 @@ from app.opening import config_option
 from app.till import by_option, fen_of, opened
 from models.counter import ReturnReason, Way
 from models.money import yuan
+from models.values.actor import Actor
 from payments.counter import desk as counter
 from payments.counter import returns as counter_returns
 from payments.counter.receipts import REASONS, WAYS, receipt_text
@@ -51,7 +52,7 @@ def book(
     with opened(config_path) as services:
         booked = counter.take(
             services,
-            clerk=actor,
+            clerk=Actor.from_name(actor),
             receipt_no=receipt_no,
             account_no=account_no,
             name=name,
@@ -59,16 +60,17 @@ def book(
             way=Way(way),
             reference=reference,
         )
-        click.echo(receipt_text(booked, site_name=services.site.name))
+        printed = counter.print_receipt(services, booked.booking.receipt_no)
+        click.echo(receipt_text(printed, site_name=services.site.name))
 
 
 @counter_group.command("receipt")
 @config_option
 @click.argument("receipt_no")
 def receipt(config_path: Path, receipt_no: str) -> None:
-    """Print a receipt again."""
+    """Print a receipt again; it says 补打."""
     with opened(config_path) as services:
-        click.echo(receipt_text(counter.look_up(services, receipt_no), site_name=services.site.name))
+        click.echo(receipt_text(counter.print_receipt(services, receipt_no), site_name=services.site.name))
 
 
 @counter_group.command("returns")
@@ -92,7 +94,8 @@ def returns(config_path: Path, after_id: int) -> None:
 def give_back(config_path: Path, actor: str, evidence: str, return_no: str) -> None:
     """Record that you have handed the money back."""
     with opened(config_path) as services:
-        item = counter_returns.give_back(services, return_no=return_no, clerk=actor, evidence=evidence)
+        clerk = Actor.from_name(actor)
+        item = counter_returns.give_back(services, return_no=return_no, clerk=clerk, evidence=evidence)
         click.echo(f"{item.return_no} 已退回 {yuan(item.amount_fen)} 元")
 
 
@@ -103,7 +106,7 @@ def give_back(config_path: Path, actor: str, evidence: str, return_no: str) -> N
 def day(config_path: Path, actor: str, on: datetime | None) -> None:
     """How your day stands."""
     with opened(config_path) as services:
-        show_day(counter.day(services, clerk=actor, on=on.date() if on else None))
+        show_day(counter.day(services, clerk=Actor.from_name(actor), on=on.date() if on else None))
 
 
 @counter_group.command("close")
@@ -116,7 +119,20 @@ def close(config_path: Path, actor: str, on: datetime | None, counted: str) -> N
     counted_fen = fen_of(counted)
     with opened(config_path) as services:
         on_day = on.date() if on else None
-        show_day(counter.close_day(services, clerk=actor, counted_cash_fen=counted_fen, on=on_day))
+        clerk = Actor.from_name(actor)
+        show_day(counter.close_day(services, clerk=clerk, counted_cash_fen=counted_fen, on=on_day))
+
+
+@counter_group.command("open")
+@config_option
+def open_days(config_path: Path) -> None:
+    """Days before today that nobody has closed, oldest first."""
+    with opened(config_path) as services:
+        days = counter.open_days(services)
+    for sums in days:
+        show_day(sums)
+    if not days:
+        click.echo("此前各日均已结账")
 
 
 def show_day(sums: counter.DaySums) -> None:

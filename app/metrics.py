@@ -15,6 +15,7 @@ from models.db.engine import Database
 from payments.audit.book_check import BookFigures
 from payments.audit.book_check import figures as book_figures
 from payments.audit.invariants import conservation
+from payments.audit.manual_metrics import ManualFigures, manual_figures
 from payments.audit.metrics import Figures, figures
 
 
@@ -33,6 +34,7 @@ class HouseCollector(Collector):
                 found = list(_families(figures(session, self.clock())))
                 found.append(_money(asdict(conservation(session))))
                 found += _book_families(book_figures(session, self.clock()))
+                found += _manual(manual_figures(session))
         except SQLAlchemyError:
             up.add_metric([], 0)
             yield up
@@ -99,6 +101,27 @@ def _book_families(found: BookFigures) -> Iterator[Metric]:
         ("accounts_held", "accounts whose payouts and refunds wait", found.held_accounts),
     ):
         yield GaugeMetricFamily(f"campusnet_{name}", text, value=value)
+
+
+def _manual(found: ManualFigures) -> list[Metric]:
+    kept = GaugeMetricFamily(
+        "campusnet_write_offs_fen", "money of dismissed items by what was decided", labels=["kind"]
+    )
+    for kind, fen in found.kept_fen.items():
+        kept.add_metric([str(kind)], fen)
+    return [
+        kept,
+        GaugeMetricFamily(
+            "campusnet_foreign_payments",
+            "payments of other systems in the last bill",
+            value=found.foreign_rows,
+        ),
+        GaugeMetricFamily(
+            "campusnet_foreign_payments_fen",
+            "payments of other systems in the last bill, in fen",
+            value=found.foreign_fen,
+        ),
+    ]
 
 
 def _money(places: dict[str, int]) -> Metric:

@@ -18,7 +18,7 @@ from billing.embedded.quota import gigabytes_to_bytes
 from models.clock import CAMPUS_ZONE, utc_now
 from models.money import gigabytes, traffic, yuan
 from models.package import Package
-from payments.operators import named
+from models.values.actor import Actor
 
 
 @click.group("packages")
@@ -82,7 +82,7 @@ def add_standard(**entered: Any) -> None:
 def retire_package(config_path: Path, actor: str, code: str) -> None:
     """Sell no more of a package from now on; what was bought runs on."""
     with open_books(config_path) as session:
-        selling.retire(session, code, actor=named(actor), now=utc_now())
+        selling.retire(session, code, actor=Actor.from_name(actor).name, now=utc_now())
     click.echo(f"{code} 已停售")
 
 
@@ -95,7 +95,11 @@ def close_ended(config_path: Path, actor: str, account_no: str) -> None:
     account_rules = wiring.account_rules_of(open_config(config_path))
     with open_books(config_path) as session:
         lot = exchange.close_ended(
-            session, account_no, actor=named(actor), now=utc_now(), account_rules=account_rules
+            session,
+            account_no,
+            actor=Actor.from_name(actor).name,
+            now=utc_now(),
+            account_rules=account_rules,
         )
         click.echo(
             f"{account_no} 的到期套餐已关闭，未用完的 {traffic(lot.total_bytes - lot.used_bytes)} 作废"
@@ -120,7 +124,7 @@ def _put_on_sale(
         **entered,
     )
     with open_books(config_path) as session:
-        selling.put_on_sale(session, new, actor=named(actor), now=utc_now())
+        selling.put_on_sale(session, new, actor=Actor.from_name(actor).name, now=utc_now())
     until = f"{sale_until:{MINUTE}} 停售" if sale_until else "长期有效"
     click.echo(f"{new.code} 已上架：{sale_from:{MINUTE}} 开售，{until}")
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from app.opening import config_option
+from app.private_file import private_text
 from app.till import by_option, cell, opened
 from models.money import yuan
+from models.values.actor import Actor
 from payments.payouts import approval as payouts
 from payments.payouts import plan as payout_plan
 from payments.payouts import transfer_list as payout_list
 from payments.payouts.approval import PayoutView
+from payments.payouts.transfer_list import ListRow
+from payments.services import Services
 
 WAYS = {"wechat": "微信原路", "bank": "银行名单"}
 
@@ -57,7 +62,7 @@ def request(
             services,
             account_no=account_no,
             payee=payee,
-            actor=actor,
+            actor=Actor.from_name(actor),
             bank_name=bank_name,
             bank_account=bank_account,
         )
@@ -71,7 +76,7 @@ def request(
 def approve(config_path: Path, actor: str, payout_no: str) -> None:
     """Let a payout happen; the workers do it. What the owner asked for needs two of these."""
     with opened(config_path) as services:
-        show(payouts.approve(services, payout_no=payout_no, actor=actor))
+        show(payouts.approve(services, payout_no=payout_no, actor=Actor.from_name(actor)))
 
 
 @payouts_group.command("reject")
@@ -81,7 +86,7 @@ def approve(config_path: Path, actor: str, payout_no: str) -> None:
 def reject(config_path: Path, actor: str, payout_no: str) -> None:
     """End a request; no money moves."""
     with opened(config_path) as services:
-        show(payouts.reject(services, payout_no=payout_no, actor=actor))
+        show(payouts.reject(services, payout_no=payout_no, actor=Actor.from_name(actor)))
 
 
 @payouts_group.command("list")
@@ -101,14 +106,61 @@ def list_payouts(config_path: Path, limit: int, *, waiting: bool) -> None:
 @click.option("--again", "list_no", help="Write this list again instead of making a new one.")
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path))
 def bank_list(config_path: Path, actor: str, list_no: str | None, path: Path) -> None:
-    """Write everything that is owed as CSV for finance."""
+    """Write everything that is owed as CSV for finance; only what was written counts as handed out."""
     with opened(config_path) as services:
-        list_no = list_no or payout_list.make_list(services, actor=actor)
+        if list_no is None:
+            list_no = _make_list(services, path, Actor.from_name(actor))
+        else:
+            _write(path, list_no, payout_list.rows_of(services, list_no))
         if list_no is None:
             click.echo("没有待付的退费")
             return
+        # Before anything else may fail: `--again` needs the number.
+        click.echo(f"名单号 {list_no}")
         rows = payout_list.rows_of(services, list_no)
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
+    click.echo(f"{len(rows)} 笔，{yuan(sum(row.amount_fen for row in rows))} 元，已写入 {path}")
+
+
+@payouts_group.command("lists")
+@config_option
+@click.option("--limit", default=20, show_default=True)
+def lists(config_path: Path, limit: int) -> None:
+    """The lists that were handed out, newest first."""
+    with opened(config_path) as services:
+        for made in payout_list.newest_lists(services, limit=limit):
+            click.echo(
+                f"{made.list_no}  {made.created_at:%Y-%m-%d %H:%M}Z  {made.rows} 笔  "
+                f"{yuan(made.amount_fen):>10}  {made.made_by}"
+            )
+
+
+def _make_list(services: Services, path: Path, actor: Actor) -> str | None:
+    """Make a list and its file; a file whose list did not come about is taken away again."""
+    written: list[str] = []
+
+    def write(list_no: str, rows: Sequence[ListRow]) -> None:
+        _write(path, list_no, rows)
+        written.append(list_no)
+
+    try:
+        return payout_list.make_list(services, actor=actor, write=write)
+    except BaseException:
+        if written:
+            path.unlink(missing_ok=True)
+            click.echo(f"名单 {written[0]} 未确认，请用 payouts lists 查看", err=True)
+        raise
+
+
+def _write(path: Path, list_no: str, rows: Sequence[ListRow]) -> None:
+    try:
+        write_list(path, list_no, rows)
+    except OSError as error:
+        raise click.ClickException(f"{path} 无法写入（{error.strerror}），没有生成名单") from None
+
+
+def write_list(path: Path, list_no: str, rows: Sequence[ListRow]) -> None:
+    """Write a list to `path` durably, readable by nobody but its owner."""
+    with private_text(path, encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["名单号", "编号", "学号", "户名", "开户行", "银行卡号", "金额", "结果"])
         for row in rows:
@@ -116,7 +168,6 @@ def bank_list(config_path: Path, actor: str, list_no: str | None, path: Path) ->
             # A tab keeps a spreadsheet from rounding the card number; `bank-result` does not mind it.
             card_no = f"\t{row.bank_account}"
             writer.writerow([list_no, row.part_no, *owner, card_no, yuan(row.amount_fen), ""])
-    click.echo(f"{list_no}：{len(rows)} 笔，{yuan(sum(row.amount_fen for row in rows))} 元，已写入 {path}")
 
 
 @payouts_group.command("bank-result")
@@ -126,7 +177,7 @@ def bank_list(config_path: Path, actor: str, list_no: str | None, path: Path) ->
 def bank_result(config_path: Path, actor: str, path: Path) -> None:
     """Read the list back with its column 结果 filled in (成功 or 失败)."""
     with opened(config_path) as services:
-        result = payout_list.read_result(services, path, actor=actor)
+        result = payout_list.read_result(services, path, actor=Actor.from_name(actor))
     for fault in result.faults:
         click.echo(fault, err=True)
     click.echo(
@@ -141,7 +192,7 @@ def bank_result(config_path: Path, actor: str, path: Path) -> None:
 def paid(config_path: Path, actor: str, part_no: str) -> None:
     """Mark one part as paid by the bank."""
     with opened(config_path) as services:
-        payout_list.mark_paid(services, part_no=part_no, actor=actor)
+        payout_list.mark_paid(services, part_no=part_no, actor=Actor.from_name(actor))
     click.echo(f"{part_no} 已付")
 
 
@@ -151,10 +202,10 @@ def paid(config_path: Path, actor: str, part_no: str) -> None:
 @click.option("--reason", required=True, help="What the bank says.")
 @click.argument("part_no")
 def failed(config_path: Path, actor: str, reason: str, part_no: str) -> None:
-    """Mark one part as not paid: it stands on the next list."""
+    """Mark one part as not paid: another operator puts it on the next list."""
     with opened(config_path) as services:
-        payout_list.mark_failed(services, part_no=part_no, actor=actor, reason=reason)
-    click.echo(f"{part_no} 将列入下一份名单")
+        payout_list.mark_failed(services, part_no=part_no, actor=Actor.from_name(actor), reason=reason)
+    click.echo(f"{part_no} 由另一位同事列入下一份名单")
 
 
 @payouts_group.command("card")
@@ -162,12 +213,20 @@ def failed(config_path: Path, actor: str, reason: str, part_no: str) -> None:
 @by_option
 @click.option("--bank", "bank_name", required=True)
 @click.option("--card", "bank_account", required=True)
+@click.option("--name", "payee", default="", help="Who gets money that a refund could not return.")
 @click.argument("part_no")
-def card(*, config_path: Path, actor: str, bank_name: str, bank_account: str, part_no: str) -> None:
-    """Correct the bank details of a part that waits for the next list."""
+def card(
+    *, config_path: Path, actor: str, bank_name: str, bank_account: str, payee: str, part_no: str
+) -> None:
+    """Enter the bank details of a part that waits for the next list; another operator lists it."""
     with opened(config_path) as services:
         payout_list.correct_bank(
-            services, part_no=part_no, bank_name=bank_name, bank_account=bank_account, actor=actor
+            services,
+            part_no=part_no,
+            bank_name=bank_name,
+            bank_account=bank_account,
+            actor=Actor.from_name(actor),
+            payee=payee,
         )
     click.echo(f"{part_no} 银行信息已更正")
 
@@ -181,4 +240,5 @@ def show(view: PayoutView) -> None:
         f"申请人 {view.requested_by}{checked}{bank}"
     )
     for part in view.parts:
-        click.echo(f"  {part.part_no}  {WAYS[part.way]}  {yuan(part.amount_fen):>8}  {part.state}")
+        on_list = f"  名单 {part.list_no}" if part.list_no else ""
+        click.echo(f"  {part.part_no}  {WAYS[part.way]}  {yuan(part.amount_fen):>8}  {part.state}{on_list}")

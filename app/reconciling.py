@@ -118,6 +118,9 @@ def _show(result: Summary) -> None:
         )
     for name, tally in (("orders", ours), ("counter", counter), ("credits", promised), ("billing", billing)):
         click.echo(f"{name + ':':8} {tally.get('rows', 0)} rows, {yuan(tally.get('fen', 0))}")
+    for name, words in (("known_foreign", "other systems"), ("foreign", "not ours")):
+        if (tally := result.totals.get(name) or {}).get("rows"):
+            click.echo(f"{words}: {tally['rows']} rows, {yuan(tally['fen'])}")
     for kind, count in sorted(result.differences.items()):
         click.echo(f"{kind}: {count}")
     if not result.differences:

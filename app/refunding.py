@@ -10,6 +10,7 @@ from app.opening import config_option
 from app.till import by_option, fen_of, opened
 from models.money import yuan
 from models.refund import Refund
+from models.values.actor import Actor
 from payments.refunds import approval as refunds
 
 
@@ -36,10 +37,10 @@ def request_refund(
             order_no=order_no,
             amount_fen=amount_fen,
             reason=reason,
-            actor=actor,
+            actor=Actor.from_name(actor),
             out_trade_no=out_trade_no,
         )
-    click.echo(f"{refund.out_refund_no} waits for somebody other than {refund.requested_by} to approve it")
+    click.echo(f"{refund.out_refund_no} waits for an operator other than {refund.requested_by} to approve it")
 
 
 @refunds_group.command("approve")
@@ -49,7 +50,7 @@ def request_refund(
 def approve_refund(config_path: Path, actor: str, out_refund_no: str) -> None:
     """Let a requested refund happen; the workers do it."""
     with opened(config_path) as services:
-        refunds.approve(services, out_refund_no=out_refund_no, actor=actor)
+        refunds.approve(services, out_refund_no=out_refund_no, actor=Actor.from_name(actor))
     click.echo(f"{out_refund_no} approved")
 
 
@@ -60,7 +61,7 @@ def approve_refund(config_path: Path, actor: str, out_refund_no: str) -> None:
 def reject_refund(config_path: Path, actor: str, out_refund_no: str) -> None:
     """End a requested refund; no money moves."""
     with opened(config_path) as services:
-        refunds.reject(services, out_refund_no=out_refund_no, actor=actor)
+        refunds.reject(services, out_refund_no=out_refund_no, actor=Actor.from_name(actor))
     click.echo(f"{out_refund_no} rejected")
 
 

@@ -14,8 +14,11 @@ from app.opening import config_option, open_config
 from models.errors import Refused, ServiceError
 from models.money import yuan
 from models.review import ReviewItem
+from models.values.actor import Actor
+from models.write_off import WriteOff
 from payments.review import queue as reviews
 from payments.review.actions import ACTIONS
+from payments.review.write_offs import list_write_offs
 from payments.services import Services
 
 actor_option = click.option(
@@ -51,7 +54,9 @@ def show(config_path: Path, item_id: int) -> None:
         click.echo(json.dumps(item.facts, ensure_ascii=False, indent=1))
         for name, action in ACTIONS.items():
             if item.kind in action.kinds:
-                click.echo(f"  {name}{' (two persons)' if action.moves_money else ''}")
+                asked = "".join(f" --detail {word}=…" for word in action.details)
+                two = " (two operators)" if action.needs_two(session, item) else ""
+                click.echo(f"  {name}{asked}{two}")
 
 
 @review_group.command()
@@ -61,7 +66,7 @@ def show(config_path: Path, item_id: int) -> None:
 def take(config_path: Path, item_id: int, actor: str) -> None:
     """Become the owner of an item."""
     with reviewing(config_path) as services:
-        reviews.take(services, item_id, actor=actor)
+        reviews.take(services, item_id, actor=Actor.from_name(actor))
 
 
 @review_group.command()
@@ -69,12 +74,23 @@ def take(config_path: Path, item_id: int, actor: str) -> None:
 @actor_option
 @click.argument("item_id", type=int)
 @click.argument("action", type=click.Choice(sorted(ACTIONS)))
-@click.option("--evidence", required=True, help="What the decision rests on; somebody will check it.")
-def propose(config_path: Path, item_id: int, action: str, actor: str, evidence: str) -> None:
-    """Decide; what moves money then waits for a second person."""
+@click.option("--evidence", required=True, help="What the decision rests on; it will be checked.")
+@click.option("--detail", "details", multiple=True, help="name=value; what the action asks for, see `show`.")
+def propose(
+    *, config_path: Path, item_id: int, action: str, actor: str, evidence: str, details: tuple[str, ...]
+) -> None:
+    """Decide; what moves or holds money then waits for a second operator."""
+    told = {name.strip(): value for name, _, value in (detail.partition("=") for detail in details)}
     with reviewing(config_path) as services:
-        done = reviews.propose(services, item_id, action=action, actor=actor, evidence=evidence)
-        click.echo("done" if done else "waits for a second person: campusnet review approve")
+        done = reviews.propose(
+            services,
+            item_id,
+            action=action,
+            actor=Actor.from_name(actor),
+            evidence=evidence,
+            details=told,
+        )
+        click.echo("done" if done else "waits for a second operator: campusnet review approve")
 
 
 @review_group.command()
@@ -82,9 +98,9 @@ def propose(config_path: Path, item_id: int, action: str, actor: str, evidence: 
 @actor_option
 @click.argument("item_id", type=int)
 def approve(config_path: Path, item_id: int, actor: str) -> None:
-    """Carry out what somebody else proposed."""
+    """Carry out what another operator proposed."""
     with reviewing(config_path) as services:
-        reviews.approve(services, item_id, actor=actor)
+        reviews.approve(services, item_id, actor=Actor.from_name(actor))
         click.echo("done")
 
 
@@ -95,7 +111,28 @@ def approve(config_path: Path, item_id: int, actor: str) -> None:
 def reject(config_path: Path, item_id: int, actor: str) -> None:
     """Put a proposal back; the item stays open."""
     with reviewing(config_path) as services:
-        reviews.reject(services, item_id, actor=actor)
+        reviews.reject(services, item_id, actor=Actor.from_name(actor))
+
+
+@review_group.command("written-off")
+@config_option
+@click.option("--after", default=0, help="Go on after this number.")
+def written_off(config_path: Path, after: int) -> None:
+    """Money of dismissed items that is written off or still owed, oldest first."""
+    with reviewing(config_path) as services, services.reading() as session:
+        for row in list_write_offs(session, after_id=after):
+            click.echo(_kept_line(row))
+
+
+@review_group.command()
+@config_option
+@actor_option
+@click.argument("item_id", type=int)
+def reopen(config_path: Path, item_id: int, actor: str) -> None:
+    """Ask again about an item whose money was written off or kept as owed."""
+    with reviewing(config_path) as services:
+        reviews.reopen(services, item_id, actor=Actor.from_name(actor))
+        click.echo("open again")
 
 
 @contextmanager
@@ -117,4 +154,12 @@ def _line(item: ReviewItem) -> str:
     return (
         f"{item.id:>6}  {item.opened_at:%Y-%m-%d %H:%M}Z  {item.kind:<18} {item.status:<9} {amount:>9}  "
         f"{item.facts.get('order_no') or item.key}  {item.owner or '-'}"
+    )
+
+
+def _kept_line(row: WriteOff) -> str:
+    return (
+        f"{row.id:>6}  {row.created_at:%Y-%m-%d}  {'核销' if row.kind == 'WRITTEN_OFF' else '挂账待付'}  "
+        f"{yuan(row.amount_fen):>9}  {row.subject}  待办 {row.item_id}  "
+        f"{row.proposed_by}、{row.approved_by}  {row.evidence}"
     )

@@ -16,7 +16,7 @@ from billing.embedded.rules import rule_in_force
 from models.clock import CAMPUS_ZONE, utc_now
 from models.money import BYTES_PER_GB, gigabytes
 from models.package import Counted, GrantPolicy, MonthRule, TrafficRule
-from payments.operators import named
+from models.values.actor import Actor
 
 MONTHS = {MonthRule.SAME_DAY: "次月同日同时到期", MonthRule.CALENDAR: "购买当月月底到期"}
 COUNTED = {Counted.BOTH: "上下行都计", Counted.DOWN: "只计下行", Counted.UP: "只计上行"}
@@ -81,7 +81,11 @@ def add_rule(
     )
     with open_books(config_path) as session:
         rule = policies.add_rule(
-            session, changes, effective_from=campus(effective_from), actor=named(actor), now=utc_now()
+            session,
+            changes,
+            effective_from=campus(effective_from),
+            actor=Actor.from_name(actor).name,
+            now=utc_now(),
         )
         click.echo(_rule_line(rule))
 
@@ -133,7 +137,7 @@ def add_grant(
             throttled_kbps=kbps,
             example=example,
             effective_from=campus(effective_from),
-            actor=named(actor),
+            actor=Actor.from_name(actor).name,
             now=utc_now(),
         )
         click.echo(_grant_line(policy))

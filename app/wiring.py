@@ -42,6 +42,8 @@ from models.site import Contact, CounterRules, RechargeRules, Site
 from models.tidings import Form
 from models.values.account_no import AccountRules
 from payments import alerts, credit, notify, settle, swap, sweep
+from payments.adjustments import approval as adjustments
+from payments.adjustments import delivery as adjustment_delivery
 from payments.audit import book_check, ledger_chain
 from payments.audit import hash_chain as sealing
 from payments.audit.keys import AuditKeys, AuditSettings
@@ -154,16 +156,6 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
         ),
     )
     notices = Notices(wechat, templates_of(config))
-    deliveries: dict[str, Deliver] = {
-        "settle": settle.deliver,
-        "credit": credit.deliver,
-        swap.KIND: swap.deliver,
-        "refund": refund_delivery.deliver,
-        "payout": payout_delivery.deliver,
-        "inbox": notify.deliver,
-        "message": partial(deliver_message, notices),
-        alerts.JOB: partial(deliver_alert, notices),
-    }
     periodic = COUNTER_JOBS | {
         **_audit_jobs(),
         "sweep": Job(sweep.sweep, every(SWEEP_S)),
@@ -182,7 +174,22 @@ def build(config: Config, *, clock: Clock = utc_now) -> House:
             again_s=FUND_FLOW_AGAIN_S,
         ),
     }
-    return House(config, database, store, wechat, notices, web, accounting, deliveries, periodic)
+    return House(config, database, store, wechat, notices, web, accounting, _deliveries(notices), periodic)
+
+
+def _deliveries(notices: Notices) -> dict[str, Deliver]:
+    """Return who delivers which kind of outbox item."""
+    return {
+        "settle": settle.deliver,
+        "credit": credit.deliver,
+        swap.KIND: swap.deliver,
+        "refund": refund_delivery.deliver,
+        "payout": payout_delivery.deliver,
+        adjustments.KIND: adjustment_delivery.deliver,
+        "inbox": notify.deliver,
+        "message": partial(deliver_message, notices),
+        alerts.JOB: partial(deliver_alert, notices),
+    }
 
 
 def _services(config: Config, database: Database, store: redis.Redis, clock: Clock) -> Services:
@@ -193,7 +200,7 @@ def _services(config: Config, database: Database, store: redis.Redis, clock: Clo
             config.billing.backend, database=database, clock=clock, account_rules=account_rules_of(config)
         ),
         pay=WechatPay(pay_config(config), clock),
-        rules=RechargeRules(**config.recharge.model_dump()),
+        rules=RechargeRules(**config.recharge.model_dump(), foreign_prefixes=config.pay.foreign_prefixes),
         site=site_of(config),
         wake=partial(wake, store),
         account_rules=account_rules_of(config),

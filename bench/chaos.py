@@ -29,6 +29,7 @@ from bench.chaos_parts import Parts, until
 from models.errors import IllegalTransition, ServiceError
 from models.order import find_order
 from models.refund import Refund, RefundStatus, refunds_of
+from models.values.actor import Actor
 from payments import numbers, orders
 from payments.refunds import approval as refunds
 
@@ -179,7 +180,7 @@ class Payers:
         # The answer to an earlier try may have been lost after its commit.
         refund = known[0] if known else self._ask_for_refund(wish)
         if refund.status == RefundStatus.REQUESTED:
-            refunds.approve(web, out_refund_no=refund.out_refund_no, actor="bert")
+            refunds.approve(web, out_refund_no=refund.out_refund_no, actor=Actor.from_name("bert"))
 
     def _ask_for_refund(self, wish: Wish) -> Refund:
         return refunds.request(
@@ -187,7 +188,7 @@ class Payers:
             order_no=wish.order_no,
             amount_fen=wish.amount_fen,
             reason="充错账号",
-            actor="anna",
+            actor=Actor.from_name("anna"),
         )
 
     def _order(self, wish: Wish) -> str:

@@ -1,13 +1,14 @@
 """Where each paid fen of an order goes: to billing or back, never both. The database holds the line.
 
 One row per payment fact's order. `credit_fen` is reserved before a credit is sent, `reversed_fen`
-counts what billing gave back, `refund_fen` is reserved before a refund is sent. The CHECK makes
-credit and refund exclude each other however the code above errs or races.
+counts what billing gave back, `refund_fen` is reserved before a refund is sent. Money of a refund that
+came to nothing is reserved before it is put back on the account (`restored_fen`) or paid by the bank
+(`bank_fen`). The CHECK makes all of them exclude each other however the code above errs or races.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, ForeignKey, update
+from sqlalchemy import CheckConstraint, ForeignKey, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -21,8 +22,12 @@ class Allocation(Base):
 
     __tablename__ = "allocation"
     __table_args__ = (
-        CheckConstraint("credit_fen - reversed_fen + refund_fen <= paid_fen", name="spent_once"),
-        CheckConstraint("credit_fen >= 0 AND refund_fen >= 0", name="not_negative"),
+        CheckConstraint(
+            "credit_fen - reversed_fen + refund_fen + restored_fen + bank_fen <= paid_fen", name="spent_once"
+        ),
+        CheckConstraint(
+            "credit_fen >= 0 AND refund_fen >= 0 AND restored_fen >= 0 AND bank_fen >= 0", name="not_negative"
+        ),
         CheckConstraint("reversed_fen >= 0 AND reversed_fen <= credit_fen", name="reversed_within_credit"),
     )
 
@@ -31,6 +36,8 @@ class Allocation(Base):
     credit_fen: Mapped[int] = mapped_column(default=0)
     reversed_fen: Mapped[int] = mapped_column(default=0)
     refund_fen: Mapped[int] = mapped_column(default=0)
+    restored_fen: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    bank_fen: Mapped[int] = mapped_column(default=0, server_default=text("0"))
 
 
 class MoneySpoken(IllegalTransition):
@@ -45,9 +52,8 @@ class MoneySpoken(IllegalTransition):
 def record_paid(session: Session, order_id: int, amount_fen: int) -> None:
     """Count a recorded payment."""
     if not _add(session, order_id, paid_fen=amount_fen):
-        session.add(
-            Allocation(order_id=order_id, paid_fen=amount_fen, credit_fen=0, reversed_fen=0, refund_fen=0)
-        )
+        zeros = dict.fromkeys(("credit_fen", "reversed_fen", "refund_fen", "restored_fen", "bank_fen"), 0)
+        session.add(Allocation(order_id=order_id, paid_fen=amount_fen, **zeros))
 
 
 def move_paid(session: Session, from_order_id: int, to_order_id: int, amount_fen: int) -> None:
@@ -79,6 +85,21 @@ def hold_refund(session: Session, order_id: int, amount_fen: int) -> None:
 def release_refund(session: Session, order_id: int, amount_fen: int) -> None:
     """The refund certainly did not happen. Raises: MoneySpoken."""
     _change(session, order_id, refund_fen=-amount_fen)
+
+
+def hold_restored(session: Session, order_id: int, amount_fen: int) -> None:
+    """Reserve `amount_fen` before it is put back on the account. Raises: MoneySpoken."""
+    _change(session, order_id, restored_fen=amount_fen)
+
+
+def release_restored(session: Session, order_id: int, amount_fen: int) -> None:
+    """Free what was certainly not put back. Raises: MoneySpoken."""
+    _change(session, order_id, restored_fen=-amount_fen)
+
+
+def hold_bank(session: Session, order_id: int, amount_fen: int) -> None:
+    """Reserve `amount_fen` before it stands on a list for the bank. Raises: MoneySpoken."""
+    _change(session, order_id, bank_fen=amount_fen)
 
 
 def _change(session: Session, order_id: int, **amounts: int) -> None:

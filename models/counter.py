@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import date, datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
 from models.db.state import StateMachine, guarded_move
+from models.values.actor import Actor
 
 
 class Way(StrEnum):
@@ -58,14 +59,24 @@ class BankStatus(StrEnum):
 class CounterDay(Base):
     """One clerk's campus day, locked by everybody who books into it; sums are written when it is closed.
 
+    `clerk` is the name as it was typed first, `clerk_key` tells who it is (models/values/actor.py).
     `held_cash_fen` came in without being credited, `returned_cash_fen` was handed back that day.
     """
 
     __tablename__ = "counter_day"
-    __table_args__ = (UniqueConstraint("clerk", "business_on"),)
+    __table_args__ = (
+        UniqueConstraint("clerk_key", "business_on"),
+        Index(
+            "ix_counter_day_open",
+            "business_on",
+            sqlite_where=text("closed_at IS NULL"),
+            postgresql_where=text("closed_at IS NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     clerk: Mapped[str] = mapped_column(String(64))
+    clerk_key: Mapped[str] = mapped_column(String(64), server_default=text("''"))
     business_on: Mapped[date]
     booked_cash_fen: Mapped[int] = mapped_column(default=0)
     booked_transfer_fen: Mapped[int] = mapped_column(default=0)
@@ -85,7 +96,7 @@ class ReturnItem(Base):
     __table_args__ = (
         CheckConstraint("amount_fen > 0", name="amount_positive"),
         Index("ix_return_item_status_id", "status", "id"),
-        Index("ix_return_item_returned", "returned_by", "returned_on"),
+        Index("ix_return_item_returned", "returned_key", "returned_on"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -100,6 +111,7 @@ class ReturnItem(Base):
     opened_by: Mapped[str] = mapped_column(String(64))
     opened_at: Mapped[datetime]
     returned_by: Mapped[str | None] = mapped_column(String(64))
+    returned_key: Mapped[str | None] = mapped_column(String(64))
     returned_on: Mapped[date | None]
     returned_at: Mapped[datetime | None]
     evidence: Mapped[str | None] = mapped_column(String(200))
@@ -108,6 +120,7 @@ class ReturnItem(Base):
 class CounterBooking(Base):
     """Money that came in under one receipt: an order, or a return item, never both.
 
+    `prints` counts how often the receipt was printed.
     `reference` is the bank's number of a transfer as it was written, `reference_key` what is left of it
     however it is written. `transfer_key` is unique: one booking per row of a bank list, and one per number
     that a clerk types. `payer_key` is the account of a transfer as it is compared. Cash has none of them.
@@ -117,7 +130,7 @@ class CounterBooking(Base):
     __table_args__ = (
         CheckConstraint("amount_fen > 0", name="amount_positive"),
         CheckConstraint("(order_id IS NULL) <> (return_item_id IS NULL)", name="order_or_return"),
-        Index("ix_counter_booking_clerk_day", "clerk", "business_on"),
+        Index("ix_counter_booking_clerk_day", "clerk_key", "business_on"),
         Index("ix_counter_booking_payer_amount", "payer_key", "amount_fen"),
     )
 
@@ -125,6 +138,7 @@ class CounterBooking(Base):
     receipt_no: Mapped[str] = mapped_column(String(32), unique=True)
     channel: Mapped[Channel] = mapped_column(String(16))
     clerk: Mapped[str] = mapped_column(String(64))
+    clerk_key: Mapped[str] = mapped_column(String(64), server_default=text("''"))
     business_on: Mapped[date]
     way: Mapped[Way] = mapped_column(String(16))
     reference: Mapped[str | None] = mapped_column(String(64))
@@ -135,6 +149,7 @@ class CounterBooking(Base):
     amount_fen: Mapped[int]
     order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"), unique=True)
     return_item_id: Mapped[int | None] = mapped_column(ForeignKey("return_item.id"), unique=True)
+    prints: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     booked_at: Mapped[datetime]
 
 
@@ -142,10 +157,11 @@ class CounterMiss(Base):
     """Somebody typed a number and a name that do not belong together; too many stop the clerk for a while."""
 
     __tablename__ = "counter_miss"
-    __table_args__ = (Index("ix_counter_miss_clerk_at", "clerk", "at"),)
+    __table_args__ = (Index("ix_counter_miss_clerk_at", "clerk_key", "at"),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     clerk: Mapped[str] = mapped_column(String(64))
+    clerk_key: Mapped[str] = mapped_column(String(64), server_default=text("''"))
     at: Mapped[datetime]
 
 
@@ -235,6 +251,7 @@ def mark_returned(
         cause=clerk,
         now=now,
         returned_by=clerk,
+        returned_key=Actor(clerk).key,
         returned_on=on,
         returned_at=now,
         evidence=evidence,

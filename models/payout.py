@@ -6,7 +6,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    false,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
@@ -32,7 +42,8 @@ class PartWay(StrEnum):
 class PartStatus(StrEnum):
     """REFUND: the refund that it names tells the rest. The others are of a part for the bank.
 
-    WITHDRAWN is off the account and owed; LISTED stands on a list for finance; PAID is the end.
+    WITHDRAWN is off the account and owed; LISTED stands on a list for finance; PAID ends it, unless the
+    bank returns the money later.
     """
 
     PLANNED = "PLANNED"
@@ -56,10 +67,12 @@ PART_TRANSITIONS: dict[PartStatus, frozenset[PartStatus]] = {
     ),
     PartStatus.UNKNOWN: frozenset({PartStatus.SENDING}),
     PartStatus.REFUSED: frozenset(),
-    PartStatus.WITHDRAWN: frozenset({PartStatus.LISTED}),
+    # To PAID: two operators have found that the bank paid it after all.
+    PartStatus.WITHDRAWN: frozenset({PartStatus.LISTED, PartStatus.PAID}),
     # Back to WITHDRAWN: the bank could not pay it; it stands on the next list.
     PartStatus.LISTED: frozenset({PartStatus.PAID, PartStatus.WITHDRAWN}),
-    PartStatus.PAID: frozenset(),
+    # The bank returned it days later, and two operators have confirmed that.
+    PartStatus.PAID: frozenset({PartStatus.WITHDRAWN}),
 }
 
 
@@ -94,7 +107,12 @@ class Payout(Base):
 
 
 class PayoutPart(Base):
-    """One way back of a payout. `part_no` is its number with billing and on the bank's list."""
+    """One way back of a payout. `part_no` is its number with billing and on the bank's list.
+
+    `order_id` and `out_trade_no` are set for money that is not on the account: what a refund of this
+    payment could not return. `failed_by` reported last that the bank did not pay; another
+    operator lists the part again.
+    """
 
     __tablename__ = "payout_part"
     __table_args__ = (
@@ -102,6 +120,7 @@ class PayoutPart(Base):
         CheckConstraint("amount_fen > 0", name="amount_positive"),
         Index("ix_payout_part_status_id", "status", "id"),
         Index("ix_payout_part_list_no", "list_no"),
+        Index("ix_payout_part_out_trade_no", "out_trade_no"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -111,11 +130,27 @@ class PayoutPart(Base):
     way: Mapped[PartWay] = mapped_column(String(16))
     amount_fen: Mapped[int]
     order_no: Mapped[str | None] = mapped_column(String(32))
+    order_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    out_trade_no: Mapped[str | None] = mapped_column(String(32))
     refund_id: Mapped[int | None] = mapped_column(ForeignKey("refund.id"), unique=True)
     list_no: Mapped[str | None] = mapped_column(String(32))
+    failed_by: Mapped[str | None] = mapped_column(String(64))
     status: Mapped[PartStatus] = mapped_column(String(16))
     last_error: Mapped[str | None] = mapped_column(String(200))
     changed_at: Mapped[datetime]
+
+
+class PayoutList(Base):
+    """A list for the bank as it was handed out; its parts name it by `list_no`."""
+
+    __tablename__ = "payout_list"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    list_no: Mapped[str] = mapped_column(String(32), unique=True)
+    made_by: Mapped[str] = mapped_column(String(64))
+    rows: Mapped[int]
+    amount_fen: Mapped[int]
+    created_at: Mapped[datetime]
 
 
 PART_STATES = StateMachine(

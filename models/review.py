@@ -6,13 +6,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, update
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.base import Base, BigId
-from models.db.state import rows_changed
+from models.db.state import StateMachine, guarded_move, rows_changed
+from models.errors import Conflict
 
 
 class ReviewKind(StrEnum):
@@ -29,6 +30,9 @@ class ReviewKind(StrEnum):
     EXTERNAL_REFUND = "EXTERNAL_REFUND"
     BILL_DIFFERENCE = "BILL_DIFFERENCE"
     JOB_FAILED = "JOB_FAILED"
+    ADJUSTMENT_REFUSED = "ADJUSTMENT_REFUSED"
+    ADJUSTMENT_UNKNOWN = "ADJUSTMENT_UNKNOWN"
+    PAYOUT_RESULT = "PAYOUT_RESULT"
     TRANSFER_UNCONFIRMED = "TRANSFER_UNCONFIRMED"
     BANK_REVERSED = "BANK_REVERSED"
     BOOKS_WRONG = "BOOKS_WRONG"
@@ -43,7 +47,7 @@ class ReviewStatus(StrEnum):
 
 
 # Decisions to try once more: should that fail too, the question is open again.
-TRY_AGAIN = ("credit-again", "run-again")
+TRY_AGAIN = ("credit-again", "run-again", "adjust-again")
 
 
 class ReviewItem(Base):
@@ -76,6 +80,25 @@ class ReviewItem(Base):
     closed_at: Mapped[datetime | None]
 
 
+REVIEW_STATES = StateMachine(
+    name="review_item",
+    label="待办",
+    model=ReviewItem,
+    states=ReviewStatus,
+    transitions={
+        ReviewStatus.OPEN: frozenset({ReviewStatus.PROPOSED, ReviewStatus.CLOSED}),
+        # To itself: another proposal takes the place of the first one.
+        ReviewStatus.PROPOSED: frozenset({ReviewStatus.PROPOSED, ReviewStatus.OPEN, ReviewStatus.CLOSED}),
+        # Asked again: the decision was to try once more, or the written-off money turned up.
+        ReviewStatus.CLOSED: frozenset({ReviewStatus.OPEN}),
+    },
+    number="id",
+)
+UNDECIDED: dict[str, Any] = dict.fromkeys(
+    ("proposal", "proposed_by", "approved_by", "evidence", "outcome", "closed_at")
+)
+
+
 def ask_person(
     session: Session,
     kind: ReviewKind,
@@ -96,12 +119,29 @@ def ask_person(
     )
     if rows_changed(session, opened):
         return
-    # Not in one statement with the insert: that would lock an item which a person is deciding just now.
-    again = update(ReviewItem).where(
+    # Not in one statement with the insert: that would lock an item which an operator is deciding just now.
+    query = select(ReviewItem).where(
         ReviewItem.kind == kind,
         ReviewItem.key == key[:80],
         ReviewItem.status == ReviewStatus.CLOSED,
         ReviewItem.outcome.in_(TRY_AGAIN),
     )
-    undecided = dict.fromkeys(("proposal", "proposed_by", "approved_by", "evidence", "outcome", "closed_at"))
-    rows_changed(session, again.values(status=ReviewStatus.OPEN, **undecided, **asked))
+    item = session.scalar(query)
+    if item is not None:
+        reopen_item(session, item, cause="asked again", now=now, **asked)
+
+
+def reopen_item(session: Session, item: ReviewItem, *, cause: str, now: datetime, **values: Any) -> None:
+    """Open a closed item again, without its decision; nothing changes if another one was faster."""
+    try:
+        guarded_move(
+            session,
+            REVIEW_STATES,
+            item,
+            ReviewStatus.OPEN,
+            cause=cause,
+            now=now,
+            **{**UNDECIDED, **values},
+        )
+    except Conflict:
+        return

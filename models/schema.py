@@ -13,7 +13,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from models import (
+    account_closing,
     account_import,
+    adjustment,
     alert,
     allocation,
     audit,
@@ -32,6 +34,7 @@ from models import (
     statement,
     swap,
     usage,
+    write_off,
 )
 from models.base import Base
 from models.db import state
@@ -39,7 +42,9 @@ from models.db.engine import Database
 
 # Every module with tables; tests/models/test_schema.py fails when one is missing here.
 TABLE_MODULES = (
+    account_closing,
     account_import,
+    adjustment,
     alert,
     allocation,
     audit,
@@ -59,6 +64,7 @@ TABLE_MODULES = (
     statement,
     swap,
     usage,
+    write_off,
 )
 METADATA = Base.metadata
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
 
+# Far above any amount that a counter sees; `[counter] max_fen` sets the bound of a site.
+MAX_ENTRY_FEN = 1_000_000
+
 
 @dataclass(frozen=True)
 class Contact:
@@ -69,7 +72,8 @@ class RechargeRules:
     """Bounds of one recharge, in fen; `order_ttl_s` is how long an order can be paid.
 
     `second_payment` is what becomes of money that came twice for one order: `credit`, `refund`, or
-    `ask` for a person to decide.
+    `ask` for a person to decide. `foreign_prefixes` begin the numbers of other systems on the same merchant
+    number. `max_entry_fen` bounds one adjusting entry.
     """
 
     presets_fen: tuple[int, ...]
@@ -79,3 +83,5 @@ class RechargeRules:
     daily_limit_fen: int
     order_ttl_s: int
     second_payment: Literal["ask", "credit", "refund"] = "ask"
+    foreign_prefixes: tuple[str, ...] = ()
+    max_entry_fen: int = MAX_ENTRY_FEN

@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 PAID_EVENT = "TRANSACTION.SUCCESS"
 NUMBER_MAX, VERDICT_MAX = 32, 200
+# No payment in fen comes near the end of a 32-bit integer.
+AMOUNT_END = 2**31
 UNPRINTED = re.compile(r"[^0-9A-Za-z]")
 
 
@@ -86,7 +88,7 @@ def _act_or_ask(services: Services, session: Session, row: NotifyInbox, notifica
         verdict = f"mismatch:{mismatch.field}:{_number(notification)}"
         log.warning("notify_mismatch", inbox_id=row.id, field=mismatch.field, order_no=mismatch.order_no)
         with session.begin_nested():
-            _review(session, row, mismatch)
+            _review(session, row, mismatch, _amount_fen(notification))
     row.verdict, row.handled_at = verdict[:VERDICT_MAX], services.clock()
 
 
@@ -113,14 +115,22 @@ def _act(services: Services, session: Session, notification: Notification) -> st
     return f"paid:{order.order_no}"
 
 
-def _review(session: Session, row: NotifyInbox, mismatch: Mismatch) -> None:
+def _amount_fen(notification: Notification) -> int | None:
+    """Return what the callback says was paid, where it is a number at all."""
+    amount = notification.resource_plain.get("amount")
+    total = amount.get("total") if isinstance(amount, dict) else None
+    known = isinstance(total, int) and not isinstance(total, bool) and 0 < total < AMOUNT_END
+    return total if known else None
+
+
+def _review(session: Session, row: NotifyInbox, mismatch: Mismatch, amount_fen: int | None) -> None:
     order = find_order(session, mismatch.order_no)
     ask_person(
         session,
         ReviewKind.NOTIFY_MISMATCH,
         f"{mismatch.order_no}:{mismatch.field}",
         order_id=None if order is None else order.id,
-        amount_fen=None if order is None else order.amount_fen,
+        amount_fen=amount_fen if order is None else order.amount_fen,
         now=row.received_at,
         inbox_id=row.id,
         field=mismatch.field,

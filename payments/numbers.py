@@ -33,3 +33,8 @@ def credit_no(order_no: str) -> str:
 def swap_no(order_no: str) -> str:
     """The key under which billing is asked to swap this order's package, ever."""
     return f"x{order_no}"
+
+
+def is_ours(out_trade_no: str) -> bool:
+    """Return True if the number has the form of ours: an order number and two digits."""
+    return bool(ORDER_NO.fullmatch(out_trade_no[:-2])) and out_trade_no[-2:].isdecimal()

@@ -15,6 +15,7 @@ from models import allocation, journal
 from models.errors import IllegalTransition
 from models.order import Order, OrderAction, OrderEvent, OrderStatus, PaymentAttempt, PaymentFact, advance
 from models.refund import Refund, RefundStatus
+from models.values.actor import Actor
 from payments import numbers
 from payments.confirm import WECHAT, promise_credit
 from payments.refunds import approval as refunds
@@ -23,7 +24,7 @@ CAUSE = "second-payment"
 REASON = "重复支付，原路退回"
 
 
-def credit_too(session: Session, transaction_id: str, *, actor: str, now: datetime) -> Order:
+def credit_too(session: Session, transaction_id: str, *, actor: Actor, now: datetime) -> Order:
     """Make the payment an order of its own and queue its credit; again gives the same order.
 
     Raises: IllegalTransition - no such second payment, or (part of) it is on its way back.
@@ -46,7 +47,7 @@ def credit_too(session: Session, transaction_id: str, *, actor: str, now: dateti
             session,
             CAUSE,
             order_no=number,
-            actor=actor,
+            actor=actor.name,
             now=now,
             transaction_id=transaction_id,
             amount_fen=fact.amount_fen,
@@ -57,7 +58,7 @@ def credit_too(session: Session, transaction_id: str, *, actor: str, now: dateti
 
 
 def refund_it(
-    session: Session, transaction_id: str, *, requested_by: str, approved_by: str, now: datetime
+    session: Session, transaction_id: str, *, requested_by: Actor, approved_by: Actor, now: datetime
 ) -> None:
     """Send back what of the payment is not on its way back already.
 

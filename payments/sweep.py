@@ -12,6 +12,8 @@ import structlog
 from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
+from models.adjustment import UNDER_WAY as MOVING_ADJUSTMENT
+from models.adjustment import Adjustment
 from models.db.state import rows_changed
 from models.order import Credit, CreditStatus, Order, OrderStatus
 from models.outbox import OutboxItem, OutboxStatus
@@ -34,7 +36,7 @@ MOVING_REFUND = (
     RefundStatus.PROCESSING,
 )
 # What the work of a kind is known by in its payload, where that is not the order.
-NUMBERS = {"refund": "out_refund_no", "payout": "part_no"}
+NUMBERS = {"refund": "out_refund_no", "payout": "part_no", "adjustment": "adjustment_no"}
 MOVING_PART = (PartStatus.WAITING, PartStatus.SENDING, PartStatus.UNKNOWN)
 
 
@@ -46,6 +48,7 @@ def sweep(services: Services) -> None:
         stuck += [(swap.KIND, number) for number in _stuck_swaps(session, services)]
         stuck += [("refund", number) for number in _stuck_refunds(session, services)]
         stuck += [("payout", number) for number in _stuck_payouts(session, services)]
+        stuck += [("adjustment", number) for number in _stuck_adjustments(session, services)]
         for kind, key in stuck:
             log.warning("swept", kind=kind, key=key)
             promise_again(session, kind, key, services)
@@ -130,5 +133,14 @@ def _stuck_payouts(session: Session, services: Services) -> list[str]:
         PayoutPart.status.in_(MOVING_PART),
         PayoutPart.changed_at < services.clock() - GRACE,
         ~_driven("payout", PayoutPart.part_no.expression),
+    )
+    return list(session.scalars(query.limit(BATCH)))
+
+
+def _stuck_adjustments(session: Session, services: Services) -> list[str]:
+    query = select(Adjustment.adjustment_no).where(
+        Adjustment.status.in_(MOVING_ADJUSTMENT),
+        Adjustment.changed_at < services.clock() - GRACE,
+        ~_driven("adjustment", Adjustment.adjustment_no.expression),
     )
     return list(session.scalars(query.limit(BATCH)))

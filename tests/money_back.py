@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from models.order import PaymentFact
 from models.refund import Refund, RefundStatus
+from models.values.actor import Actor
 from payments import outbox
 from payments.refunds import approval as refunds
 from payments.refunds.facts import record_refund
@@ -17,7 +18,7 @@ from payments.wechatpay.client import RefundTrade
 def ask_back(services: Services, order_no: str, amount_fen: int) -> str:
     """A refund that waits for a second person; its number."""
     asked = refunds.request(
-        services, order_no=order_no, amount_fen=amount_fen, reason="充错账号", actor="anna"
+        services, order_no=order_no, amount_fen=amount_fen, reason="充错账号", actor=Actor.from_name("anna")
     )
     return asked.out_refund_no
 
@@ -25,7 +26,7 @@ def ask_back(services: Services, order_no: str, amount_fen: int) -> str:
 def send_back(services: Services, order_no: str, amount_fen: int) -> str:
     """A refund that two people agreed to and WeChat works on; its number."""
     number = ask_back(services, order_no, amount_fen)
-    refunds.approve(services, out_refund_no=number, actor="bert")
+    refunds.approve(services, out_refund_no=number, actor=Actor.from_name("bert"))
     with services.transaction() as session:
         (held,) = outbox.claim(session, "test", now=services.clock(), limit=9, kinds=["refund"])
     assert free(services, held) is None

@@ -124,8 +124,6 @@ WRITES_STATES = {
     "payments/outbox.py",
     "payments/sweep.py",
     # These move to guarded_move with the parts of the redesign that touch them.
-    "models/review.py",
-    "payments/review/queue.py",
     "payments/reconcile/runs.py",
     "bot/broadcast.py",
     "bot/broadcast_steps.py",

@@ -84,6 +84,16 @@ def find_active(session: Session, typed: str, rules: AccountRules) -> Named | No
     return None if number is None or name is None else Named(number, name)
 
 
+def find_owner(session: Session, typed: str, rules: AccountRules) -> Named | None:
+    """As `find_active`, closed accounts included."""
+    name = owner_name(session, typed)
+    if name is not None:
+        return Named(typed, name)
+    number = resolve_one(session, typed, rules)
+    name = None if number is None else owner_name(session, number)
+    return None if number is None or name is None else Named(number, name)
+
+
 def _candidates(text: str, rules: AccountRules) -> list[str]:
     plain = readable(text)
     if plain is None:
@@ -141,6 +151,12 @@ def open_account(
 def close_account(session: Session, account_no: str) -> None:
     """Take no more money for this account; its owner still sees what is on it."""
     session.execute(update(Account).where(Account.account_no == account_no).values(active=False))
+
+
+def owner_name(session: Session, account_no: str) -> str | None:
+    """Return the full name of an account, closed ones included, or None. Never for strangers: mask it."""
+    query = select(Account.name).where(Account.account_no == account_no)
+    return session.scalar(query) if plausible(account_no) else None
 
 
 def active_name(session: Session, account_no: str) -> str | None:

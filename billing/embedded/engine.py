@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy.exc import IntegrityError
 
 from billing.embedded import accounts, exchange, grants, ledger, sessions, statement
+from billing.embedded.adjusting import Adjusting
 from billing.embedded.balance import Found, read_balance
 from billing.embedded.catalogue import offers
 from billing.embedded.faults import changing, looking
@@ -29,11 +30,9 @@ from billing.interface import (
     SessionUsage,
     StatementLine,
 )
-from models.clock import Clock, campus_date
-from models.db.engine import Database
+from models.clock import campus_date
 from models.errors import AmountInvalid, NoSuchAccount, Refused
 from models.money import mask_name
-from models.values.account_no import DEFAULT_RULES, AccountRules
 
 # Far beyond any recharge; keeps sums within 64 bits.
 MAX_CREDIT_FEN = 10**11
@@ -41,13 +40,8 @@ MAX_KEY_LENGTH = 64
 SESSIONS_MAX = 100
 
 
-class EmbeddedBilling:
+class EmbeddedBilling(Adjusting):
     """Each method is a journey of one or two short transactions on the given database."""
-
-    def __init__(self, database: Database, clock: Clock, account_rules: AccountRules = DEFAULT_RULES) -> None:
-        self._database = database
-        self._clock = clock
-        self._account_rules = account_rules
 
     def capabilities(self) -> Capabilities:
         """What this engine can do today; it is asked without a network."""
@@ -61,6 +55,8 @@ class EmbeddedBilling:
             local=True,
             list_credits=True,
             withdraw=True,
+            adjust=True,
+            close_account=True,
         )
 
     def find_account(self, account_no: str) -> AccountName:
@@ -74,10 +70,11 @@ class EmbeddedBilling:
             raise NoSuchAccount
         return AccountName(found.account_no, mask_name(found.name))
 
-    def name_matches(self, account_no: str, name: str) -> bool:
-        """Whether an account that takes money has this full name. Raises: Unavailable."""
+    def name_matches(self, account_no: str, name: str, *, closed: bool = False) -> bool:
+        """Whether an account that takes money, or a closed one, has this full name. Raises: Unavailable."""
+        find = accounts.find_owner if closed else accounts.find_active
         with looking(), self._database.reading() as session:
-            found = accounts.find_active(session, account_no, self._account_rules)
+            found = find(session, account_no, self._account_rules)
         return found is not None and accounts.same_name(found.name, name)
 
     def balance(self, account_no: str) -> Balance:
@@ -158,6 +155,13 @@ class EmbeddedBilling:
         """The withdrawal with this key, None when there certainly is none. Raises: Unavailable."""
         with looking():
             return self._known_withdrawal(key)
+
+    def close_account(self, account_no: str) -> None:
+        """Take no more money for this account. Raises: NoSuchAccount; Unknown - call again."""
+        with changing(), self._database.transaction() as session:
+            if accounts.owner_name(session, account_no) is None:
+                raise NoSuchAccount
+            accounts.close_account(session, account_no)
 
     def catalogue(self, account_no: str | None = None) -> list[Offer]:
         """Packages on sale now, specials first, then by price; specials only to whom they are for.

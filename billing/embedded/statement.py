@@ -20,6 +20,7 @@ MEMOS = {
     StatementKind.REVERSAL: "充值退回",
     StatementKind.EXCHANGE: "换购套餐",
     StatementKind.WITHDRAWAL: "退费",
+    StatementKind.ADJUSTMENT: "调账",
     StatementKind.OTHER: "调整",
 }
 

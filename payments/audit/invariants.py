@@ -6,7 +6,7 @@ credits and refunds; `check` then compares both with the allocation and with the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,10 +14,15 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Select, Subquery, and_, case, cast, func, or_, select, text
 from sqlalchemy.orm import Session
 
+from models.adjustment import HOLDING, Adjustment, AdjustmentStatus
+from models.adjustment import UNDER_WAY as ADJUSTING
 from models.allocation import Allocation
 from models.ledger import Entry, Posting
 from models.order import Credit, CreditStatus, Order, OrderStatus, PaymentFact
+from models.payout import PartStatus, PayoutPart
 from models.refund import Refund, RefundStatus, ReversalStatus
+from payments.audit.adjustments import check_adjustments, put_back_keys
+from payments.audit.review_money import check_review
 from payments.confirm import COUNTER
 from payments.payouts.books import check_withdrawals
 
@@ -31,7 +36,7 @@ _IN_FLIGHT = (CreditStatus.PENDING, CreditStatus.SENDING, CreditStatus.UNKNOWN)
 _HOLDING = (CreditStatus.SENDING, CreditStatus.UNKNOWN, CreditStatus.MANUAL, CreditStatus.CREDITED)
 _BEING_REVERSED = (ReversalStatus.SENDING, ReversalStatus.UNKNOWN)
 _PLACES = ("paid", "credited", "refunded", "in_flight", "review")
-_BOOKED = ("paid_fen", "credit_fen", "reversed_fen", "refund_fen")
+_BOOKED = ("paid_fen", "credit_fen", "reversed_fen", "refund_fen", "restored_fen", "bank_fen")
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Conservation:
 def conservation(session: Session) -> Conservation:
     """The sums now, over all orders."""
     _hold_still(session)
-    payments = _payments().subquery()
+    payments = money_by_payment().subquery()
     sums = select(*(func.sum(payments.c[place]) for place in _PLACES))
     paid, credited, refunded, in_flight, review = (_fen(total) for total in session.execute(sums).one())
     counter = session.scalar(select(func.sum(PaymentFact.amount_fen)).where(PaymentFact.provider == COUNTER))
@@ -74,7 +79,10 @@ def check(session: Session, *, embedded: bool = True) -> list[str]:
     """
     _hold_still(session)
     found = [*_check_places(session), *_check_states(session), *_check_allocation(session)]
-    return [*found, *_check_ledger(session), *check_withdrawals(session)] if embedded else found
+    found += check_review(session, money_by_payment())
+    if not embedded:
+        return found
+    return [*found, *_check_ledger(session), *check_withdrawals(session), *check_adjustments(session)]
 
 
 def _hold_still(session: Session) -> None:
@@ -85,7 +93,7 @@ def _hold_still(session: Session) -> None:
 
 
 @cache
-def _payments() -> Select[Any]:
+def money_by_payment() -> Select[Any]:
     """One row a payment: its fen, and how many of them each place has, by the states alone.
 
     The credit is for the payment that paid the order. What a voided or reversed credit has set free
@@ -93,23 +101,29 @@ def _payments() -> Select[Any]:
     """
     held, refunded, stopped = (_refunds(column) for column in ("held", "refunded", "stopped"))
     reversed_fen, reversing = (_refunds(column) for column in ("reversed", "reversing"))
+    restored, restoring = (_restored(column) for column in ("restored", "restoring"))
+    paid_out, paying_out = (_by_bank(column) for column in ("paid_out", "paying_out"))
+    gone = held + restored + restoring + paid_out + paying_out
     amount, credit = PaymentFact.amount_fen, Credit.amount_fen
     is_credited, voided = Credit.status == CreditStatus.CREDITED, CreditStatus.VOIDED
     free = case(
-        (or_(Order.transaction_id != PaymentFact.transaction_id, Credit.status == voided), amount - held),
-        (is_credited, reversed_fen - held),
+        (or_(Order.transaction_id != PaymentFact.transaction_id, Credit.status == voided), amount - gone),
+        (is_credited, reversed_fen - gone),
         else_=0,
     )
     waiting = case((Credit.status.in_((CreditStatus.REJECTED, CreditStatus.MANUAL)), credit), else_=0)
     return (
         select(
+            Order.id.label("order_id"),
             Order.order_no,
             amount.label("paid"),
-            case((is_credited, credit - reversed_fen - reversing), else_=0).label("credited"),
-            refunded.label("refunded"),
+            (case((is_credited, credit - reversed_fen - reversing), else_=0) + restored).label("credited"),
+            (refunded + paid_out).label("refunded"),
             (
                 case((Credit.status.in_(_IN_FLIGHT), credit), (is_credited, reversing), else_=0)
                 + (held - refunded - stopped)
+                + restoring
+                + paying_out
             ).label("in_flight"),
             (free + waiting + stopped).label("review"),
         )
@@ -119,6 +133,8 @@ def _payments() -> Select[Any]:
             and_(Credit.order_id == Order.id, Order.transaction_id == PaymentFact.transaction_id),
         )
         .outerjoin(_refund_sums(), _refund_sums().c.out_trade_no == PaymentFact.out_trade_no)
+        .outerjoin(_restored_sums(), _restored_sums().c.out_trade_no == PaymentFact.out_trade_no)
+        .outerjoin(_bank_sums(), _bank_sums().c.out_trade_no == PaymentFact.out_trade_no)
     )
 
 
@@ -130,18 +146,54 @@ def _refunds(name: str) -> ColumnElement[int]:
 def _refund_sums() -> Subquery:
     """Fen of a payment's refunds: held, arrived, stopped half-way; taken back from billing, or perhaps."""
     stopped = and_(Refund.held, Refund.status == RefundStatus.ABNORMAL)
-    conditions = {
-        "held": Refund.held,
+    conditions: dict[str, ColumnElement[bool]] = {
+        "held": Refund.held.expression,
         "refunded": and_(Refund.held, Refund.status == RefundStatus.SUCCESS),
         "stopped": stopped,
         "reversed": Refund.reversal == ReversalStatus.DONE,
         "reversing": Refund.reversal.in_(_BEING_REVERSED),
     }
-    sums = [
-        cast(func.sum(case((condition, Refund.amount_fen), else_=0)), BigInteger).label(name)
+    sums = _sums_where(Refund.amount_fen, conditions)
+    return select(Refund.out_trade_no, *sums).group_by(Refund.out_trade_no).subquery("refund_sums")
+
+
+def _restored(name: str) -> ColumnElement[int]:
+    return func.coalesce(_restored_sums().c[name], 0)
+
+
+@cache
+def _restored_sums() -> Subquery:
+    """Fen of a payment that were put back on the account after a refund, or are on their way there."""
+    conditions = {
+        "restored": Adjustment.status == AdjustmentStatus.DONE,
+        "restoring": Adjustment.status.in_(ADJUSTING),
+    }
+    query = select(Adjustment.out_trade_no, *_sums_where(Adjustment.amount_fen, conditions))
+    query = query.where(Adjustment.out_trade_no.is_not(None))
+    return query.group_by(Adjustment.out_trade_no).subquery("restored_sums")
+
+
+def _by_bank(name: str) -> ColumnElement[int]:
+    return func.coalesce(_bank_sums().c[name], 0)
+
+
+@cache
+def _bank_sums() -> Subquery:
+    """Fen of a payment that the bank has paid instead of a refund, or is going to pay."""
+    conditions = {
+        "paid_out": PayoutPart.status == PartStatus.PAID,
+        "paying_out": PayoutPart.status != PartStatus.PAID,
+    }
+    query = select(PayoutPart.out_trade_no, *_sums_where(PayoutPart.amount_fen, conditions))
+    query = query.where(PayoutPart.out_trade_no.is_not(None))
+    return query.group_by(PayoutPart.out_trade_no).subquery("bank_sums")
+
+
+def _sums_where(amount: Any, conditions: Mapping[str, ColumnElement[bool]]) -> list[Any]:
+    return [
+        cast(func.sum(case((condition, amount), else_=0)), BigInteger).label(name)
         for name, condition in conditions.items()
     ]
-    return select(Refund.out_trade_no, *sums).group_by(Refund.out_trade_no).subquery("refund_sums")
 
 
 def _check_places(session: Session) -> Iterator[str]:
@@ -153,7 +205,7 @@ def _check_places(session: Session) -> Iterator[str]:
 
 @cache
 def _misplaced() -> Select[Any]:
-    payments = _payments().subquery()
+    payments = money_by_payment().subquery()
     paid, *places = (payments.c[name] for name in _PLACES)
     wrong = or_(paid != places[0] + places[1] + places[2] + places[3], *(place < 0 for place in places))
     return select(payments.c.order_no, paid, *places).where(wrong).limit(FINDINGS_MAX)
@@ -197,6 +249,8 @@ def _wrong_allocations() -> Select[Any]:
         _sum_of(Credit.amount_fen, Credit.order_id, Credit.status.in_(_HOLDING)),
         _sum_of(Refund.amount_fen, Refund.order_id, Refund.reversal == ReversalStatus.DONE),
         _sum_of(Refund.amount_fen, Refund.order_id, Refund.held.is_(True)),
+        _sum_of(Adjustment.amount_fen, Adjustment.order_id, Adjustment.status.in_(HOLDING)),
+        _sum_of(PayoutPart.amount_fen, PayoutPart.order_id, None),
     )
     booked = [func.coalesce(getattr(Allocation, name), 0) for name in _BOOKED]
     pairs = [column for both in zip(booked, expected, strict=True) for column in both]
@@ -267,7 +321,10 @@ def _unwanted_credits() -> Select[Any]:
     return (
         select(written.c.key, Credit.status)
         .outerjoin(Credit, written.c.key == CREDIT_KEY + Credit.credit_no)
-        .where(or_(Credit.id.is_(None), Credit.status.not_in(_HOLDING)))
+        .where(
+            or_(Credit.id.is_(None), Credit.status.not_in(_HOLDING)),
+            written.c.key.not_in(put_back_keys()),
+        )
         .limit(FINDINGS_MAX)
     )
 

@@ -16,7 +16,7 @@ from models.counter import BankLine, BankStatus, CounterBooking, ReturnReason, s
 from models.errors import Refused
 from models.values.actor import Actor
 from payments.counter.bank_list import money_of
-from payments.counter.desk import check_person
+from payments.counter.desk import find_person
 from payments.counter.reversals import REVERSED
 from payments.counter.steps import Booked, ReceiptUsed, book_order, book_return
 from payments.counter.transfers import Likeness, lock_transfers, same_number
@@ -75,8 +75,8 @@ def assign(services: Services, *, line_id: int, account_no: str, name: str, acto
     Raises: NoSuchLine; NameMismatch; LimitReached; ReceiptUsed - a clerk booked this number for the same
         payer; IllegalTransition; Unavailable.
     """
-    masked_name = check_person(services, clerk=actor.name, account_no=account_no, name=name)
-    account_no = services.billing.find_account(account_no).account_no
+    person = find_person(services, clerk=actor, account_no=account_no, name=name)
+    account_no = person.account_no
     plain = _says_so(services, line_id, account_no)
     now = services.clock()
     with services.transaction() as session:
@@ -86,7 +86,7 @@ def assign(services: Services, *, line_id: int, account_no: str, name: str, acto
         if not (plain or _is_second(session, services, line, f"{ASSIGN}:{account_no}", actor)):
             return None
         money = money_of(line, account_no)
-        booked = book_order(session, money, clerk=actor.name, masked_name=masked_name, now=now)
+        booked = book_order(session, money, clerk=actor.name, masked_name=person.masked_name, now=now)
         booking_id = booked.booking.id
         settle_line(session, line, BankStatus.CREDITED, booking_id=booking_id, actor=actor.name, now=now)
     services.wake()

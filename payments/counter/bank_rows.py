@@ -25,7 +25,7 @@ from payments.counter.transfers import Transfer, parse_reference, reference_key
 
 # What several titles may name stands in columns of its own, the best one first.
 ACCOUNTS: Final = ("account_no", "other_account_no")
-NAMES: Final = ("name", "payer_name")
+NAMES: Final = ("name", "payer_name", "other_name")
 DATES: Final = ("date", "booked_date", "time")
 MEMOS: Final = ("summary", "purpose", "message", "remark")
 COLUMNS: Final = {
@@ -34,7 +34,8 @@ COLUMNS: Final = {
     "account_no": ("学号", "校园网账号", "学工号", "account_no"),
     "other_account_no": ("账号",),
     "name": ("姓名", "学生姓名", "name"),
-    "payer_name": ("付款人姓名", "付款人", "付款人名称", "付款人户名", "对方户名", "对方姓名", "对方名称"),
+    "payer_name": ("付款人姓名", "付款人", "付款人名称", "付款人户名"),
+    "other_name": ("对方户名", "对方姓名", "对方名称"),
     "date": ("交易日期", "日期", "date", "transaction date"),
     "booked_date": ("记账日期", "入账日期", "到账日期", "记账日"),
     "time": ("交易时间", "交易日期时间", "时间"),

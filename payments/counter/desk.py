@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import date
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,7 @@ from models.clock import campus_date
 from models.counter import Channel, CounterBooking, CounterDay, CounterMiss, ReturnItem, ReturnReason, Way
 from models.errors import AmountInvalid, AmountOutOfRange, Refused
 from models.money import yuan
+from models.values.actor import Actor
 from models.values.tables.text import clean
 from payments.counter.steps import (
     NAME_MAX,
@@ -42,7 +43,6 @@ from payments.counter.transfers import (
     parse_reference,
     reference_key,
 )
-from payments.operators import named
 from payments.services import Services
 
 # A clerk's receipts are shorter than those of the bank's list, so the two never meet.
@@ -77,7 +77,7 @@ class DaySums:
 def take(
     services: Services,
     *,
-    clerk: str,
+    clerk: Actor,
     receipt_no: str,
     account_no: str,
     name: str,
@@ -95,17 +95,17 @@ def take(
     Raises: NameMismatch - number and name do not belong together; LimitReached - too many of those;
         DayClosed; ReceiptUsed; Refused; Unavailable - billing cannot be asked now.
     """
-    clerk = named(clerk)
     money = _checked(
-        services, Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, clean(account_no))
+        Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, clean(account_no))
     )
     check_bound(amount_fen, services.counter_rules)
     known = _known(services, money, clerk)
     if known is not None:
         return known
     person = find_person(services, clerk=clerk, account_no=account_no, name=name)
-    payer_key = money.payer_key and services.account_rules.key(person.account_no)
-    money = replace(money, account_no=person.account_no, payer_key=payer_key)
+    money = replace(money, account_no=person.account_no)
+    if money.reference is not None:
+        money = replace(money, payer_key=services.account_rules.key(person.account_no))
     try:
         check_price(services.billing.catalogue(), amount_fen)
         returned = False
@@ -116,60 +116,88 @@ def take(
     return booked
 
 
-def check_person(services: Services, *, clerk: str, account_no: str, name: str) -> str:
-    """Return the masked name of the account if the name is its owner's. Raises: as `find_person`."""
-    return find_person(services, clerk=clerk, account_no=account_no, name=name).masked_name
-
-
-def find_person(services: Services, *, clerk: str, account_no: str, name: str) -> AccountName:
+def find_person(services: Services, *, clerk: Actor, account_no: str, name: str) -> AccountName:
     """Return the account by the number under which billing keeps it, if the name is its owner's.
 
     Raises: NameMismatch, also for an account that does not exist; LimitReached; Unavailable.
     """
+    check_owner(services, actor=clerk, account_no=account_no, name=name)
+    return services.billing.find_account(services.account_rules.parse(account_no) or clean(account_no))
+
+
+def check_owner(
+    services: Services, *, actor: Actor, account_no: str, name: str, closed: bool = False
+) -> None:
+    """Return if the account, with `closed` also a closed one, has this name.
+
+    Raises: NameMismatch, also for an account that does not exist; LimitReached; Unavailable.
+    """
     with services.reading() as session:
-        check_misses(session, clerk, services.clock())
+        check_misses(session, actor.name, services.clock())
     number = services.account_rules.parse(account_no) or clean(account_no)
-    if not 0 < len(clean(name)) <= NAME_MAX or not services.billing.name_matches(number, name):
+    fits = 0 < len(clean(name)) <= NAME_MAX
+    if not fits or not services.billing.name_matches(number, name, closed=closed):
         with services.transaction() as session:
-            session.add(CounterMiss(clerk=clerk, at=services.clock()))
+            session.add(CounterMiss(clerk=actor.name, clerk_key=actor.key, at=services.clock()))
         raise NameMismatch
-    return services.billing.find_account(number)
 
 
-def look_up(services: Services, receipt_no: str) -> Booked:
-    """The booking of a receipt, to print it again. Raises: Refused."""
-    with services.reading() as session:
+def print_receipt(services: Services, receipt_no: str) -> Booked:
+    """Return the booking of a receipt for printing, counting this print in. Raises: Refused."""
+    with services.transaction() as session:
         found = find_booking(session, receipt_no=receipt_no)
-    if found is None:
-        raise Refused("没有这张收据")
+        if found is None:
+            raise Refused("没有这张收据")
+        printed = update(CounterBooking).where(CounterBooking.id == found.booking.id)
+        session.execute(printed.values(prints=CounterBooking.prints + 1))
+        session.refresh(found.booking)
     return found
 
 
-def day(services: Services, *, clerk: str, on: date | None = None) -> DaySums:
+def day(services: Services, *, clerk: Actor, on: date | None = None) -> DaySums:
     """How the clerk's day stands, today by default."""
-    clerk, on = named(clerk), on or campus_date(services.clock())
+    on = on or campus_date(services.clock())
     with services.reading() as session:
-        query = select(CounterDay).where(CounterDay.clerk == clerk, CounterDay.business_on == on)
+        query = select(CounterDay).where(CounterDay.clerk_key == clerk.key, CounterDay.business_on == on)
         found = session.scalar(query)
         if found is not None and found.closed_at is not None:
             return _sums_of(found)
-        return DaySums(clerk, on, *_sums(session, clerk, on), None, closed=False)
+        shown = clerk.name if found is None else found.clerk
+        return DaySums(shown, on, *_sums(session, clerk, on), None, closed=False)
 
 
-def close_day(services: Services, *, clerk: str, counted_cash_fen: int, on: date | None = None) -> DaySums:
+def open_days(services: Services, *, before: date | None = None) -> list[DaySums]:
+    """Return the days that nobody has closed, oldest first; those before today by default."""
+    before = before or campus_date(services.clock())
+    query = select(CounterDay).where(CounterDay.closed_at.is_(None), CounterDay.business_on < before)
+    with services.reading() as session:
+        days = list(session.scalars(query.order_by(CounterDay.business_on, CounterDay.id)))
+        return [
+            DaySums(
+                day.clerk,
+                day.business_on,
+                *_sums(session, Actor(day.clerk), day.business_on),
+                None,
+                closed=False,
+            )
+            for day in days
+        ]
+
+
+def close_day(services: Services, *, clerk: Actor, counted_cash_fen: int, on: date | None = None) -> DaySums:
     """Close the clerk's day, today by default; nothing is booked into it any more.
 
     A closed day is answered as it was closed, whatever is counted now.
     Raises: AmountInvalid; Refused - a day to come.
     """
-    clerk, now = named(clerk), services.clock()
+    now = services.clock()
     on = on or campus_date(now)
     if on > campus_date(now):
         raise Refused("不能提前结账")
     if counted_cash_fen < 0:
         raise AmountInvalid("实点现金不能为负数")
     with services.transaction() as session:
-        row = lock_day(session, clerk, on)
+        row = lock_day(session, clerk.name, on)
         if row.closed_at is not None:
             return _sums_of(row)
         (
@@ -184,7 +212,7 @@ def close_day(services: Services, *, clerk: str, counted_cash_fen: int, on: date
             session,
             "counter-closed",
             order_no=None,
-            actor=clerk,
+            actor=clerk.name,
             now=now,
             business_on=on.isoformat(),
             expected_cash_fen=sums.expected_cash_fen,
@@ -193,7 +221,7 @@ def close_day(services: Services, *, clerk: str, counted_cash_fen: int, on: date
     return sums
 
 
-def _checked(services: Services, money: Money) -> Money:
+def _checked(money: Money) -> Money:
     if RECEIPT_NO.fullmatch(money.receipt_no) is None:
         raise Refused("收据号为 4 至 28 位数字、字母或短横线")
     if money.amount_fen <= 0:
@@ -207,19 +235,18 @@ def _checked(services: Services, money: Money) -> Money:
         money,
         reference=reference,
         transfer_key=f"{BY_CLERK}{reference_key(reference)}",
-        payer_key=services.account_rules.key(money.account_no or ""),
     )
 
 
-def _known(services: Services, money: Money, clerk: str) -> Booked | None:
+def _known(services: Services, money: Money, clerk: Actor) -> Booked | None:
     with services.reading() as session:
         found = find_booking(session, receipt_no=money.receipt_no)
     if found is None:
         return None
     row = found.booking
     same_account = services.account_rules.is_same(row.account_no or "", money.account_no or "")
-    if not same_account or (row.clerk, row.amount_fen, row.way, row.reference) != (
-        clerk,
+    if not same_account or (row.clerk_key, row.amount_fen, row.way, row.reference) != (
+        clerk.key,
         money.amount_fen,
         money.way,
         money.reference,
@@ -228,15 +255,15 @@ def _known(services: Services, money: Money, clerk: str) -> Booked | None:
     return found
 
 
-def _book(services: Services, money: Money, clerk: str, masked_name: str, *, returned: bool) -> Booked:
+def _book(services: Services, money: Money, clerk: Actor, masked_name: str, *, returned: bool) -> Booked:
     now = services.clock()
     try:
         with services.transaction() as session:
-            open_day(session, clerk, campus_date(now))
+            open_day(session, clerk.name, campus_date(now))
             if money.reference is None or _is_new(services, session, money):
                 if returned:
-                    return book_return(session, money, ReturnReason.AMOUNT, clerk=clerk, now=now)
-                return book_order(session, money, clerk=clerk, masked_name=masked_name, now=now)
+                    return book_return(session, money, ReturnReason.AMOUNT, clerk=clerk.name, now=now)
+                return book_order(session, money, clerk=clerk.name, masked_name=masked_name, now=now)
     except IntegrityError:
         if _known(services, money, clerk) is None:
             raise
@@ -270,13 +297,13 @@ def _is_new(services: Services, session: Session, money: Money) -> bool:
     )
 
 
-def _sums(session: Session, clerk: str, on: date) -> tuple[int, int, int, int]:
+def _sums(session: Session, clerk: Actor, on: date) -> tuple[int, int, int, int]:
     """Booked cash, booked transfers, held cash, returned cash."""
     booked = CounterBooking.order_id.is_not(None)
     cash = CounterBooking.way == Way.CASH
     returned = session.scalar(
         select(func.coalesce(func.sum(ReturnItem.amount_fen), 0)).where(
-            ReturnItem.returned_by == clerk, ReturnItem.returned_on == on, ReturnItem.way == Way.CASH
+            ReturnItem.returned_key == clerk.key, ReturnItem.returned_on == on, ReturnItem.way == Way.CASH
         )
     )
     return (
@@ -287,9 +314,9 @@ def _sums(session: Session, clerk: str, on: date) -> tuple[int, int, int, int]:
     )
 
 
-def _taken(session: Session, clerk: str, on: date, *which: ColumnElement[bool]) -> int:
+def _taken(session: Session, clerk: Actor, on: date, *which: ColumnElement[bool]) -> int:
     query = select(func.coalesce(func.sum(CounterBooking.amount_fen), 0)).where(
-        CounterBooking.clerk == clerk,
+        CounterBooking.clerk_key == clerk.key,
         CounterBooking.business_on == on,
         CounterBooking.channel == Channel.COUNTER,
         *which,

@@ -21,10 +21,14 @@ _GROUP = 10_000
 
 
 def receipt_text(booked: Booked, *, site_name: str) -> str:
-    """The receipt of a top-up, or the slip of money that goes back. The name stays masked."""
+    """The receipt of a top-up, or the slip of money that goes back. The name stays masked.
+
+    Every print after the first says 补打, so that two slips are never two payments.
+    """
     booking = booked.booking
+    again = f"（补打，第 {booking.prints} 次打印）" if booking.prints > 1 else ""
     lines = [
-        f"{site_name} {'网费充值收据' if booked.order else '待退回款项凭单'}",
+        f"{site_name} {'网费充值收据' if booked.order else '待退回款项凭单'}{again}",
         f"收据号：{booking.receipt_no}",
         f"日期：{booking.booked_at.astimezone(CAMPUS_ZONE):%Y-%m-%d %H:%M}",
         f"学号：{booking.account_no or '未注明'}{f'（{booked.order.masked_name}）' if booked.order else ''}",

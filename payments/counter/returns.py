@@ -11,10 +11,10 @@ from models.counter import CounterBooking, ReturnItem, ReturnReason, ReturnStatu
 from models.errors import Conflict, Refused
 from models.order import Order
 from models.refund import Refund, RefundStatus
+from models.values.actor import Actor
 from payments import outbox
 from payments.audit import holds
 from payments.counter.steps import open_day
-from payments.operators import named
 from payments.outcome import Done, Outcome
 from payments.refunds.steps import locked, move
 from payments.services import Services
@@ -32,6 +32,16 @@ class NoSuchReturn(Refused):
         super().__init__(text)
 
 
+class SecondClerkNeeded(Refused):
+    """The operator who decided that money goes back cannot hand it out alone."""
+
+    status = 403
+    code = "E-TWO"
+
+    def __init__(self, text: str = "决定退回的人不能自己退出这笔款项，请由另一位同事办理") -> None:
+        super().__init__(text)
+
+
 def open_items(services: Services, *, after_id: int = 0, limit: int = 50) -> list[ReturnItem]:
     """What is still owed, oldest first; `after_id` continues the list."""
     query = select(ReturnItem).where(ReturnItem.status == ReturnStatus.OPEN, ReturnItem.id > after_id)
@@ -39,33 +49,35 @@ def open_items(services: Services, *, after_id: int = 0, limit: int = 50) -> lis
         return list(session.scalars(query.order_by(ReturnItem.id).limit(limit)))
 
 
-def give_back(services: Services, *, return_no: str, clerk: str, evidence: str) -> ReturnItem:
+def give_back(services: Services, *, return_no: str, clerk: Actor, evidence: str) -> ReturnItem:
     """The clerk has handed the money back, or sent it back to the bank account it came from.
 
     Args:
         evidence: what somebody can check later: a signed slip, the number of the transfer.
-    Raises: NoSuchReturn; Refused - no evidence; DayClosed; IllegalTransition - it was returned before;
-        AccountHeld - the books of the account are in question.
+    Raises: NoSuchReturn; SecondClerkNeeded; Refused - no evidence; DayClosed; IllegalTransition - it was
+        returned before; AccountHeld - the books of the account are in question.
     """
-    clerk, now, evidence = named(clerk), services.clock(), evidence.strip()
+    now, evidence = services.clock(), evidence.strip()
     if not EVIDENCE_MIN <= len(evidence) <= EVIDENCE_MAX:
         raise Refused("请填写退回凭据（签收单号、转账流水号等）")
     with services.transaction() as session:
         on = campus_date(now)
-        open_day(session, clerk, on)
+        open_day(session, clerk.name, on)
         found = _item(session, return_no)
         if found.refund_id is not None:
             holds.require_none(session, found.account_no)
+        if clerk.is_same_person(found.opened_by) and not _one_clerk_will_do(found):
+            raise SecondClerkNeeded
         order, refund = _refund_of(session, found)
-        mark_returned(session, found, clerk=clerk, on=on, evidence=evidence, now=now)
+        mark_returned(session, found, clerk=clerk.name, on=on, evidence=evidence, now=now)
         if order is not None and refund is not None:
-            move(session, order, refund, RefundStatus.SUCCESS, actor=clerk, now=now)
+            move(session, order, refund, RefundStatus.SUCCESS, actor=clerk.name, now=now)
             refund.success_at = now
         journal.note(
             session,
             "counter-returned",
             order_no=None if order is None else order.order_no,
-            actor=clerk,
+            actor=clerk.name,
             now=now,
             return_no=return_no,
             way=found.way,
@@ -111,6 +123,14 @@ def _item(session: Session, return_no: str) -> ReturnItem:
     if found is None:
         raise NoSuchReturn
     return found
+
+
+def _one_clerk_will_do(item: ReturnItem) -> bool:
+    """Return True for a refund, which two operators have agreed to, and for cash refused at the counter.
+
+    Cash of a wrong amount was never booked to an account: it goes back to the payer who holds the slip.
+    """
+    return item.refund_id is not None or (item.reason == ReturnReason.AMOUNT and item.way == Way.CASH)
 
 
 def _refund_of(session: Session, item: ReturnItem) -> tuple[Order | None, Refund | None]:

@@ -28,6 +28,7 @@ from models.errors import AmountOutOfRange, IllegalTransition, LimitReached, Ref
 from models.money import yuan_short
 from models.order import Order, OrderAction, OrderEvent, OrderStatus, PaymentAttempt
 from models.site import CounterRules
+from models.values.actor import Actor
 from payments import numbers
 from payments.confirm import COUNTER, PaidFact, confirm_paid
 from payments.counter.transfers import reference_key
@@ -109,9 +110,9 @@ def check_bound(amount_fen: int, rules: CounterRules) -> None:
 
 
 def check_misses(session: Session, clerk: str, now: datetime) -> None:
-    """Raises: LimitReached - this clerk has typed too many wrong names of late."""
+    """Raises: LimitReached - this clerk has just typed too many wrong names, under whatever spelling."""
     query = select(func.count()).select_from(CounterMiss)
-    recent = query.where(CounterMiss.clerk == clerk, CounterMiss.at > now - MISSES_WITHIN)
+    recent = query.where(CounterMiss.clerk_key == Actor(clerk).key, CounterMiss.at > now - MISSES_WITHIN)
     if (session.scalar(recent) or 0) >= MISSES_MAX:
         raise LimitReached("核对失败次数过多，请十分钟后再试")
 
@@ -130,12 +131,13 @@ def lock_day(session: Session, clerk: str, on: date) -> CounterDay:
     """The clerk's day, opened when new, locked until the transaction ends."""
     insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
     zeros = dict.fromkeys(("booked_cash_fen", "booked_transfer_fen", "held_cash_fen", "returned_cash_fen"), 0)
+    key = Actor(clerk).key
     session.execute(
         insert(CounterDay)
-        .values(clerk=clerk, business_on=on, **zeros)
-        .on_conflict_do_nothing(index_elements=["clerk", "business_on"])
+        .values(clerk=clerk, clerk_key=key, business_on=on, **zeros)
+        .on_conflict_do_nothing(index_elements=["clerk_key", "business_on"])
     )
-    query = select(CounterDay).where(CounterDay.clerk == clerk, CounterDay.business_on == on)
+    query = select(CounterDay).where(CounterDay.clerk_key == key, CounterDay.business_on == on)
     return session.scalars(query.with_for_update().execution_options(populate_existing=True)).one()
 
 
@@ -216,6 +218,7 @@ def _booking(money: Money, *, clerk: str, now: datetime) -> CounterBooking:
         receipt_no=money.receipt_no,
         channel=money.channel,
         clerk=clerk,
+        clerk_key=Actor(clerk).key,
         business_on=campus_date(now),
         way=money.way,
         reference=money.reference,

@@ -28,10 +28,10 @@ from models.payout import (
     move_part,
 )
 from models.refund import Refund
+from models.values.actor import Actor
 from payments import numbers, outbox
 from payments.audit import holds
-from payments.counter.desk import find_person
-from payments.operators import named, same_person
+from payments.counter.desk import check_owner
 from payments.payouts.plan import Plan, preview
 from payments.refunds import approval as refunds
 from payments.refunds.approval import SamePerson, Wanted
@@ -54,12 +54,13 @@ class NoSuchPayout(Refused):
 
 @dataclass(frozen=True)
 class PartView:
-    """One part: `state` is its own, or its refund's."""
+    """One part: `state` is its own, or its refund's; `list_no` names the list for the bank that it is on."""
 
     part_no: str
     way: PartWay
     amount_fen: int
     state: str
+    list_no: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def request(
     *,
     account_no: str,
     payee: str,
-    actor: str,
+    actor: Actor,
     bank_name: str = "",
     bank_account: str = "",
     by_owner: bool = False,
@@ -98,8 +99,9 @@ def request(
     Raises: NameMismatch, LimitReached; IllegalTransition - another request waits; Refused - nothing to
         pay out, or bank details are missing; AccountHeld; Unavailable.
     """
-    actor = named(actor)
-    account_no = find_person(services, clerk=actor, account_no=account_no, name=payee).account_no
+    # A closed account takes no money, but what is on it can be paid out.
+    check_owner(services, actor=actor, account_no=account_no, name=payee, closed=True)
+    account_no = services.billing.balance(account_no).account_no
     with services.reading() as session:
         holds.require_none(session, account_no)
     plan = preview(services, account_no)
@@ -118,7 +120,7 @@ def request(
         payee=payee.strip(),
         bank_name=bank_name if plan.by_bank_fen else "",
         bank_account=bank_account if plan.by_bank_fen else "",
-        requested_by=actor,
+        requested_by=actor.name,
         by_owner=by_owner,
         created_at=now,
         changed_at=now,
@@ -149,18 +151,17 @@ def ask_as_owner(
     )
 
 
-def owner_of(account_no: str) -> str:
-    """Who did it, when it was the owner of the account."""
-    return f"本人 {account_no}"
+def owner_of(account_no: str) -> Actor:
+    """Return the actor that the owner of this account is."""
+    return Actor(f"本人 {account_no}")
 
 
-def approve(services: Services, *, payout_no: str, actor: str) -> PayoutView:
+def approve(services: Services, *, payout_no: str, actor: Actor) -> PayoutView:
     """Let a payout happen; the workers do it. What the owner asked for is checked by a first operator so.
 
     Raises: NoSuchPayout, SamePerson; IllegalTransition - not waiting, or the account holds less by now;
         Refused - WeChat's limits; AccountHeld - its books are in question; Unavailable.
     """
-    actor = named(actor)
     waiting = look(services, payout_no)
     if preview(services, waiting.account_no).formula.refundable_fen < waiting.amount_fen:
         raise IllegalTransition("可退金额已少于申请金额，请驳回后重新申请")
@@ -168,7 +169,7 @@ def approve(services: Services, *, payout_no: str, actor: str) -> PayoutView:
     with services.transaction() as session:
         payout = _locked(session, payout_no)
         if payout.by_owner and payout.checked_by is None:
-            check_payout(session, payout, actor=actor, now=now)
+            check_payout(session, payout, actor=actor.name, now=now)
             _note(session, payout, "payout-checked", actor=actor, now=now)
         else:
             _agree_to(session, payout, actor=actor, now=now)
@@ -183,12 +184,12 @@ def withdraw(services: Services, *, payout_no: str, account_no: str) -> PayoutVi
     return reject(services, payout_no=payout_no, actor=owner_of(account_no))
 
 
-def reject(services: Services, *, payout_no: str, actor: str) -> PayoutView:
+def reject(services: Services, *, payout_no: str, actor: Actor) -> PayoutView:
     """End a request, by whomever; no money moves. Raises: NoSuchPayout, IllegalTransition."""
-    actor, now = named(actor), services.clock()
+    now = services.clock()
     with services.transaction() as session:
         payout = _locked(session, payout_no)
-        decide_payout(session, payout, PayoutStatus.REJECTED, actor=actor, now=now)
+        decide_payout(session, payout, PayoutStatus.REJECTED, actor=actor.name, now=now)
         _note(session, payout, "payout-rejected", actor=actor, now=now)
     return look(services, payout_no)
 
@@ -218,11 +219,11 @@ def of_account(services: Services, account_no: str, *, limit: int) -> list[Payou
         return _views(session, list(session.scalars(query.limit(limit))))
 
 
-def _agree_to(session: Session, payout: Payout, *, actor: str, now: datetime) -> None:
-    if same_person(actor, payout.checked_by or payout.requested_by):
+def _agree_to(session: Session, payout: Payout, *, actor: Actor, now: datetime) -> None:
+    if any(actor.is_same_person(name) for name in (payout.checked_by, payout.requested_by)):
         raise SamePerson
     holds.require_none(session, payout.account_no)
-    decide_payout(session, payout, PayoutStatus.APPROVED, actor=actor, now=now)
+    decide_payout(session, payout, PayoutStatus.APPROVED, actor=actor.name, now=now)
     # Orders are locked in the order of their numbers, so that two approvals cannot lock each other out.
     for part in sorted(_parts_of(session, payout.id), key=lambda part: part.order_no or ""):
         _start(session, payout, part, actor=actor, now=now)
@@ -239,8 +240,8 @@ def _check_bank(services: Services, plan: Plan, bank_name: str, bank_account: st
 
 def check_bank_details(bank_name: str, bank_account: str) -> None:
     """Return when a bank may be told to pay there. Raises: Refused."""
-    named_bank = 0 < len(bank_name) <= BANK_NAME_MAX and bank_name.isprintable()
-    if not named_bank or BANK_ACCOUNT.fullmatch(bank_account) is None:
+    has_bank = 0 < len(bank_name) <= BANK_NAME_MAX and bank_name.isprintable()
+    if not has_bank or BANK_ACCOUNT.fullmatch(bank_account) is None:
         raise Refused("须填写开户行和银行卡号")
 
 
@@ -264,13 +265,13 @@ def _parts(payout: Payout, plan: Plan, now: datetime) -> list[PayoutPart]:
     ]
 
 
-def _start(session: Session, payout: Payout, part: PayoutPart, *, actor: str, now: datetime) -> None:
+def _start(session: Session, payout: Payout, part: PayoutPart, *, actor: Actor, now: datetime) -> None:
     if part.order_no is None:
         move_part(session, part, PartStatus.WAITING, now=now)
         outbox.put(session, "payout", part.part_no, {"part_no": part.part_no}, now=now)
         return
     wanted = Wanted(part.order_no, part.amount_fen, REASON)
-    refund = refunds.ask_for(session, wanted, actor=payout.checked_by or payout.requested_by, now=now)
+    refund = refunds.ask_for(session, wanted, actor=Actor(payout.checked_by or payout.requested_by), now=now)
     session.flush()  # its number is looked up by the approval, its id is written to the part
     refunds.agree_to(session, refund.out_refund_no, actor=actor, now=now)
     part.refund_id = refund.id
@@ -299,7 +300,9 @@ def _views(session: Session, payouts: Sequence[Payout]) -> list[PayoutView]:
     parts: dict[int, list[PartView]] = {payout.id: [] for payout in payouts}
     for part, refund_status in session.execute(query):
         state = str(refund_status or part.status)
-        parts[part.payout_id].append(PartView(part.part_no, PartWay(part.way), part.amount_fen, state))
+        on_list = part.list_no if part.status in (PartStatus.LISTED, PartStatus.PAID) else None
+        way = PartWay(part.way)
+        parts[part.payout_id].append(PartView(part.part_no, way, part.amount_fen, state, on_list))
     return [
         PayoutView(
             payout_no=payout.payout_no,
@@ -318,12 +321,12 @@ def _views(session: Session, payouts: Sequence[Payout]) -> list[PayoutView]:
     ]
 
 
-def _note(session: Session, payout: Payout, what: str, *, actor: str, now: datetime) -> None:
+def _note(session: Session, payout: Payout, what: str, *, actor: Actor, now: datetime) -> None:
     journal.note(
         session,
         what,
         order_no=None,
-        actor=actor,
+        actor=actor.name,
         now=now,
         payout_no=payout.payout_no,
         amount_fen=payout.amount_fen,

@@ -26,6 +26,8 @@ def check_withdrawals(session: Session) -> Iterator[str]:
         .outerjoin(written, written.c.key == KEY + PayoutPart.part_no)
         .where(
             PayoutPart.status.in_(TAKEN),
+            # Money that a refund could not return was taken off the account by the refund.
+            PayoutPart.order_id.is_(None),
             or_(
                 written.c.key.is_(None),
                 written.c.amount_fen != -PayoutPart.amount_fen,

@@ -15,10 +15,11 @@ from models.errors import AmountInvalid, IllegalTransition, LimitReached, Refuse
 from models.money import yuan
 from models.order import CreditStatus, Order, OrderStatus, PaymentFact, lock_order
 from models.refund import Refund, RefundStatus, ReversalStatus, refunds_of
+from models.values.actor import Actor
+from models.write_off import kept_fen
 from payments import outbox
 from payments.audit import holds
 from payments.confirm import COUNTER
-from payments.operators import named, same_person
 from payments.refunds.steps import Money, locked, money_of, move, note
 from payments.services import Services
 
@@ -56,7 +57,7 @@ def request(
     order_no: str,
     amount_fen: int,
     reason: str,
-    actor: str,
+    actor: Actor,
     out_trade_no: str | None = None,
 ) -> Refund:
     """Ask for (part of) a payment to go back; nothing moves before somebody else approves.
@@ -67,7 +68,7 @@ def request(
     Raises: NoSuchOrder; IllegalTransition - not paid, or not refundable like this now; AmountInvalid;
         LimitReached - WeChat's limits of number and pace.
     """
-    actor, now = named(actor), services.clock()
+    now = services.clock()
     if not reason.strip() or len(reason) > REASON_MAX:
         raise Refused(f"请填写退款原因，不超过 {REASON_MAX} 个字")
     wanted = Wanted(order_no, amount_fen, reason.strip(), out_trade_no)
@@ -75,14 +76,17 @@ def request(
         return ask_for(session, wanted, actor=actor, now=now)
 
 
-def ask_for(session: Session, wanted: Wanted, *, actor: str, now: datetime) -> Refund:
+def ask_for(session: Session, wanted: Wanted, *, actor: Actor, now: datetime) -> Refund:
     """The step of `request`. Raises: as `request`."""
     order = _locked_order(session, wanted.order_no)
     fact = _fact(session, order, wanted.out_trade_no)
     earlier = refunds_of(session, order.id)
     same = [refund for refund in earlier if refund.out_trade_no == fact.out_trade_no]
     _check_limits(fact, same, wanted.amount_fen, now)
-    _check_money(money_of(session, order, fact.out_trade_no), wanted.amount_fen)
+    money = money_of(session, order, fact.out_trade_no)
+    _check_money(money, wanted.amount_fen)
+    if wanted.amount_fen <= money.spare_fen < wanted.amount_fen + kept_fen(session, order.id):
+        raise IllegalTransition("这笔款项已核销或挂账，请先重新打开待办")
     refund = Refund(
         order_id=order.id,
         out_refund_no=f"f{order.order_no}{len(earlier) + 1:02d}",
@@ -94,49 +98,49 @@ def ask_for(session: Session, wanted: Wanted, *, actor: str, now: datetime) -> R
         status=RefundStatus.REQUESTED,
         reversal=ReversalStatus.PENDING,
         held=False,
-        requested_by=actor,
+        requested_by=actor.name,
         created_at=now,
         changed_at=now,
     )
     session.add(refund)
-    note(session, order, refund, "refund-requested", actor=actor, now=now)
+    note(session, order, refund, "refund-requested", actor=actor.name, now=now)
     return refund
 
 
-def approve(services: Services, *, out_refund_no: str, actor: str) -> Refund:
+def approve(services: Services, *, out_refund_no: str, actor: Actor) -> Refund:
     """Let a requested refund happen.
 
     Raises: NoSuchRefund, SamePerson; IllegalTransition - not waiting; AccountHeld.
     """
-    actor, now = named(actor), services.clock()
+    now = services.clock()
     with services.transaction() as session:
         refund = agree_to(session, out_refund_no, actor=actor, now=now)
     services.wake()
     return refund
 
 
-def agree_to(session: Session, out_refund_no: str, *, actor: str, now: datetime) -> Refund:
+def agree_to(session: Session, out_refund_no: str, *, actor: Actor, now: datetime) -> Refund:
     """The step of `approve`. Raises: as `approve`."""
     order, refund = locked(session, out_refund_no)
-    if same_person(actor, refund.requested_by):
+    if actor.is_same_person(refund.requested_by):
         raise SamePerson
     if refund.status != RefundStatus.REQUESTED:
         raise IllegalTransition(f"退款状态为 {refund.status}，不能批准")
     holds.require_none(session, order.account_no)
-    refund.approved_by = actor
-    move(session, order, refund, RefundStatus.APPROVED, actor=actor, now=now)
+    refund.approved_by = actor.name
+    move(session, order, refund, RefundStatus.APPROVED, actor=actor.name, now=now)
     outbox.put(session, "refund", out_refund_no, {"out_refund_no": out_refund_no}, now=now)
     return refund
 
 
-def reject(services: Services, *, out_refund_no: str, actor: str) -> Refund:
+def reject(services: Services, *, out_refund_no: str, actor: Actor) -> Refund:
     """End a requested refund, by whomever. Raises: NoSuchRefund, IllegalTransition - not waiting."""
-    actor, now = named(actor), services.clock()
+    now = services.clock()
     with services.transaction() as session:
         order, refund = locked(session, out_refund_no)
         if refund.status != RefundStatus.REQUESTED:
             raise IllegalTransition(f"退款状态为 {refund.status}，不能驳回")
-        move(session, order, refund, RefundStatus.CLOSED, actor=actor, now=now, error="rejected")
+        move(session, order, refund, RefundStatus.CLOSED, actor=actor.name, now=now, error="rejected")
     return refund
 
 

@@ -192,7 +192,24 @@ def _make_sure(
     guessed.amount_fen = fact.amount_fen
     guessed.success_at, guessed.changed_at = fact.success_at, now
     _journal(session, order, fact.out_refund_no, fact.amount_fen, cause=cause, now=now, held=True)
+    if surplus_fen:
+        # The rest was neither credited nor returned: a closed question about the guess does not cover it.
+        _ask_person(session, order, guessed, surplus_fen, now=now)
     return guessed
+
+
+def _ask_person(session: Session, order: Order, refund: Refund, surplus_fen: int, *, now: datetime) -> None:
+    ask_person(
+        session,
+        ReviewKind.EXTERNAL_REFUND,
+        f"{refund.out_refund_no}:rest",
+        order_id=order.id,
+        amount_fen=surplus_fen,
+        now=now,
+        order_no=order.order_no,
+        out_trade_no=refund.out_trade_no,
+        recorded=True,
+    )
 
 
 def _ask(session: Session, order: Order, told: Told, *, cause: str, now: datetime, held: bool) -> None:

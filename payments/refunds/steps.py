@@ -10,13 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from models import allocation, journal
+from models.adjustment import HOLDING, Adjustment
 from models.allocation import Allocation
 from models.errors import Refused
 from models.order import Credit, CreditStatus, Order, PaymentFact, move_credit
+from models.payout import PayoutPart
 from models.refund import Refund, RefundStatus, ReversalStatus, move_refund, refunds_of
 from models.review import ReviewKind, ask_person
 
@@ -73,6 +75,7 @@ def money_of(session: Session, order: Order, out_trade_no: str) -> Money:
     ).one()
     held = [r for r in refunds_of(session, order.id) if r.held and r.out_trade_no == out_trade_no]
     left_fen = paid.amount_fen - sum(refund.amount_fen for refund in held)
+    left_fen -= _moved_otherwise(session, out_trade_no)
     credit = session.scalar(
         select(Credit)
         .where(Credit.order_id == order.id)
@@ -85,6 +88,15 @@ def money_of(session: Session, order: Order, out_trade_no: str) -> Money:
     credited_fen = allocated.credit_fen - allocated.reversed_fen
     promised_fen = credit.amount_fen if credit.status in WAITING_CREDIT else 0
     return Money(credit, credited_fen, left_fen - credited_fen, left_fen - credited_fen - promised_fen)
+
+
+def _moved_otherwise(session: Session, out_trade_no: str) -> int:
+    """Return what of a payment was put back on the account, or goes by bank, after a refund failed."""
+    restored = select(func.sum(Adjustment.amount_fen)).where(
+        Adjustment.out_trade_no == out_trade_no, Adjustment.status.in_(HOLDING)
+    )
+    by_bank = select(func.sum(PayoutPart.amount_fen)).where(PayoutPart.out_trade_no == out_trade_no)
+    return int(session.scalar(restored) or 0) + int(session.scalar(by_bank) or 0)
 
 
 def void(session: Session, order: Order, credit: Credit, *, actor: str, now: datetime) -> None:

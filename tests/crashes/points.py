@@ -28,6 +28,8 @@ BILLING_CALLS = frozenset(
         "find_exchange",
         "withdraw",
         "find_withdrawal",
+        "adjust",
+        "find_adjustment",
     }
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.phone import Page
+from models.values.actor import Actor
 from payments.payouts import approval, transfer_list
 from tests.journeys.town import PASSWORD, Student, Town
 from tests.rig import eventually
@@ -28,12 +29,12 @@ def test_a_balance_goes_to_the_bank_and_the_owner_hears_of_it(town: Town) -> Non
     here = town.house.web
     (payout,) = approval.of_account(here, student.account_no, limit=5)
     for operator in ("anna", "bert"):
-        approval.approve(here, payout_no=payout.payout_no, actor=operator)
+        approval.approve(here, payout_no=payout.payout_no, actor=Actor.from_name(operator))
     part_no = payout.parts[0].part_no
     eventually(lambda: approval.look(here, payout.payout_no).parts[0].state == "WITHDRAWN", "the withdrawal")
-    assert transfer_list.make_list(here, actor="bert")
+    assert transfer_list.make_list(here, actor=Actor.from_name("bert"))
     assert "尾号 5678" in student.wait_for("退费已提交银行转账", "金额：12.34 元", part_no)
-    assert transfer_list.mark_paid(here, part_no=part_no, actor="bert")
+    assert transfer_list.mark_paid(here, part_no=part_no, actor=Actor.from_name("bert"))
     student.wait_for("退费已转账", part_no)
     assert "银行转账 ¥12.34：已退回" in student.open("/self/payout").text
 

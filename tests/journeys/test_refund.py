@@ -15,13 +15,14 @@ from billing.embedded import accounts
 from models.order import CreditStatus, credit_of, find_order
 from models.refund import Refund, RefundStatus, find_refund
 from models.review import ReviewItem
+from models.values.actor import Actor
 from payments.audit.invariants import check
 from payments.refunds import approval as refunds
 from sandbox.pay.refunds_api import SETTLE_S
 from tests.journeys.town import NAME, Student, Town
 from tests.rig import DEMO_BALANCE_FEN, eventually
 
-ANNA, BERT = "anna", "bert"
+ANNA, BERT = Actor.from_name("anna"), Actor.from_name("bert")
 
 
 @pytest.fixture(autouse=True)

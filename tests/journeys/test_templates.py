@@ -12,6 +12,7 @@ from sqlalchemy import select
 from app.phone import link_in
 from app.redis_server import RedisServer
 from models.outbox import OutboxItem
+from models.values.actor import Actor
 from payments import alerts
 from payments.refunds import approval as refunds
 from sandbox.credentials import Credentials
@@ -92,9 +93,9 @@ def paid_and_later_refunded(town: Town, student: Student, *, leaves: bool = Fals
     if leaves:
         student.push("unfollow")
     wanted = refunds.request(
-        town.house.web, order_no=order_no, amount_fen=200, reason="充错账号", actor="anna"
+        town.house.web, order_no=order_no, amount_fen=200, reason="充错账号", actor=Actor.from_name("anna")
     )
-    refunds.approve(town.house.web, out_refund_no=wanted.out_refund_no, actor="bert")
+    refunds.approve(town.house.web, out_refund_no=wanted.out_refund_no, actor=Actor.from_name("bert"))
     eventually(lambda: len(outcomes(town, "message", student)) == 2, "退款中")
     return order_no
 

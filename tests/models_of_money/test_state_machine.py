@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 )
 
 from models.errors import Refused, Unavailable, Unknown
+from models.values.actor import Actor
 from payments import orders
 from payments.refunds import approval as refunds
 from payments.wechatpay import crypto
@@ -176,7 +177,7 @@ class MoneyMachine(OtherRules):
             order_no=self.world.order_of(number),
             amount_fen=part,
             reason="充错账号",
-            actor="anna",
+            actor=Actor.from_name("anna"),
             out_trade_no=number,
         )
         refund = self.world.run(wanted)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from models.db.engine import Database
+from models.values.actor import Actor
 from payments import second_payments
 from payments.audit import order_trace as trace
 from payments.audit.invariants import check
@@ -17,6 +18,7 @@ from payments.views import OrderView
 from tests.billing.test_plans import plans
 from tests.builders import World
 
+ANNA = Actor.from_name("anna")
 PAYMENTS = ("payment_fact", "notify_inbox")
 Read = Callable[[World, OrderView], object]
 
@@ -28,13 +30,17 @@ def money(world: World, view: OrderView) -> object:
 
 def asked_back(world: World, view: OrderView) -> object:
     return refunds.request(
-        world.services, order_no=view.order_no, amount_fen=view.amount_fen, reason="重复", actor="anna"
+        world.services,
+        order_no=view.order_no,
+        amount_fen=view.amount_fen,
+        reason="重复",
+        actor=ANNA,
     )
 
 
 def second(world: World, view: OrderView) -> object:
     with world.database.transaction() as session:
-        return second_payments.credit_too(session, f"42{view.order_no}", actor="anna", now=world.clock())
+        return second_payments.credit_too(session, f"42{view.order_no}", actor=ANNA, now=world.clock())
 
 
 def found(world: World, view: OrderView) -> object:

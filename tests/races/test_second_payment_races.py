@@ -9,6 +9,7 @@ from models import allocation
 from models.errors import IllegalTransition, Refused, Unknown
 from models.order import Order, PaymentFact
 from models.refund import Refund
+from models.values.actor import Actor
 from payments import credit, numbers, orders, second_payments, settle
 from payments.outcome import Park
 from payments.refunds import approval as refunds
@@ -56,7 +57,7 @@ def credit_and_ask_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[obj
         with desk.services.transaction() as session:
             query = select(PaymentFact.transaction_id).where(PaymentFact.out_trade_no == number)
             transaction_id = session.scalars(query).one()
-            return second_payments.credit_too(session, transaction_id, actor="anna", now=now)
+            return second_payments.credit_too(session, transaction_id, actor=Actor.from_name("anna"), now=now)
 
     def ask_back() -> Refund:
         return refunds.request(
@@ -64,7 +65,7 @@ def credit_and_ask_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[obj
             order_no=order_no,
             amount_fen=AMOUNT_FEN,
             reason="重复支付",
-            actor="anna",
+            actor=Actor.from_name("anna"),
             out_trade_no=number,
         )
 

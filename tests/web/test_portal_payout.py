@@ -12,6 +12,7 @@ from models.errors import IllegalTransition
 from models.journal import JournalRow
 from models.payout import Payout, PayoutStatus
 from models.refund import Refund
+from models.values.actor import Actor
 from payments.payouts import approval, delivery
 from payments.refunds.approval import SamePerson
 from tests.web.conftest import csrf_in
@@ -148,13 +149,13 @@ def test_names_cannot_be_tried(world: World, browser: FlaskClient) -> None:
 def test_two_operators_agree_and_neither_is_the_same(world: World, browser: FlaskClient) -> None:
     ask(browser)
     number = stored(world)[0].payout_no
-    checked = approval.approve(world.services, payout_no=number, actor="anna")
+    checked = approval.approve(world.services, payout_no=number, actor=Actor.from_name("anna"))
     assert (checked.status, checked.checked_by) == (PayoutStatus.REQUESTED, "anna")
     assert "初审通过" in browser.get("/self/payout").text
     assert world.services.billing.balance(OWN).balance_fen == 1234
     with pytest.raises(SamePerson):
-        approval.approve(world.services, payout_no=number, actor="Anna")
-    agreed = approval.approve(world.services, payout_no=number, actor="bert")
+        approval.approve(world.services, payout_no=number, actor=Actor.from_name("Anna"))
+    agreed = approval.approve(world.services, payout_no=number, actor=Actor.from_name("bert"))
     assert agreed.status == PayoutStatus.APPROVED
     Worker(world.services, {"payout": delivery.deliver}, wait=lambda _: None).run_once()
     assert world.services.billing.balance(OWN).balance_fen == 0
@@ -172,7 +173,7 @@ def test_what_goes_back_through_wechat_is_asked_and_agreed_by_the_two_operators(
     world.credit_order(order)
     ask(browser)
     for actor in ("anna", "bert"):
-        approval.approve(world.services, payout_no=stored(world)[0].payout_no, actor=actor)
+        approval.approve(world.services, payout_no=stored(world)[0].payout_no, actor=Actor.from_name(actor))
     with world.database.reading() as session:
         (refund,) = session.scalars(select(Refund))
     assert (refund.amount_fen, refund.requested_by, refund.approved_by) == (500, "anna", "bert")
@@ -188,7 +189,7 @@ def test_the_owner_takes_a_request_back_and_may_ask_again(world: World, browser:
     browser.post(f"/self/payout/{number}/withdraw", data={"csrf_token": token})
     assert "已撤回" in browser.get("/self/payout").text
     with pytest.raises(IllegalTransition):
-        approval.approve(world.services, payout_no=number, actor="anna")
+        approval.approve(world.services, payout_no=number, actor=Actor.from_name("anna"))
     ask(browser)
     assert [payout.status for payout in stored(world)] == ["REJECTED", "REQUESTED"]
 

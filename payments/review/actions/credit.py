@@ -41,7 +41,7 @@ def _arrived(decision: Decision) -> None:
         decision.session,
         credit,
         None,
-        actor=decision.actor,
+        actor=decision.actor.name,
         outcome="seen by a person",
         now=decision.services.clock(),
     )

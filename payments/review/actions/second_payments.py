@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models.review import ReviewKind
+from models.values.actor import Actor
 from payments import second_payments
 from payments.review.actions.base import Action, Decision
 
@@ -18,7 +19,7 @@ def _refund_second(decision: Decision) -> None:
     second_payments.refund_it(
         decision.session,
         str(decision.item.facts["transaction_id"]),
-        requested_by=str(decision.item.proposed_by),
+        requested_by=Actor(str(decision.item.proposed_by)),
         approved_by=decision.actor,
         now=decision.services.clock(),
     )

@@ -15,7 +15,6 @@ from models import schema
 from models.audit import EVERY_ACCOUNT
 from models.clock import utc_now
 from models.db.engine import Database
-from models.values.actor import Actor
 from payments.audit.checks.finding import Finding
 from payments.audit.checks.openings import check_openings
 from tests.payments.audit.book_world import ACCOUNT, BookWorld
@@ -34,9 +33,7 @@ def moved_in(books: BookWorld, tmp_path: Path) -> BookWorld:
     """Three accounts were imported by an operator, in production."""
     path = tmp_path / "accounts.csv"
     path.write_text(TABLE, encoding="utf-8")
-    report = import_accounts(
-        books.database, path, actor=Actor.from_name(ANNA), now=books.clock.now(), rules=ImportRules()
-    )
+    report = import_accounts(books.database, path, actor=ANNA, now=books.clock.now(), rules=ImportRules())
     assert (report.opened, report.balance_fen) == (3, 3550)
     books.seal()
     return books
@@ -75,7 +72,7 @@ def invented_with_an_import_that_adds_up(books: BookWorld) -> tuple[str, str]:
 
 def invented_with_an_import_of_its_own(books: BookWorld) -> tuple[str, str]:
     invented(books)
-    number = import_of(books, ANNA)
+    number = import_of(books, ANNA.name)
     row_for(books, import_id=number)
     return f"import {number}", "by anna has no row `import-applied` in the journal"
 

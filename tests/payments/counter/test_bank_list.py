@@ -29,7 +29,7 @@ MATCH = f"2026-03-10,B0000001,20.00,{LI.account_no},{LI.name}"
 MISMATCH = f"2026-03-09,B0000002,20.00,{LI.account_no},{WANG.name}"
 NO_NAME = f"2026-03-08,B0000003,20.00,{LI.account_no},"
 WRONG_AMOUNT = f"2026-03-10,B0000004,20.01,{LI.account_no},{LI.name}"
-A, B, C = Actor(ANNA), Actor(BERT), Actor("clara")
+A, B, C = ANNA, BERT, Actor("clara")
 LIST = (MATCH, MISMATCH, NO_NAME, WRONG_AMOUNT)
 
 
@@ -50,7 +50,7 @@ def write(folder: Path, rows: Sequence[str], *, encoding: str = "utf-8", name: s
 
 
 def read(till: Till, path: Path, *, dry_run: bool = False) -> Report:
-    report = bank_list.read_list(till.services, path, actor=BERT, dry_run=dry_run)
+    report = bank_list.read_list(till.services, path, actor=BERT.name, dry_run=dry_run)
     till.work()
     return report
 
@@ -234,7 +234,7 @@ def test_memory_does_not_grow_with_the_list(till: Till, folder: Path) -> None:
     def peak(name: str, rows: int) -> int:
         path = write(folder, [MATCH.replace("20.00", "x")] * rows, name=name)
         tracemalloc.start()
-        bank_list.read_list(till.services, path, actor=BERT, dry_run=True)
+        bank_list.read_list(till.services, path, actor=BERT.name, dry_run=True)
         taken = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return taken

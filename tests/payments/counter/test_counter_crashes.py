@@ -129,7 +129,7 @@ def test_a_list_that_dies_anywhere_and_is_read_again_books_each_transfer_once(
         )
 
         def read(listed: Path = path) -> bank_list.Report:
-            return bank_list.read_list(world.services, listed, actor=BERT)
+            return bank_list.read_list(world.services, listed, actor=BERT.name)
 
         died = cut(world, index, read)
         report = read()

@@ -76,7 +76,7 @@ def test_a_clerk_and_the_bank_s_list_book_one_transfer_once(till: Till, tmp_path
     path = tmp_path / "list.csv"
     path.write_text(f"流水号,金额,学号,姓名\nB0000001,20,{LI.account_no},{LI.name}\n", encoding="utf-8")
     with ThreadPoolExecutor(2) as pool:
-        by_list = pool.submit(bank_list.read_list, till.services, path, actor=BERT)
+        by_list = pool.submit(bank_list.read_list, till.services, path, actor=BERT.name)
         by_hand = pool.submit(till.take, way=Way.TRANSFER, reference="B0000001")
     assert by_list.exception() is None
     assert isinstance(by_hand.exception(), ReceiptUsed | None)

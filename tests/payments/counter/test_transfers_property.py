@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from models import schema
 from models.counter import BankLine, BankStatus, Way
 from models.db.engine import Database
+from models.values.tables.errors import TableRefused
 from payments.counter import bank_list, bank_queue
 from payments.counter.bank_queue import NoSuchLine
 from payments.counter.steps import ReceiptUsed
@@ -150,7 +151,12 @@ class Bank:
         path = self.folder / f"{next(self.names)}.csv"
         header = "交易日期,流水号,借贷标志,金额,币种,交易状态,学号,姓名"
         path.write_text("\n".join([header, *rows, ""]), encoding="utf-8")
-        tried = bank_list.read_list(self.till.services, path, actor=SECOND, dry_run=True)
+        try:
+            tried = bank_list.read_list(self.till.services, path, actor=SECOND, dry_run=True)
+        except TableRefused:
+            # No row of it has a currency or status that is understood.
+            assert not any("人民币,成功" in row for row in rows)
+            return
         report = bank_list.read_list(self.till.services, path, actor=SECOND)
         note(f"{path.name}: {report}")
         assert tried == report
@@ -189,18 +195,30 @@ class Bank:
         return Counter([*orders(self.till), *returned])
 
     def empty_the_queue(self) -> None:
-        """Operators decide as the truth says."""
-        paid = self.paid()
-        for line in lines(self.till, BankStatus.QUEUED):
-            money = (line.account_no or None, line.amount_fen)
-            if self.booked()[money] >= paid[money]:
-                self.twice(bank_queue.accept_booked, line)
-            elif line.account_no:
-                person = LI if line.account_no == LI.account_no else WANG
-                self.twice(bank_queue.assign, line, account_no=person.account_no, name=person.name)
-            else:
-                bank_queue.send_back(self.till.services, line_id=line.id, actor=SECOND)
+        """Operators decide as the truth says; some decisions wait for others."""
+        for _ in range(len(lines(self.till, BankStatus.QUEUED))):
+            for line in lines(self.till, BankStatus.QUEUED):
+                with suppress(ReceiptUsed):
+                    self.decide(line)
         assert lines(self.till, BankStatus.QUEUED) == []
+
+    def decide(self, line: BankLine) -> None:
+        """Decide one of them. Raises: ReceiptUsed - a clerk has booked its number, for nobody knows whom."""
+        paid, money = self.paid(), (line.account_no or None, line.amount_fen)
+        if self.booked()[money] >= paid[money]:
+            self.twice(bank_queue.accept_booked, line)
+        elif line.account_no:
+            self.assign(line)
+        else:
+            bank_queue.send_back(self.till.services, line_id=line.id, actor=SECOND)
+
+    def assign(self, line: BankLine) -> None:
+        """Credit it, unless a clerk has booked its number for the same payer: then it is that money."""
+        person = LI if line.account_no == LI.account_no else WANG
+        try:
+            self.twice(bank_queue.assign, line, account_no=person.account_no, name=person.name)
+        except ReceiptUsed:
+            self.twice(bank_queue.accept_booked, line)
 
     def twice(self, decide: object, line: BankLine, **details: str) -> None:
         """Two operators decide; where one is enough, the other finds it decided."""
@@ -258,7 +276,7 @@ def test_each_transfer_counts_once_whatever_is_read_in_whatever_order(
 
 
 @pytest.mark.long
-@quietly(250)
+@quietly(150)
 @given(truths, steps)
 def test_each_transfer_counts_once_in_many_stories(
     template: Path, truth: list[Real], story: list[object]

@@ -14,7 +14,9 @@ from models.counter import Way
 from models.db.engine import Database
 from models.ledger import Account
 from models.package import Package
+from models.values.actor import Actor
 from payments import credit
+from payments.adjustments import delivery as adjustment_delivery
 from payments.audit.invariants import check
 from payments.counter import desk as counter
 from payments.counter.steps import Booked
@@ -27,7 +29,7 @@ from tests.builders import NOON, RULES, SITE, ScriptedPay, TestClock
 
 LI = seed.DemoAccount("2400101001", "李小明")
 WANG = seed.DemoAccount("2400101002", "王芳")
-ANNA, BERT = "anna", "bert"
+ANNA, BERT = Actor.from_name("anna"), Actor.from_name("bert")
 # Longer than any back-off.
 LONG_S = 1000
 
@@ -65,6 +67,7 @@ class Till:
         self.deliveries = {
             "credit": credit.deliver,
             "refund": refund_delivery.deliver,
+            "adjustment": adjustment_delivery.deliver,
             "payout": payout_delivery.deliver,
             "message": self._tell,
         }
@@ -80,7 +83,7 @@ class Till:
         }
         return counter.take(self.services, receipt_no=receipt_no, **{**wanted, **changes})
 
-    def day(self, clerk: str = ANNA) -> counter.DaySums:
+    def day(self, clerk: Actor = ANNA) -> counter.DaySums:
         """How the clerk's day stands."""
         return counter.day(self.services, clerk=clerk)
 

@@ -14,6 +14,7 @@ from models.counter import Way
 from models.payout import PayoutPart
 from models.person import bind
 from payments import credit, notify, settle
+from payments.adjustments import delivery as adjustment_delivery
 from payments.counter import desk as counter
 from payments.payouts import approval as payouts
 from payments.payouts import delivery as payout_delivery
@@ -91,6 +92,7 @@ class PayoutWorld(RefundWorld):
             "settle": settle.deliver,
             "credit": credit.deliver,
             "refund": refund_delivery.deliver,
+            "adjustment": adjustment_delivery.deliver,
             "payout": payout_delivery.deliver,
             "inbox": notify.deliver,
             "message": self._tell_payer,

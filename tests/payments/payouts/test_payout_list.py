@@ -14,6 +14,7 @@ from models.errors import IllegalTransition, Refused
 from models.outbox import OutboxItem
 from models.payout import PartStatus, move_part
 from models.person import bind, unbind
+from models.values.actor import Actor
 from models.values.tables.errors import TableRefused
 from payments.payouts import transfer_list as payout_list
 from payments.payouts.approval import NoSuchPayout
@@ -67,7 +68,7 @@ def test_a_payment_that_the_bank_could_not_make_stands_on_the_next_list(world: P
         world.services, part_no=part_no, bank_name="另一银行", bank_account="62220001", actor=BERT
     )
     with pytest.raises(SamePerson):
-        payout_list.make_list(world.services, actor=f" {BERT.upper()}")
+        payout_list.make_list(world.services, actor=Actor.from_name(f" {BERT.name.upper()}"))
     second = payout_list.make_list(world.services, actor=ANNA)
     assert second is not None
     assert second != first
@@ -108,7 +109,7 @@ def test_the_owner_is_told_of_every_step_once(world: PayoutWorld, tmp_path: Path
         payout_list.mark_failed(world.services, part_no=part_no, actor=BERT, reason="户名不符")
     with world.database.transaction() as session:
         unbind(session, PEOPLE[1], world.clock.now())
-    list_no = payout_list.make_list(world.services, actor=BERT)
+    list_no = payout_list.make_list(world.services, actor=ANNA)
     path = tmp_path / "result.csv"
     path.write_text(f"名单号,编号,结果\n{list_no},{part_no},成功\n", encoding="utf-8")
     for _ in range(2):
@@ -142,7 +143,9 @@ def test_the_bank_s_results_are_read_once(world: PayoutWorld, tmp_path: Path) ->
     assert (odd.paid, len(odd.faults)) == (0, 3)
     assert world.states(view) == [PartStatus.LISTED]
     assert read(f"{list_no},{part_no},20.00,失败").failed == 1
-    again = payout_list.make_list(world.services, actor=BERT)
+    with pytest.raises(SamePerson):
+        payout_list.make_list(world.services, actor=BERT)
+    again = payout_list.make_list(world.services, actor=ANNA)
     old = read(f"{list_no},{part_no},20.00,失败")
     assert (old.failed, len(old.faults)) == (0, 1)
     assert read(f"{again},{part_no},20.00,成功").paid == 1

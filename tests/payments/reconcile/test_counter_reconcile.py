@@ -9,7 +9,7 @@ from payments.counter import desk as counter
 from payments.counter import returns as counter_returns
 from payments.reconcile import daily as reconcile
 from tests.builders import NOON, PAYER
-from tests.payments.counter.till import LI, Till
+from tests.payments.counter.till import ANNA, LI, Till
 from tests.payments.reconcile.bill_maker import ON, Paid, write_bill
 
 
@@ -25,10 +25,10 @@ def test_counter_money_stands_in_a_line_of_its_own_and_is_no_difference(
     with till.database.transaction() as session:
         confirm_paid(session, paid, cause="notify", now=NOON)
     till.work()
-    booked = counter.look_up(till.services, "A0002").order
+    booked = counter.print_receipt(till.services, "A0002").order
     assert booked is not None
     number = till.undo(booked.order_no, 1000)
-    counter_returns.give_back(till.services, return_no=number, clerk="anna", evidence="签收单 17")
+    counter_returns.give_back(till.services, return_no=number, clerk=ANNA, evidence="签收单 17")
     till.clock.forward(days=1)
     bill = write_bill(tmp_path / "bill.csv", [Paid(f"{view.order_no}01", "42", 500)])
     result = reconcile.run_file(till.services, ON, bill)

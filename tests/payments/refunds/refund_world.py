@@ -15,7 +15,9 @@ from models.ledger import Account
 from models.order import Credit, CreditStatus
 from models.refund import Refund, find_refund
 from models.review import ReviewItem
+from models.values.actor import Actor
 from payments import credit, notify, outbox, settle
+from payments.adjustments import delivery as adjustment_delivery
 from payments.audit.invariants import check
 from payments.refunds import approval as refunds
 from payments.refunds import delivery as refund_delivery
@@ -27,7 +29,7 @@ from sandbox.pay.refunds import Refund as RefundAtWechat
 from sandbox.pay.refunds import RefundRequest
 from tests.models_of_money.world import ACCOUNTS, World
 
-ANNA, BERT = "anna", "bert"
+ANNA, BERT = Actor.from_name("anna"), Actor.from_name("bert")
 REFUND_URL = "https://site.invalid/wechatpay/refund"
 # Longer than a lease and than the time between two refunds, shorter than an hour.
 WHILE_S = 120.0
@@ -165,6 +167,7 @@ class RefundWorld(World):
             "settle": settle.deliver,
             "credit": credit.deliver,
             "refund": refund_delivery.deliver,
+            "adjustment": adjustment_delivery.deliver,
             "inbox": notify.deliver,
             "message": self._tell_payer,
         }

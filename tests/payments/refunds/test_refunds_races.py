@@ -18,6 +18,7 @@ from models.db.engine import Database
 from models.errors import AmountInvalid
 from models.order import CreditStatus, Order, move_credit
 from models.refund import Refund, RefundStatus, refunds_of
+from models.values.actor import Actor
 from payments import credit
 from payments.outcome import Done, Later
 from payments.refunds import approval as refunds
@@ -85,8 +86,8 @@ def test_without_the_check_both_hold_it(world: World) -> None:
 
 def approved(world: World, order: Order) -> str:
     wanted = {"order_no": order.order_no, "amount_fen": order.amount_fen, "reason": "退"}
-    number = refunds.request(world.services, **wanted, actor="anna").out_refund_no  # type: ignore[arg-type]
-    refunds.approve(world.services, out_refund_no=number, actor="bert")
+    number = refunds.request(world.services, **wanted, actor=Actor.from_name("anna")).out_refund_no  # type: ignore[arg-type]
+    refunds.approve(world.services, out_refund_no=number, actor=Actor.from_name("bert"))
     return number
 
 
@@ -190,9 +191,9 @@ def ask_twice(world: World, order: Order, monkeypatch: pytest.MonkeyPatch) -> li
 
     monkeypatch.setattr(refunds, "refunds_of", look_and_wait)
 
-    def ask(actor: str) -> Refund:
+    def ask(name: str) -> Refund:
         wanted = {"order_no": order.order_no, "amount_fen": order.amount_fen, "reason": "退"}
-        return refunds.request(world.services, **wanted, actor=actor)  # type: ignore[arg-type]
+        return refunds.request(world.services, **wanted, actor=Actor.from_name(name))  # type: ignore[arg-type]
 
     return [future.exception() for future in beside(lambda: ask("anna"), lambda: ask("bert"))]
 

@@ -11,11 +11,13 @@ from models.journal import JournalRow
 from models.order import CreditStatus
 from models.review import ReviewItem, ReviewStatus
 from models.swap import SwapIntent, SwapStatus
+from models.values.actor import Actor
 from payments import credit, swap
 from payments.review import queue as reviews
 from payments.views import OrderView
 from tests.builders import World, refusal
 
+ANNA, BERT, CARL = (Actor.from_name(name) for name in ("anna", "bert", "carl"))
 EVIDENCE = "计费系统流水 20260310-17"
 
 
@@ -49,13 +51,13 @@ def only_item(world: World) -> ReviewItem:
 
 def test_money_moves_only_when_a_second_person_agrees(world: World) -> None:
     view, item_id = refused_order(world)
-    decided = {"action": "credit-again", "actor": "anna", "evidence": EVIDENCE}
-    assert reviews.propose(world.services, item_id, **decided) is False
-    for same in ("anna", " Anna "):
+    proposed = reviews.propose(world.services, item_id, action="credit-again", actor=ANNA, evidence=EVIDENCE)
+    assert proposed is False
+    for same in ("anna", " Anna ", "an\u200bna", "anna（财务）", "ａｎｎａ"):
         with pytest.raises(reviews.SecondPersonNeeded):
-            reviews.approve(world.services, item_id, actor=same)
+            reviews.approve(world.services, item_id, actor=Actor.from_name(same))
     assert world.credit(view).status == CreditStatus.REJECTED
-    reviews.approve(world.services, item_id, actor="bert")
+    reviews.approve(world.services, item_id, actor=BERT)
     deliver(world, view)
     assert world.credit(view).status == CreditStatus.CREDITED
     item = only_item(world)
@@ -64,10 +66,10 @@ def test_money_moves_only_when_a_second_person_agrees(world: World) -> None:
 
 def test_approving_again_changes_nothing(world: World) -> None:
     view, item_id = refused_order(world)
-    reviews.propose(world.services, item_id, action="credit-again", actor="anna", evidence=EVIDENCE)
-    reviews.approve(world.services, item_id, actor="bert")
+    reviews.propose(world.services, item_id, action="credit-again", actor=ANNA, evidence=EVIDENCE)
+    reviews.approve(world.services, item_id, actor=BERT)
     deliver(world, view)
-    reviews.approve(world.services, item_id, actor="carl")
+    reviews.approve(world.services, item_id, actor=CARL)
     assert only_item(world).approved_by == "bert"
     assert world.credit(view).status == CreditStatus.CREDITED
     assert len(world.billing.credits) == 1
@@ -76,26 +78,26 @@ def test_approving_again_changes_nothing(world: World) -> None:
 def test_a_decision_without_evidence_is_none(world: World) -> None:
     _, item_id = refused_order(world)
     with pytest.raises(reviews.EvidenceNeeded):
-        reviews.propose(world.services, item_id, action="credit-again", actor="anna", evidence=" ok ")
+        reviews.propose(world.services, item_id, action="credit-again", actor=ANNA, evidence=" ok ")
 
 
 def test_only_fitting_actions_are_accepted(world: World) -> None:
     _, item_id = refused_order(world)
     for action in ("dismiss", "credit-arrived", "nonsense"):
         with pytest.raises(IllegalTransition):
-            reviews.propose(world.services, item_id, action=action, actor="anna", evidence=EVIDENCE)
+            reviews.propose(world.services, item_id, action=action, actor=ANNA, evidence=EVIDENCE)
 
 
 def test_nothing_can_be_approved_that_nobody_proposed(world: World) -> None:
     _, item_id = refused_order(world)
     with pytest.raises(IllegalTransition):
-        reviews.approve(world.services, item_id, actor="bert")
+        reviews.approve(world.services, item_id, actor=BERT)
 
 
 def test_a_rejected_proposal_leaves_the_item_open(world: World) -> None:
     view, item_id = refused_order(world)
-    reviews.propose(world.services, item_id, action="credit-again", actor="anna", evidence=EVIDENCE)
-    reviews.reject(world.services, item_id, actor="bert")
+    reviews.propose(world.services, item_id, action="credit-again", actor=ANNA, evidence=EVIDENCE)
+    reviews.reject(world.services, item_id, actor=BERT)
     assert only_item(world).status == ReviewStatus.OPEN
     assert world.credit(view).status == CreditStatus.REJECTED
 
@@ -103,16 +105,16 @@ def test_a_rejected_proposal_leaves_the_item_open(world: World) -> None:
 def test_a_credit_seen_in_billing_is_recorded_and_not_sent(world: World) -> None:
     view, item_id = doubtful_order(world)
     sent = len(world.billing.calls)
-    reviews.propose(world.services, item_id, action="credit-arrived", actor="anna", evidence=EVIDENCE)
-    reviews.approve(world.services, item_id, actor="bert")
+    reviews.propose(world.services, item_id, action="credit-arrived", actor=ANNA, evidence=EVIDENCE)
+    reviews.approve(world.services, item_id, actor=BERT)
     assert world.credit(view).status == CreditStatus.CREDITED
     assert len(world.billing.calls) == sent
 
 
 def test_a_doubtful_credit_sent_again_speaks_for_its_money_once(world: World) -> None:
     view, item_id = doubtful_order(world)
-    reviews.propose(world.services, item_id, action="credit-again", actor="anna", evidence=EVIDENCE)
-    reviews.approve(world.services, item_id, actor="bert")
+    reviews.propose(world.services, item_id, action="credit-again", actor=ANNA, evidence=EVIDENCE)
+    reviews.approve(world.services, item_id, actor=BERT)
     deliver(world, view)
     assert world.credit(view).status == CreditStatus.CREDITED
     with world.database.reading() as session:
@@ -121,9 +123,9 @@ def test_a_doubtful_credit_sent_again_speaks_for_its_money_once(world: World) ->
 
 def test_the_journal_tells_who_decided_what(world: World) -> None:
     _, item_id = refused_order(world)
-    reviews.take(world.services, item_id, actor="anna")
-    reviews.propose(world.services, item_id, action="credit-again", actor="anna", evidence=EVIDENCE)
-    reviews.approve(world.services, item_id, actor="bert")
+    reviews.take(world.services, item_id, actor=ANNA)
+    reviews.propose(world.services, item_id, action="credit-again", actor=ANNA, evidence=EVIDENCE)
+    reviews.approve(world.services, item_id, actor=BERT)
     with world.database.reading() as session:
         told = session.execute(
             select(JournalRow.what, JournalRow.actor).where(JournalRow.what.like("review%"))
@@ -136,8 +138,8 @@ def test_the_journal_tells_who_decided_what(world: World) -> None:
 
 
 def decide(world: World, item_id: int, action: str) -> None:
-    reviews.propose(world.services, item_id, action=action, actor="anna", evidence=EVIDENCE)
-    reviews.approve(world.services, item_id, actor="bert")
+    reviews.propose(world.services, item_id, action=action, actor=ANNA, evidence=EVIDENCE)
+    reviews.approve(world.services, item_id, actor=BERT)
 
 
 def test_a_credit_that_a_person_saw_is_told_and_its_swap_is_due(world: World) -> None:
@@ -173,12 +175,18 @@ def test_a_credit_that_is_refused_again_is_asked_about_again(world: World) -> No
 def test_nobody_decides_without_a_name(world: World) -> None:
     _, item_id = refused_order(world)
     with pytest.raises(Refused, match="姓名"):
-        reviews.take(world.services, item_id, actor=" ")
+        reviews.take(world.services, item_id, actor=Actor.from_name(" "))
     with pytest.raises(Refused, match="姓名"):
-        reviews.propose(world.services, item_id, action="credit-again", actor="", evidence=EVIDENCE)
-    reviews.propose(world.services, item_id, action="credit-again", actor="anna", evidence=EVIDENCE)
+        reviews.propose(
+            world.services,
+            item_id,
+            action="credit-again",
+            actor=Actor.from_name(""),
+            evidence=EVIDENCE,
+        )
+    reviews.propose(world.services, item_id, action="credit-again", actor=ANNA, evidence=EVIDENCE)
     for nobody in ("", "  ", "x" * 65):
         with pytest.raises(Refused, match="姓名"):
-            reviews.approve(world.services, item_id, actor=nobody)
+            reviews.approve(world.services, item_id, actor=Actor.from_name(nobody))
     with pytest.raises(Refused, match="姓名"):
-        reviews.reject(world.services, item_id, actor=" ")
+        reviews.reject(world.services, item_id, actor=Actor.from_name(" "))

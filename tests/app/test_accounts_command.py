@@ -1,0 +1,65 @@
+"""`campusnet accounts`: each step by its own operator, each refusal in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from app.cli import main
+from models.db.engine import Database
+from sandbox.credentials import Credentials
+from tests.payments.counter.till import LI, Till
+from tests.rig import make_config, toml
+
+EVIDENCE = ("--evidence", "工单 20260310-17")
+
+
+@pytest.fixture
+def till(sqlite_database: Database) -> Till:
+    return Till(sqlite_database)
+
+
+@pytest.fixture
+def config(till: Till, tmp_path: Path, credentials: Credentials) -> Path:
+    made = make_config(
+        tmp_path,
+        credentials,
+        site="http://127.0.0.1:9",
+        platform="http://127.0.0.1:9",
+        database_url=till.database.url,
+        redis_url="redis://127.0.0.1:1/0",
+    )
+    return toml(made, tmp_path)
+
+
+def run(config: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["accounts", *arguments, "--config", str(config)])
+
+
+def test_an_entry_by_two_operators(config: Path, till: Till) -> None:
+    wanted = ("adjust", "request", LI.account_no, "--amount", "5", "--reason", "断网补偿", *EVIDENCE)
+    asked = run(config, *wanted, "--by", "anna")
+    assert asked.exit_code == 0, asked.output
+    number = asked.output.split()[0]
+    assert number in run(config, "adjust", "list", "--waiting").output
+    same = run(config, "adjust", "approve", number, "--by", "An na")
+    assert (same.exit_code, "E-TWO" in same.output) == (1, True)
+    assert run(config, "adjust", "approve", number, "--by", "bert").exit_code == 0
+    assert run(config, "adjust", "reject", number, "--by", "bert").exit_code == 1
+    till.clock.forward(days=3650)
+    till.work()
+    assert till.balance_fen() == 500
+    assert "DONE" in run(config, "adjust", "list").output
+
+
+def test_an_account_is_closed_by_two_operators(config: Path) -> None:
+    assert run(config, "close", LI.account_no, "--by", "anna").exit_code == 0
+    assert LI.account_no in run(config, "closings").output
+    assert "E-TWO" in run(config, "approve-close", LI.account_no, "--by", "ANNA").output
+    assert run(config, "reject-close", LI.account_no, "--by", "anna").exit_code == 0
+    assert run(config, "close", LI.account_no, "--by", "anna").exit_code == 0
+    assert run(config, "approve-close", LI.account_no, "--by", "bert").exit_code == 0
+    assert run(config, "close", LI.account_no, "--by", "anna").exit_code == 1
+    assert run(config, "closings").output == ""
