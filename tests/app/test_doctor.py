@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from click.testing import CliRunner
 from sqlalchemy import text
 
+from app.cli import main
 from app.doctor import Finding, examine
 from models.db.engine import Database
 
@@ -39,3 +41,25 @@ def test_a_balance_that_is_not_the_sum_of_its_entries_is_found(path: Path, datab
     books = found(path)["books"]
     assert not books.well
     assert "2400101009" in books.detail
+
+
+def test_accounts_that_become_equal_are_listed_by_upgrade_and_doctor(path: Path, database_url: str) -> None:
+    database = Database(database_url)
+    with database.transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO account (account_no, name, kind, department, active, balance_fen, created_at) "
+                "VALUES ('B1', '李', 'staff', '', 1, 0, '2026-03-10 00:00:00.000000'), "
+                "('b1', '王', 'staff', '', 1, 0, '2026-03-10 00:00:00.000000')"
+            )
+        )
+    done = CliRunner().invoke(main, ["db", "upgrade", "--config", str(path)])
+    assert (done.exit_code, "B1、b1" in done.output) == (0, True)
+    finding = found(path)["accounts"]
+    assert (finding.well, "B1、b1" in finding.detail) == (False, True)
+    with database.reading() as session:
+        assert (
+            len(session.execute(text("SELECT account_no FROM account WHERE lower(account_no) = 'b1'")).all())
+            == 2
+        )
+    database.dispose()

@@ -77,3 +77,33 @@ def test_amounts_that_nobody_could_pay_stop_the_start(
         monkeypatch.setenv(f"CAMPUSNET_RECHARGE__{name}", value)
     with pytest.raises(ValidationError, match=told):
         configuration.load(path)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("COUNTER__MAX_FEN", "0"),
+        ("COUNTER__MAX_FEN", "9223372036854775500"),
+        ("IMPORT__MAX_BALANCE_FEN", "99999999999"),
+        ("IMPORT__APPROVE_ABOVE_FEN", "-1"),
+        ("ACCOUNTS__STRIP", '["cmcc"]'),
+        ("ACCOUNTS__STRIP", '["@"]'),
+        ("ACCOUNTS__STRIP", '["\\\\"]'),
+    ],
+)
+def test_bounds_and_realms_that_make_no_sense_stop_the_start(
+    path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(f"CAMPUSNET_{variable}", value)
+    with pytest.raises(ValidationError):
+        configuration.load(path)
+
+
+def test_the_bounds_of_imports_come_from_the_environment_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAMPUSNET_IMPORT__MAX_BALANCE_FEN", "123")
+    monkeypatch.setenv("CAMPUSNET_ACCOUNTS__IGNORE_CASE", "false")
+    config = configuration.load(path)
+    assert (config.imports.max_balance_fen, config.imports.approve_above_fen) == (123, 1_000_000)
+    assert not config.accounts.ignore_case

@@ -107,6 +107,19 @@ def test_the_account_may_stand_in_a_named_attribute(server: Server) -> None:
     assert identity(server, "studentNumber").account_of(SERVICE, "ST-1") == "2400101001"
 
 
+@pytest.mark.parametrize(
+    ("said", "account_no"),
+    [
+        ("2400101001@cmcc", "2400101001"),
+        ("GUET\\T20080015", "T20080015"),
+        ("  ２４００１０１００１ ", "2400101001"),
+    ],
+)
+def test_the_account_is_read_as_everywhere_else(server: Server, said: str, account_no: str) -> None:
+    server.body = success(f"<cas:user>{said}</cas:user>")
+    assert identity(server).account_of(SERVICE, "ST-1") == account_no
+
+
 @pytest.mark.parametrize("ticket", ["", "PT-1", "ST-", "ST-a b", "ST-\n", "ST-" + "x" * 300, "ST-汉"])
 def test_what_is_no_ticket_is_not_asked_about(server: Server, ticket: str) -> None:
     with pytest.raises(TicketRefused):

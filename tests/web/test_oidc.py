@@ -148,6 +148,10 @@ def test_an_honest_token_names_the_account(liar: Liar) -> None:
     assert CLIENT_SECRET not in asked.body.decode()
 
 
+def test_a_realm_around_the_account_is_no_part_of_it(liar: Liar) -> None:
+    assert liar.answer(liar.oidc.signed(liar.honest_claims() | {"sub": f"{OWN}@telecom"})) == OWN
+
+
 @pytest.mark.parametrize(
     "changes",
     [

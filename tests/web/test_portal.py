@@ -66,6 +66,12 @@ def test_the_overview_shows_money_traffic_and_speed(world: World, browser: Flask
     assert "现在限速" not in html
 
 
+def test_the_portal_uses_the_number_as_billing_spells_it(world: World, browser: FlaskClient) -> None:
+    log_in(world, browser, account_no=f"{OWN}@cmcc")
+    with browser.session_transaction() as session:
+        assert session["portal"]["account_no"] == OWN
+
+
 def test_a_slow_line_says_why(world: World, browser: FlaskClient) -> None:
     log_in(world, browser)
     with world.services.transaction() as session:

@@ -59,7 +59,7 @@ def upgrade() -> None:
     op.create_table(
         "account_import_row",
         sa.Column("id", ID, nullable=False),
-        sa.Column("import_id", sa.BigInteger(), nullable=False),
+        sa.Column("import_id", ID, nullable=False),
         sa.Column("line_no", sa.BigInteger(), nullable=False),
         sa.Column("account_no", sa.String(32), nullable=False),
         sa.Column("name", sa.String(64), nullable=False),
@@ -69,7 +69,7 @@ def upgrade() -> None:
         sa.Column("package_code", sa.String(32), nullable=True),
         sa.Column("left_bytes", sa.BigInteger(), nullable=False),
         sa.Column("ends_at", TIME, nullable=True),
-        sa.Column("entry_id", sa.BigInteger(), nullable=True),
+        sa.Column("entry_id", ID, nullable=True),
         sa.Column("opened_at", TIME, nullable=True),
         sa.CheckConstraint("balance_fen >= 0", name=op.f("ck_account_import_row_balance_not_negative")),
         sa.ForeignKeyConstraint(

@@ -59,6 +59,11 @@ _LOOKALIKES: Final = re.compile(
     r"|标志$|标识$|标记$|交易类型|类型$"
     r"|direction|debit|credit|inout|in/out|^d/?c$|^c/?d$|^drcr$|^sign$|currency|^ccy$|status|state$|result|revers"
 )
+# These say it whatever else is in the title, unless it is the time or the number of something.
+_CERTAIN: Final = re.compile(
+    r"借贷|收支|收付|方向|流向|币种|币别|货币|状态|冲正|冲销|撤销|抹账|红冲|direction|currency|status|revers"
+)
+_TIME_OR_NUMBER: Final = re.compile(r"时间|日期|流水|编号|号$|time|date")
 # About a balance, a name, an account or a document: money's direction is not in them.
 _HARMLESS: Final = re.compile(
     r"余额|户名|名称|姓名|账号|帐号|账户|帐户|卡号|行名|行号|开户行|银行|网点|凭证|证件|摘要|用途|附言|备注|说明|时间|日期"
@@ -97,7 +102,9 @@ def check_columns(table: Table) -> None:
 def is_lookalike(title: str) -> bool:
     """Return True if a title could be about the direction, the currency or the status of money."""
     name = normal_title(title)
-    return bool(name) and bool(_LOOKALIKES.search(name)) and not _HARMLESS.search(name)
+    if _CERTAIN.search(name):
+        return not _TIME_OR_NUMBER.search(name)
+    return bool(_LOOKALIKES.search(name)) and not _HARMLESS.search(name)
 
 
 def read_movement(row: Row, *, max_fen: int) -> Movement:

@@ -30,6 +30,8 @@ def _run_again(decision: Decision) -> None:
 # Not the credits: money that waits for billing is credited in the end, or goes back by a refund.
 _DISMISSED = frozenset(ReviewKind) - {ReviewKind.CREDIT_REFUSED, ReviewKind.CREDIT_UNKNOWN}
 _DISMISSED -= {ReviewKind.SECOND_PAYMENT, ReviewKind.ADJUSTMENT_UNKNOWN}
+# Two operators look at the bank account: `transfer-checked`.
+_DISMISSED -= {ReviewKind.TRANSFER_UNCONFIRMED, ReviewKind.BANK_REVERSED}
 _OWED = _DISMISSED | {ReviewKind.SECOND_PAYMENT}
 
 ACTIONS = {

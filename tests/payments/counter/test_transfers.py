@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,10 @@ from models.counter import BankStatus, Way
 from models.db.engine import Database
 from models.errors import Refused
 from models.site import CounterRules
+from models.values.actor import Actor
 from payments.counter import bank_list, bank_queue
 from payments.counter.bank_list import Report
+from payments.counter.returns import SecondClerkNeeded, give_back
 from payments.counter.transfers import parse_reference, reference_key, same_number
 from tests.payments.counter.bank_files import (
     SECOND,
@@ -198,6 +201,11 @@ def test_nothing_is_sent_back_twice_or_decided_twice(till: Till, tmp_path: Path)
         with pytest.raises(bank_queue.NoSuchLine):
             decide(till.services, line_id=waiting.line.id, actor=THIRD)
     assert owed(till) == [("B0000002", 2000)]
+    handed: dict[str, Any] = {"return_no": booked.return_item.return_no, "evidence": "退汇 20260310-1"}
+    for same in (SECOND, Actor.from_name(" ＢＥＲＴ")):
+        with pytest.raises(SecondClerkNeeded):
+            give_back(till.services, **handed, clerk=same)
+    give_back(till.services, **handed, clerk=THIRD)
     till.check_books()
 
 

@@ -1,9 +1,8 @@
-"""Money that a refund could not return, or that no order has: two operators decide, and every book agrees."""
+"""Money that a refund could not return: two operators decide, and every book agrees."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,28 +10,23 @@ from sqlalchemy import delete, select
 
 from models.adjustment import Adjustment, AdjustmentStatus
 from models.errors import AmountInvalid, IllegalTransition, Refused, ServiceError, Unavailable, Unknown
-from models.order import Order, OrderEvent, PaymentAttempt, PaymentFact
 from models.outbox import OutboxItem, OutboxStatus
 from models.payout import PartStatus, Payout, PayoutPart
 from models.refund import RefundStatus
 from models.review import ReviewItem, ReviewKind, ReviewStatus, ask_person
 from models.statement import ReconRun, ReconStatus
-from models.values.actor import Actor
 from models.write_off import WriteOff, WriteOffKind
-from payments import unmatched_payments
-from payments.audit.invariants import Conservation, check, conservation
+from payments.adjustments import approval as adjustments
 from payments.audit.manual_metrics import manual_figures
 from payments.payouts import approval as payouts
 from payments.payouts import transfer_list
 from payments.refunds.approval import SamePerson
 from payments.review import queue as reviews
 from sandbox.credentials import Credentials
-from tests.models_of_money.world import ACCOUNTS, PEOPLE, make_template
+from tests.models_of_money.world import ACCOUNTS, make_template
 from tests.payments.payouts.payout_world import PayoutWorld
 from tests.payments.refunds.refund_world import ANNA, BERT
-
-CARL = Actor.from_name("carl")
-EVIDENCE = "微信商户平台截图 20260310-17"
+from tests.payments.review.stuck import CARL, EVIDENCE, decide, findings, open_items, sums
 
 
 @pytest.fixture(scope="module")
@@ -48,32 +42,6 @@ def world(
     yield built
     built.check_books()
     built.close()
-
-
-def sums(world: PayoutWorld) -> Conservation:
-    with world.database.reading() as session:
-        return conservation(session)
-
-
-def findings(world: PayoutWorld) -> list[str]:
-    with world.database.reading() as session:
-        return check(session)
-
-
-def open_items(world: PayoutWorld) -> list[ReviewItem]:
-    query = select(ReviewItem).where(ReviewItem.status != ReviewStatus.CLOSED).order_by(ReviewItem.id)
-    with world.database.reading() as session:
-        return list(session.scalars(query))
-
-
-def decide(world: PayoutWorld, item: ReviewItem, action: str, **details: str) -> None:
-    proposed = reviews.propose(
-        world.services, item.id, action=action, actor=ANNA, evidence=EVIDENCE, details=details
-    )
-    assert proposed is False
-    with pytest.raises(reviews.SecondPersonNeeded):
-        reviews.approve(world.services, item.id, actor=Actor.from_name("A n\u200bna（财务）"))
-    reviews.approve(world.services, item.id, actor=BERT)
 
 
 def refused_for_good(world: PayoutWorld, amount_fen: int = 500) -> tuple[str, ReviewItem]:
@@ -299,98 +267,12 @@ def test_a_console_refund_of_a_credited_order_is_charged_to_the_account_by_two(w
     (item,) = open_items(world)
     assert (item.kind, item.order_id is not None) == (ReviewKind.EXTERNAL_REFUND, True)
     assert (sums(world).credited_fen, findings(world)) == (500, [])
-
-
-# -- payments without an order ------------------------------------------------------------------------
-
-
-def forget(world: PayoutWorld, order_no: str) -> None:
-    """Lose an unpaid order, as a restored backup does."""
-    with world.database.transaction() as session:
-        order_id = session.scalars(select(Order.id).where(Order.order_no == order_no)).one()
-        session.execute(delete(OutboxItem).where(OutboxItem.key == order_no))
-        for table in (OrderEvent, PaymentAttempt):
-            session.execute(delete(table).where(table.order_id == order_id))
-        session.execute(delete(Order).where(Order.id == order_id))
-
-
-def unmatched(world: PayoutWorld) -> tuple[str, ReviewItem]:
-    """A paid order that we do not have; its callback asks."""
-    order_no = world.start(0, 0, 500)
-    assert order_no is not None
-    world.prepare(order_no)
-    world.pay(order_no)
-    forget(world, order_no)
-    assert world.tell(world.platform.book.get(f"{order_no}01")) == 204
-    (item,) = open_items(world)
-    assert (item.kind, item.amount_fen) == (ReviewKind.NOTIFY_MISMATCH, 500)
-    return order_no, item
-
-
-def test_a_payment_without_an_order_is_assigned_to_an_account(world: PayoutWorld) -> None:
-    order_no, item = unmatched(world)
-    with pytest.raises(Refused, match="account"):
-        reviews.propose(world.services, item.id, action="assign", actor=ANNA, evidence=EVIDENCE)
-    decide(world, item, "assign", account=ACCOUNTS[1])
+    wanted = adjustments.Wanted(ACCOUNTS[0], -500, "商户平台已退款", EVIDENCE)
+    entry = adjustments.request(world.services, wanted, actor=ANNA)
+    adjustments.approve(world.services, adjustment_no=entry.adjustment_no, actor=BERT)
     world.work()
-    with world.database.reading() as session:
-        order = session.scalars(select(Order)).one()
-    assert (order.order_no, order.account_no, order.amount_fen) == (order_no, ACCOUNTS[1], 500)
-    assert (sums(world).credited_fen, world.balance_fen(), open_items(world)) == (500, 0, [])
-    # The callback comes again, and nothing happens twice.
-    world.tell(world.platform.book.get(f"{order_no}01"))
-    world.calm()
-    assert (sums(world).paid_fen, sums(world).credited_fen) == (500, 500)
-
-
-def test_a_payment_without_an_order_goes_back_to_its_payer(world: PayoutWorld) -> None:
-    _, item = unmatched(world)
-    decide(world, item, "send-back")
-    assert findings(world) == []
-    world.work()
-    (refund,) = world.platform.refunds.all()
-    world.ends(refund.request.out_refund_no)
-    assert (sums(world).refunded_fen, sums(world).review_fen, open_items(world)) == (500, 0, [])
-    assert world.balance_fen() == 0
-
-
-def test_a_payment_of_another_system_is_neither_assigned_nor_refunded(world: PayoutWorld) -> None:
-    number = "MEAL202603100001"
-    world.services.pay.prepay(
-        out_trade_no=number,
-        description="餐卡",
-        amount_fen=500,
-        openid=PEOPLE[0],
-        expires_at=world.clock.now() + timedelta(hours=1),
-    )
-    world.platform.pay(number, PEOPLE[0])
-    world.tell(world.platform.book.get(number))
-    (item,) = open_items(world)
-    for action, details in (("assign", {"account": ACCOUNTS[0]}), ("send-back", {})):
-        with pytest.raises(unmatched_payments.NotOurs):
-            reviews.propose(
-                world.services, item.id, action=action, actor=ANNA, evidence=EVIDENCE, details=details
-            )
-    with world.database.reading() as session:
-        assert list(session.scalars(select(PaymentFact))) == []
-    assert (world.sent(), world.balance_fen()) == (0, 0)
-
-
-def test_a_payment_that_was_refunded_meanwhile_is_not_assigned(world: PayoutWorld) -> None:
-    order_no, item = unmatched(world)
-    reviews.propose(
-        world.services,
-        item.id,
-        action="assign",
-        actor=ANNA,
-        evidence=EVIDENCE,
-        details={"account": ACCOUNTS[0]},
-    )
-    world.console(order_no)
-    with pytest.raises(Refused):
-        reviews.approve(world.services, item.id, actor=BERT)
-    world.work()
-    assert (world.balance_fen(), sums(world).paid_fen) == (0, 0)
+    decide(world, item, "dismiss")
+    assert (world.balance_fen(), open_items(world), findings(world)) == (0, [], [])
 
 
 def test_a_closed_account_is_paid_out_and_takes_no_money(world: PayoutWorld) -> None:
