@@ -41,7 +41,7 @@ from models.db.engine import Database
 from models.site import Contact, CounterRules, RechargeRules, Site
 from models.tidings import Form
 from models.values.account_no import AccountRules
-from payments import alerts, credit, notify, settle, swap, sweep
+from payments import alerts, credit, notify, repairs, settle, swap, sweep
 from payments.adjustments import approval as adjustments
 from payments.adjustments import delivery as adjustment_delivery
 from payments.audit import book_check, ledger_chain
@@ -185,6 +185,7 @@ def _deliveries(notices: Notices) -> dict[str, Deliver]:
         swap.KIND: swap.deliver,
         "refund": refund_delivery.deliver,
         "payout": payout_delivery.deliver,
+        repairs.KIND: repairs.deliver,
         adjustments.KIND: adjustment_delivery.deliver,
         "inbox": notify.deliver,
         "message": partial(deliver_message, notices),

@@ -67,8 +67,9 @@ class Worker:
         for item in held:
             # Earlier items took long? Without a fresh lease somebody else may start this one.
             late = self._services.clock() - leased_at > timedelta(seconds=self._lease_s / 3)
-            if not late or self._renew(item):
-                self._deal_with(item)
+            leased = self._renew(item) if late else item
+            if leased is not None:
+                self._deal_with(leased)
         return len(held)
 
     def run(self, stopped: threading.Event) -> None:
@@ -84,13 +85,12 @@ class Worker:
         """Do the periodic jobs that are due, one after the other. Returns: how many ran."""
         return run_due(self._services, self._periodic)
 
-    def _renew(self, item: outbox.Claim) -> bool:
+    def _renew(self, item: outbox.Claim) -> outbox.Claim | None:
         try:
             with self._services.transaction() as session:
-                outbox.renew(session, item, now=self._services.clock(), lease_s=self._lease_s)
+                return outbox.renew(session, item, now=self._services.clock(), lease_s=self._lease_s)
         except Conflict:
-            return False
-        return True
+            return None
 
     def _deal_with(self, item: outbox.Claim) -> None:
         try:

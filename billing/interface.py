@@ -1,4 +1,4 @@
-"""The billing back end as the rest of the house sees it: about ten methods, in our words.
+"""The billing backend as all other packages see it, in our words.
 
 Outcomes of every method: a value is *done*; `Refused` is *certainly not done*; `Unknown` is
 *may be done, ask before repeating*; `Unavailable` is *certainly not done, try later*.
@@ -42,6 +42,7 @@ __all__ = [
     "ExchangeReceipt",
     "ExchangeRecord",
     "Lot",
+    "MoneyCall",
     "Offer",
     "SessionUsage",
     "SlowReason",
@@ -57,12 +58,25 @@ class CreditOutcome(StrEnum):
     ALREADY_APPLIED = "ALREADY_APPLIED"
 
 
+class MoneyCall(StrEnum):
+    """The calls that move money. Each has its own keys: one key may serve one call of each kind."""
+
+    CREDIT = "credit"
+    REVERSAL = "reversal"
+    WITHDRAWAL = "withdrawal"
+    EXCHANGE = "exchange"
+
+
 @dataclass(frozen=True)
 class Capabilities:
-    """What a back end can do beyond taking money; pages hide what it cannot."""
+    """What a backend can do beyond taking money; pages hide what it cannot.
+
+    The defaults promise nothing: without a query, or without a confirmation window, a call that got no
+    answer goes to manual resolution.
+    """
 
     find_credit: bool
-    # True when both `reverse` and `find_reversal` work.
+    # True when `reverse` works.
     reverse: bool
     exchange: bool
     usage: bool
@@ -73,12 +87,32 @@ class Capabilities:
     local: bool
     # True when `credits_between` works; without it reconciliation leaves billing out.
     list_credits: bool = False
-    # True when `withdraw` and `find_withdrawal` work; without it nothing is paid out by bank list.
+    # True when `withdraw` works; without it nothing is paid out by bank list.
     withdraw: bool = False
     # True when `adjust` and `find_adjustment` work.
     adjust: bool = False
     # True when `close_account` works.
     close_account: bool = False
+    find_reversal: bool = False
+    find_withdrawal: bool = False
+    find_exchange: bool = False
+    # True when a call repeated under a known key changes nothing: credits, and the other money calls.
+    credit_is_idempotent: bool = False
+    # How many seconds after it was sent a call may still take effect; None: the backend gives no limit.
+    confirmation_window_s: int | None = None
+    # True when `close_key` works: no call under a closed key takes effect, however late it arrives.
+    close_key: bool = False
+    # True when the backend issues an identifier for a call before it: see `prepare`.
+    prepare: bool = False
+
+    def can_find(self, call: MoneyCall) -> bool:
+        """Return True if the backend answers queries for calls of this kind."""
+        return {
+            MoneyCall.CREDIT: self.find_credit,
+            MoneyCall.REVERSAL: self.find_reversal,
+            MoneyCall.WITHDRAWAL: self.find_withdrawal,
+            MoneyCall.EXCHANGE: self.find_exchange,
+        }[call]
 
 
 @dataclass(frozen=True)
@@ -136,19 +170,44 @@ class BillingBackend(Protocol):
         """Money and traffic now, for the account's owner. Raises: NoSuchAccount, Unavailable."""
         ...
 
-    def credit(self, account_no: str, amount_fen: int, *, key: str) -> CreditReceipt:
-        """Put money on an account once per `key`.
+    def prepare(self, call: MoneyCall, account_no: str, amount_fen: int, *, key: str) -> str:
+        """Return the backend's own identifier for the call that follows; nothing else happens.
 
-        A known key returns ALREADY_APPLIED when account and amount agree, else raises Refused.
-        Raises: NoSuchAccount and other Refused - certainly not done; Unknown - ask `find_credit`.
+        The caller stores it before the call and hands it to the call and to every query as `ref`. Only
+        where `capabilities().prepare`; elsewhere `ref` is None. Raises: Refused, Unknown, Unavailable.
         """
         ...
 
-    def find_credit(self, key: str) -> CreditReceipt | None:
-        """The credit with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
+    def close_key(self, call: MoneyCall, account_no: str, key: str) -> bool:
+        """Refuse every call of this kind under `key` from now on, however late it arrives.
+
+        Closing again changes nothing. Only where `capabilities().close_key`.
+        Returns: True if no such call took effect and none will; False if one did: query it.
+        Raises: Unknown, Unavailable.
+        """
         ...
 
-    def reverse(self, account_no: str, amount_fen: int, *, key: str, credit_key: str) -> CreditReceipt:
+    def credit(self, account_no: str, amount_fen: int, *, key: str, ref: str | None = None) -> CreditReceipt:
+        """Put money on an account once per `key`.
+
+        A known key returns ALREADY_APPLIED when account and amount agree, else raises Refused (where
+        `credit_is_idempotent`). What is raised speaks of this call alone, never of an earlier one.
+        Raises: NoSuchAccount and other Refused - certainly not done; Unknown - ask `find_credit`;
+            Unavailable.
+        """
+        ...
+
+    def find_credit(self, account_no: str, key: str, *, ref: str | None = None) -> CreditReceipt | None:
+        """Return the credit of this account with this key, None if there is none now.
+
+        None says nothing about a call that is still on its way: see `Capabilities.confirmation_window_s`.
+        Raises: Unknown, Unavailable.
+        """
+        ...
+
+    def reverse(
+        self, account_no: str, amount_fen: int, *, key: str, credit_key: str, ref: str | None = None
+    ) -> CreditReceipt:
         """Take (part of) the credit with `credit_key` off the account again, once per `key`.
 
         All reversals of a credit together never exceed it. A known key returns ALREADY_APPLIED when
@@ -158,11 +217,16 @@ class BillingBackend(Protocol):
         """
         ...
 
-    def find_reversal(self, key: str) -> CreditReceipt | None:
-        """The reversal with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
+    def find_reversal(self, account_no: str, key: str, *, ref: str | None = None) -> CreditReceipt | None:
+        """Return the reversal on this account with this key, as `find_credit`.
+
+        Raises: Unknown, Unavailable.
+        """
         ...
 
-    def withdraw(self, account_no: str, amount_fen: int, *, key: str) -> CreditReceipt:
+    def withdraw(
+        self, account_no: str, amount_fen: int, *, key: str, ref: str | None = None
+    ) -> CreditReceipt:
         """Take money off the account that is going to be paid out, once per `key`.
 
         A known key returns ALREADY_APPLIED when account and amount agree. The receipt's `amount_fen` is
@@ -171,8 +235,11 @@ class BillingBackend(Protocol):
         """
         ...
 
-    def find_withdrawal(self, key: str) -> CreditReceipt | None:
-        """The withdrawal with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
+    def find_withdrawal(self, account_no: str, key: str, *, ref: str | None = None) -> CreditReceipt | None:
+        """Return the withdrawal from this account with this key, as `find_credit`.
+
+        Raises: Unknown, Unavailable.
+        """
         ...
 
     def adjust(self, account_no: str, amount_fen: int, *, key: str, memo: str) -> CreditReceipt:
@@ -188,7 +255,7 @@ class BillingBackend(Protocol):
         """
         ...
 
-    def find_adjustment(self, key: str, *, account_no: str) -> CreditReceipt | None:
+    def find_adjustment(self, account_no: str, key: str) -> CreditReceipt | None:
         """Return the entry with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
         ...
 
@@ -214,7 +281,9 @@ class BillingBackend(Protocol):
         """
         ...
 
-    def exchange(self, account_no: str, code: str, *, key: str, price_fen: int) -> ExchangeReceipt:
+    def exchange(
+        self, account_no: str, code: str, *, key: str, price_fen: int, ref: str | None = None
+    ) -> ExchangeReceipt:
         """Buy a package from the balance at the price the person agreed to, once per `key`.
 
         A known key returns ALREADY_APPLIED when account, package and price agree, else raises Refused.
@@ -224,8 +293,11 @@ class BillingBackend(Protocol):
         """
         ...
 
-    def find_exchange(self, key: str) -> ExchangeReceipt | None:
-        """The swap with this key, None when there certainly is none. Raises: Unknown, Unavailable."""
+    def find_exchange(self, account_no: str, key: str, *, ref: str | None = None) -> ExchangeReceipt | None:
+        """Return the purchase of this account with this key, as `find_credit`.
+
+        Raises: Unknown, Unavailable.
+        """
         ...
 
     def exchange_log(

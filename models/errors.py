@@ -20,6 +20,7 @@
         LoginNeeded      the page needs the unified identity
         CaptchaWrong     not the characters of the picture, or too late
         PageExpired      a form token or login state is too old
+        KeyClosed        the backend refuses every call under this key, for good
       Forged             signature, age, appid or mchid wrong                   -> 401 / 403
       Malformed          authentic sender or not, this is no message            -> 400
       Unknown            the far side may or may not have done it               -> 503, ask first
@@ -201,6 +202,16 @@ class PageExpired(Refused):
     code = "E-PAGE"
 
     def __init__(self, text: str = "页面已过期，请返回重试") -> None:
+        super().__init__(text)
+
+
+class KeyClosed(Refused):
+    """A call under a key that was closed: it never took effect and never will."""
+
+    status = 409
+    code = "E-CLOSED"
+
+    def __init__(self, text: str = "该笔业务编号已作废") -> None:
         super().__init__(text)
 
 

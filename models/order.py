@@ -36,7 +36,11 @@ class OrderAction(StrEnum):
 
 
 class CreditStatus(StrEnum):
-    """MANUAL waits for a person; VOIDED means that the money goes back instead."""
+    """MANUAL waits for an operator; VOIDED means that the money goes back instead.
+
+    LATE: billing applied a voided credit after all. It is reversed (TAKING_BACK, then TAKEN_BACK), or the
+    owner of the account owes it (OWED).
+    """
 
     PENDING = "PENDING"
     SENDING = "SENDING"
@@ -45,7 +49,20 @@ class CreditStatus(StrEnum):
     UNKNOWN = "UNKNOWN"
     MANUAL = "MANUAL"
     VOIDED = "VOIDED"
+    LATE = "LATE"
+    TAKING_BACK = "TAKING_BACK"
+    TAKEN_BACK = "TAKEN_BACK"
+    OWED = "OWED"
 
+
+# The money of these goes back to the payer: the order's payment has no credit any more.
+CREDIT_VOID = (
+    CreditStatus.VOIDED,
+    CreditStatus.LATE,
+    CreditStatus.TAKING_BACK,
+    CreditStatus.TAKEN_BACK,
+    CreditStatus.OWED,
+)
 
 TRANSITIONS: dict[tuple[OrderStatus, OrderAction], OrderStatus] = {
     (OrderStatus.CREATED, OrderAction.PREPAY): OrderStatus.PREPAID,
@@ -61,17 +78,23 @@ TRANSITIONS: dict[tuple[OrderStatus, OrderAction], OrderStatus] = {
 }
 
 CREDIT_TRANSITIONS: dict[CreditStatus, frozenset[CreditStatus]] = {
-    CreditStatus.PENDING: frozenset({CreditStatus.SENDING, CreditStatus.VOIDED}),
+    # To CREDITED also from where billing was believed to have refused: its receipt is a fact.
+    CreditStatus.PENDING: frozenset({CreditStatus.SENDING, CreditStatus.VOIDED, CreditStatus.CREDITED}),
     CreditStatus.SENDING: frozenset(
         {CreditStatus.CREDITED, CreditStatus.REJECTED, CreditStatus.UNKNOWN, CreditStatus.PENDING}
     ),
     CreditStatus.UNKNOWN: frozenset(
         {CreditStatus.CREDITED, CreditStatus.PENDING, CreditStatus.SENDING, CreditStatus.MANUAL}
     ),
-    CreditStatus.REJECTED: frozenset({CreditStatus.PENDING, CreditStatus.VOIDED}),
+    CreditStatus.REJECTED: frozenset({CreditStatus.PENDING, CreditStatus.VOIDED, CreditStatus.CREDITED}),
     CreditStatus.MANUAL: frozenset({CreditStatus.CREDITED, CreditStatus.PENDING}),
     CreditStatus.CREDITED: frozenset(),
-    CreditStatus.VOIDED: frozenset(),
+    CreditStatus.VOIDED: frozenset({CreditStatus.LATE}),
+    CreditStatus.LATE: frozenset({CreditStatus.TAKING_BACK, CreditStatus.OWED}),
+    # Back to LATE: billing refused to reverse it.
+    CreditStatus.TAKING_BACK: frozenset({CreditStatus.TAKEN_BACK, CreditStatus.LATE}),
+    CreditStatus.TAKEN_BACK: frozenset(),
+    CreditStatus.OWED: frozenset(),
 }
 
 
@@ -160,7 +183,12 @@ class PaymentFact(Base):
 
 
 class Credit(Base):
-    """The money's way into billing: one per paid order, under a number fixed at creation."""
+    """The money's way into billing: one per paid order, under a number fixed at creation.
+
+    `doubt_from` is set while a call to billing may still take effect: the latest moment at which one
+    without an answer can have been sent. `prepared_ref` is the backend's identifier for the calls.
+    `undo_key` is the key of the reversal that takes a late credit back.
+    """
 
     __tablename__ = "credit"
     __table_args__ = (
@@ -176,6 +204,9 @@ class Credit(Base):
     status: Mapped[CreditStatus] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(200))
     balance_after_fen: Mapped[int | None]
+    doubt_from: Mapped[datetime | None]
+    prepared_ref: Mapped[str | None] = mapped_column(String(64))
+    undo_key: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
 
@@ -243,9 +274,15 @@ def advance(session: Session, order: Order, action: OrderAction, *, cause: str, 
 
 
 def move_credit(
-    session: Session, credit: Credit, new: CreditStatus, *, now: datetime, reason: str | None = None
+    session: Session,
+    credit: Credit,
+    new: CreditStatus,
+    *,
+    now: datetime,
+    reason: str | None = None,
+    **values: Any,
 ) -> None:
-    """Move a credit to `new`.
+    """Move a credit to `new`; `values` are set in the same statement.
 
     Raises: IllegalTransition - not in the table; Conflict - another transaction moved it first.
     """
@@ -258,6 +295,7 @@ def move_credit(
         now=now,
         changed_at=now,
         reason=reason,
+        **values,
     )
 
 

@@ -43,7 +43,8 @@ class PartStatus(StrEnum):
     """REFUND: the refund that it names tells the rest. The others are of a part for the bank.
 
     WITHDRAWN is off the account and owed; LISTED stands on a list for finance; PAID ends it, unless the
-    bank returns the money later.
+    bank returns the money later. LATE: taken off the account after it had been given up; RETURNING,
+    RETURNED: put back on it.
     """
 
     PLANNED = "PLANNED"
@@ -55,6 +56,9 @@ class PartStatus(StrEnum):
     WITHDRAWN = "WITHDRAWN"
     LISTED = "LISTED"
     PAID = "PAID"
+    LATE = "LATE"
+    RETURNING = "RETURNING"
+    RETURNED = "RETURNED"
 
 
 PART_TRANSITIONS: dict[PartStatus, frozenset[PartStatus]] = {
@@ -66,7 +70,11 @@ PART_TRANSITIONS: dict[PartStatus, frozenset[PartStatus]] = {
         {PartStatus.WITHDRAWN, PartStatus.REFUSED, PartStatus.UNKNOWN, PartStatus.WAITING}
     ),
     PartStatus.UNKNOWN: frozenset({PartStatus.SENDING}),
-    PartStatus.REFUSED: frozenset(),
+    PartStatus.REFUSED: frozenset({PartStatus.LATE}),
+    PartStatus.LATE: frozenset({PartStatus.WITHDRAWN, PartStatus.RETURNING}),
+    # Back to LATE: billing refused the credit.
+    PartStatus.RETURNING: frozenset({PartStatus.RETURNED, PartStatus.LATE}),
+    PartStatus.RETURNED: frozenset(),
     # To PAID: two operators have found that the bank paid it after all.
     PartStatus.WITHDRAWN: frozenset({PartStatus.LISTED, PartStatus.PAID}),
     # Back to WITHDRAWN: the bank could not pay it; it stands on the next list.
@@ -111,7 +119,8 @@ class PayoutPart(Base):
 
     `order_id` and `out_trade_no` are set for money that is not on the account: what a refund of this
     payment could not return. `failed_by` reported last that the bank did not pay; another
-    operator lists the part again.
+    operator lists the part again. `doubt_from` and `prepared_ref` are of its call to billing: see `Credit`.
+    `undo_key` is the key of the credit that puts a late withdrawal back.
     """
 
     __tablename__ = "payout_part"
@@ -137,6 +146,9 @@ class PayoutPart(Base):
     failed_by: Mapped[str | None] = mapped_column(String(64))
     status: Mapped[PartStatus] = mapped_column(String(16))
     last_error: Mapped[str | None] = mapped_column(String(200))
+    doubt_from: Mapped[datetime | None]
+    prepared_ref: Mapped[str | None] = mapped_column(String(64))
+    undo_key: Mapped[str | None] = mapped_column(String(64))
     changed_at: Mapped[datetime]
 
 
@@ -173,14 +185,28 @@ PAYOUT_STATES = StateMachine(
 
 
 def move_part(
-    session: Session, part: PayoutPart, new: PartStatus, *, now: datetime, error: str | None = None
+    session: Session,
+    part: PayoutPart,
+    new: PartStatus,
+    *,
+    now: datetime,
+    error: str | None = None,
+    **values: Any,
 ) -> None:
-    """Move a part to `new`.
+    """Move a part to `new`; `values` are set in the same statement.
 
     Raises: IllegalTransition - not in the table; Conflict - another transaction moved it first.
     """
     guarded_move(
-        session, PART_STATES, part, new, cause=error or new.lower(), now=now, changed_at=now, last_error=error
+        session,
+        PART_STATES,
+        part,
+        new,
+        cause=error or new.lower(),
+        now=now,
+        changed_at=now,
+        last_error=error,
+        **values,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import CheckConstraint, Date, ForeignKey, Index, String, case, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -69,7 +70,7 @@ NOTHING_BACK = MoneyBack(0, 0)
 class ReversalStatus(StrEnum):
     """What became of taking the credit back from billing, before the money goes back.
 
-    NOT_NEEDED: the credit was voided. SENDING and UNKNOWN are asked about, never repeated blindly.
+    NOT_NEEDED: the credit was voided. SENDING and UNKNOWN are queried, never repeated blindly.
     """
 
     NOT_NEEDED = "NOT_NEEDED"
@@ -96,7 +97,7 @@ class Refund(Base):
 
     `origin` is `ours`, or `external` for one that was made in the merchant console and found later.
     `held` tells whether its amount is held in the order's allocation; `billed_on` is the campus day
-    whose trade bill lists it.
+    whose trade bill lists it. `doubt_from` and `prepared_ref` are of its call to billing: see `Credit`.
     """
 
     __tablename__ = "refund"
@@ -121,6 +122,8 @@ class Refund(Base):
     last_error: Mapped[str | None] = mapped_column(String(200))
     success_at: Mapped[datetime | None]
     billed_on: Mapped[date | None] = mapped_column(Date)
+    doubt_from: Mapped[datetime | None]
+    prepared_ref: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
 
@@ -164,14 +167,22 @@ def move_refund(
 
 
 def move_reversal(
-    session: Session, refund: Refund, new: ReversalStatus, *, now: datetime, cause: str | None = None
+    session: Session,
+    refund: Refund,
+    new: ReversalStatus,
+    *,
+    now: datetime,
+    cause: str | None = None,
+    **values: Any,
 ) -> None:
     """Move the reversal of a refund's credit to `new`; nothing happens where it is there already.
+
+    `values` are set in the same statement.
 
     Raises: IllegalTransition - not in the table; Conflict - another transaction moved it first.
     """
     if refund.reversal != new:
-        guarded_move(session, REVERSAL_STATES, refund, new, cause=cause or new.lower(), now=now)
+        guarded_move(session, REVERSAL_STATES, refund, new, cause=cause or new.lower(), now=now, **values)
 
 
 def find_refund(session: Session, out_refund_no: str) -> Refund | None:

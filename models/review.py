@@ -30,6 +30,16 @@ class ReviewKind(StrEnum):
     EXTERNAL_REFUND = "EXTERNAL_REFUND"
     BILL_DIFFERENCE = "BILL_DIFFERENCE"
     JOB_FAILED = "JOB_FAILED"
+    # Billing applied a call after its purpose had been given up.
+    LATE_CREDIT = "LATE_CREDIT"
+    LATE_REVERSAL = "LATE_REVERSAL"
+    LATE_WITHDRAWAL = "LATE_WITHDRAWAL"
+    LATE_PURCHASE = "LATE_PURCHASE"
+    # A call to billing got no answer, and billing cannot be queried for it.
+    REVERSAL_UNKNOWN = "REVERSAL_UNKNOWN"
+    WITHDRAWAL_UNKNOWN = "WITHDRAWAL_UNKNOWN"
+    PURCHASE_UNKNOWN = "PURCHASE_UNKNOWN"
+    REPAIR_UNKNOWN = "REPAIR_UNKNOWN"
     ADJUSTMENT_REFUSED = "ADJUSTMENT_REFUSED"
     ADJUSTMENT_UNKNOWN = "ADJUSTMENT_UNKNOWN"
     PAYOUT_RESULT = "PAYOUT_RESULT"
@@ -47,7 +57,14 @@ class ReviewStatus(StrEnum):
 
 
 # Decisions to try once more: should that fail too, the question is open again.
-TRY_AGAIN = ("credit-again", "run-again", "adjust-again")
+TRY_AGAIN = (
+    "credit-again",
+    "run-again",
+    "adjust-again",
+    "take-back",
+    "return-withdrawal",
+    "call-absent",
+)
 
 
 class ReviewItem(Base):

@@ -14,15 +14,22 @@ from models.errors import Conflict
 
 
 class SwapStatus(StrEnum):
-    """WAITING for the money or for billing; REFUSED leaves the money in the balance."""
+    """WAITING for the money or for billing; REFUSED leaves the money in the balance.
+
+    LATE: billing made the purchase after it had been given up.
+    """
 
     WAITING = "WAITING"
     DONE = "DONE"
     REFUSED = "REFUSED"
+    LATE = "LATE"
 
 
 class SwapIntent(Base):
-    """Fixed with the order: which package, at which price; `reason` is the code of a refusal."""
+    """Fixed with the order: which package, at which price; `reason` is the code of a refusal.
+
+    `doubt_from` and `prepared_ref` are of its call to billing: see `Credit`.
+    """
 
     __tablename__ = "swap_intent"
     __table_args__ = (
@@ -43,6 +50,8 @@ class SwapIntent(Base):
     price_fen: Mapped[int]
     status: Mapped[SwapStatus] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(40))
+    doubt_from: Mapped[datetime | None]
+    prepared_ref: Mapped[str | None] = mapped_column(String(64))
     changed_at: Mapped[datetime]
 
 
@@ -57,9 +66,30 @@ SWAP_STATES = StateMachine(
     label="换购",
     model=SwapIntent,
     states=SwapStatus,
-    transitions={SwapStatus.WAITING: frozenset({SwapStatus.DONE, SwapStatus.REFUSED})},
+    transitions={
+        SwapStatus.WAITING: frozenset({SwapStatus.DONE, SwapStatus.REFUSED}),
+        SwapStatus.REFUSED: frozenset({SwapStatus.LATE}),
+        SwapStatus.LATE: frozenset({SwapStatus.DONE}),
+    },
     number="order_id",
 )
+
+
+def move_swap(
+    session: Session, intent: SwapIntent, new: SwapStatus, *, now: datetime, reason: str | None = None
+) -> None:
+    """Move a wish to `new`. Raises: IllegalTransition, Conflict."""
+    guarded_move(
+        session,
+        SWAP_STATES,
+        intent,
+        new,
+        cause=reason or new.lower(),
+        now=now,
+        reason=reason,
+        changed_at=now,
+        doubt_from=None,
+    )
 
 
 def end_swap(
@@ -70,16 +100,7 @@ def end_swap(
     if intent is None or intent.status != SwapStatus.WAITING:
         return False
     try:
-        guarded_move(
-            session,
-            SWAP_STATES,
-            intent,
-            status,
-            cause=reason or status.lower(),
-            now=now,
-            reason=reason,
-            changed_at=now,
-        )
+        move_swap(session, intent, status, now=now, reason=reason)
     except Conflict:
         return False
     return True

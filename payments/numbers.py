@@ -12,6 +12,7 @@ ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 RANDOM_LENGTH = 11
 # Lower case, so that a person may type it into the chat, where text is lower-cased.
 ORDER_NO = re.compile(r"r\d{8}[0-9a-z]{11}")
+CREDIT_NO = re.compile(rf"c{ORDER_NO.pattern}(-[1-9]\d*)?")
 
 
 def new_order_no(now: datetime) -> str:
@@ -26,8 +27,25 @@ def out_trade_no(order_no: str, seq: int) -> str:
 
 
 def credit_no(order_no: str) -> str:
-    """The key under which billing is asked to credit this order, ever."""
+    """Return the first key under which billing is asked to credit this order."""
     return f"c{order_no}"
+
+
+def next_credit_no(number: str) -> str:
+    """Return the key that follows a closed one: c…, c…-2, c…-3."""
+    first, _, seq = number.partition("-")
+    return f"{first}-{int(seq or 1) + 1}"
+
+
+def undo_key(number: str, earlier: str | None) -> str:
+    """Return the next key under which what was done under `number` is undone: u…, u….2, u….3."""
+    _, _, seq = (earlier or "").partition(".")
+    return f"u{number}" if earlier is None else f"u{number}.{int(seq or 1) + 1}"
+
+
+def is_credit_no(number: str) -> bool:
+    """Return True for a number that we give to credits."""
+    return CREDIT_NO.fullmatch(number) is not None
 
 
 def swap_no(order_no: str) -> str:

@@ -7,7 +7,7 @@ lock is held from BEGIN. Finishing is fenced: only the holder of a running lease
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,6 +36,15 @@ class Claim:
     payload: dict[str, Any]
     attempts: int
     owner: str
+    leased_until: datetime
+
+    def check_lease(self, now: datetime) -> None:
+        """Return while the lease runs: the last check before a call that a successor might repeat.
+
+        Raises: Conflict - another worker may hold the item by now.
+        """
+        if now >= self.leased_until:
+            raise Conflict(f"lease of {self.kind}:{self.key} ran out")
 
 
 def put(
@@ -83,16 +92,19 @@ def claim(
         .with_for_update(skip_locked=True)
     )
     items = list(session.scalars(due))
+    until = now + timedelta(seconds=lease_s)
     for item in items:
         item.lease_owner = owner
-        item.leased_until = now + timedelta(seconds=lease_s)
+        item.leased_until = until
         item.attempts += 1
-    return [Claim(i.id, i.kind, i.key, dict(i.payload), i.attempts, owner) for i in items]
+    return [Claim(i.id, i.kind, i.key, dict(i.payload), i.attempts, owner, until) for i in items]
 
 
-def renew(session: Session, held: Claim, *, now: datetime, lease_s: float = LEASE_S) -> None:
+def renew(session: Session, held: Claim, *, now: datetime, lease_s: float = LEASE_S) -> Claim:
     """Hold the item for another `lease_s` seconds. Raises: Conflict - the lease ran out."""
-    _guarded(session, held, now, leased_until=now + timedelta(seconds=lease_s))
+    until = now + timedelta(seconds=lease_s)
+    _guarded(session, held, now, leased_until=until)
+    return replace(held, leased_until=until)
 
 
 def insist(session: Session, held: Claim, *, now: datetime) -> None:

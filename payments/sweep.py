@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.adjustment import UNDER_WAY as MOVING_ADJUSTMENT
@@ -20,7 +20,7 @@ from models.outbox import OutboxItem, OutboxStatus
 from models.payout import PartStatus, PayoutPart
 from models.refund import Refund, RefundStatus
 from models.swap import SwapIntent, SwapStatus
-from payments import outbox, swap
+from payments import outbox, repairs, swap
 from payments.confirm import COUNTER
 from payments.services import Services
 
@@ -36,7 +36,12 @@ MOVING_REFUND = (
     RefundStatus.PROCESSING,
 )
 # What the work of a kind is known by in its payload, where that is not the order.
-NUMBERS = {"refund": "out_refund_no", "payout": "part_no", "adjustment": "adjustment_no"}
+NUMBERS = {
+    "refund": "out_refund_no",
+    "payout": "part_no",
+    "adjustment": "adjustment_no",
+    repairs.KIND: "subject",
+}
 MOVING_PART = (PartStatus.WAITING, PartStatus.SENDING, PartStatus.UNKNOWN)
 
 
@@ -49,6 +54,7 @@ def sweep(services: Services) -> None:
         stuck += [("refund", number) for number in _stuck_refunds(session, services)]
         stuck += [("payout", number) for number in _stuck_payouts(session, services)]
         stuck += [("adjustment", number) for number in _stuck_adjustments(session, services)]
+        stuck += [(repairs.KIND, subject) for subject in _stuck_repairs(session, services)]
         for kind, key in stuck:
             log.warning("swept", kind=kind, key=key)
             promise_again(session, kind, key, services)
@@ -135,6 +141,19 @@ def _stuck_payouts(session: Session, services: Services) -> list[str]:
         ~_driven("payout", PayoutPart.part_no.expression),
     )
     return list(session.scalars(query.limit(BATCH)))
+
+
+def _stuck_repairs(session: Session, services: Services) -> list[str]:
+    since = services.clock() - GRACE
+    found: list[str] = []
+    for name, number, moving, changed_at in (
+        ("credit", Credit.credit_no, Credit.status == CreditStatus.TAKING_BACK, Credit.changed_at),
+        ("part", PayoutPart.part_no, PayoutPart.status == PartStatus.RETURNING, PayoutPart.changed_at),
+    ):
+        subject = literal(f"{name}:") + number
+        query = select(subject).where(moving, changed_at < since, ~_driven(repairs.KIND, subject))
+        found += session.scalars(query.limit(BATCH))
+    return found
 
 
 def _stuck_adjustments(session: Session, services: Services) -> list[str]:

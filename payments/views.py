@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from models.money import yuan
-from models.order import Credit, CreditStatus, Order, OrderStatus
+from models.order import CREDIT_VOID, Credit, CreditStatus, Order, OrderStatus
 from models.refund import NOTHING_BACK, MoneyBack
 from models.swap import SwapIntent, SwapStatus
 
@@ -159,7 +159,7 @@ def _step(order: Order, credit: Credit | None, back: MoneyBack) -> Step:
         return Step.UNPAID
     if order.status in (OrderStatus.CLOSED, OrderStatus.EXPIRED):
         return Step.CLOSED
-    if credit is not None and credit.status == CreditStatus.VOIDED:
+    if credit is not None and credit.status in CREDIT_VOID:
         return _step_back(order, back)
     if credit is None or credit.status in (CreditStatus.MANUAL, CreditStatus.REJECTED):
         return Step.ATTENTION

@@ -61,6 +61,7 @@ class ScriptedBilling:
     credits: dict[str, tuple[str, int]] = field(default_factory=dict)
     troubles: list[ServiceError] = field(default_factory=list)
     can_find: bool = True
+    window_s: int | None = 60
     calls: list[str] = field(default_factory=list)
 
     def capabilities(self) -> Capabilities:
@@ -72,12 +73,15 @@ class ScriptedBilling:
             kick=False,
             local=True,
             reverse=False,
+            credit_is_idempotent=True,
+            confirmation_window_s=self.window_s,
         )
 
     def find_account(self, account_no: str) -> AccountName:
         return AccountName(account_no, "*明")
 
-    def credit(self, account_no: str, amount_fen: int, *, key: str) -> CreditReceipt:
+    def credit(self, account_no: str, amount_fen: int, *, key: str, ref: str | None = None) -> CreditReceipt:
+        del ref
         self.calls.append("credit")
         trouble = self.troubles.pop(0) if self.troubles else None
         if trouble is not None and not getattr(trouble, "effect", False):
@@ -89,7 +93,8 @@ class ScriptedBilling:
         outcome = CreditOutcome.ALREADY_APPLIED if known else CreditOutcome.APPLIED
         return CreditReceipt(key, account_no, amount_fen, outcome, amount_fen, NOON)
 
-    def find_credit(self, key: str) -> CreditReceipt | None:
+    def find_credit(self, account_no: str, key: str, *, ref: str | None = None) -> CreditReceipt | None:
+        del account_no, ref
         self.calls.append("find_credit")
         if key not in self.credits:
             return None

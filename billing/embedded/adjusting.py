@@ -59,7 +59,7 @@ class Adjusting:
                     raise
         return _same(known, account_no, amount_fen)
 
-    def find_adjustment(self, key: str, *, account_no: str) -> CreditReceipt | None:
+    def find_adjustment(self, account_no: str, key: str) -> CreditReceipt | None:
         """Return the entry with this key, None when there certainly is none. Raises: Unavailable."""
         del account_no  # keys are unique over all accounts here
         with looking():

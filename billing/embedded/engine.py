@@ -1,4 +1,4 @@
-"""The embedded billing back end: `billing.interface.BillingBackend` on our own tables."""
+"""The embedded billing backend: `billing.interface.BillingBackend` on our own tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError
 
-from billing.embedded import accounts, exchange, grants, ledger, sessions, statement
+from billing.embedded import accounts, closing, exchange, grants, ledger, sessions, statement
 from billing.embedded.adjusting import Adjusting
 from billing.embedded.balance import Found, read_balance
 from billing.embedded.catalogue import offers
@@ -26,12 +26,13 @@ from billing.interface import (
     ExchangePreview,
     ExchangeReceipt,
     ExchangeRecord,
+    MoneyCall,
     Offer,
     SessionUsage,
     StatementLine,
 )
 from models.clock import campus_date
-from models.errors import AmountInvalid, NoSuchAccount, Refused
+from models.errors import AmountInvalid, KeyClosed, NoSuchAccount, Refused
 from models.money import mask_name
 
 # Far beyond any recharge; keeps sums within 64 bits.
@@ -55,9 +56,28 @@ class EmbeddedBilling(Adjusting):
             local=True,
             list_credits=True,
             withdraw=True,
+            find_reversal=True,
+            find_withdrawal=True,
+            find_exchange=True,
+            credit_is_idempotent=True,
+            # A process may stop for any time between its decision to call and the call itself.
+            confirmation_window_s=None,
+            close_key=True,
             adjust=True,
             close_account=True,
         )
+
+    def prepare(self, call: MoneyCall, account_no: str, amount_fen: int, *, key: str) -> str:
+        """Refused: this engine knows a call by our own key."""
+        del call, account_no, amount_fen, key
+        raise Refused("无需预先取号")
+
+    def close_key(self, call: MoneyCall, account_no: str, key: str) -> bool:
+        """Refuse every later call under `key`; False if one took effect. Raises: Unknown."""
+        del account_no
+        _check_key(key)
+        with changing():
+            return closing.close_key(self._database, call, key, self._clock())
 
     def find_account(self, account_no: str) -> AccountName:
         """The number and the masked name of an account that takes money, found in any of its spellings.
@@ -88,11 +108,12 @@ class EmbeddedBilling(Adjusting):
             found = self._read_balance(number)
         return found.balance
 
-    def credit(self, account_no: str, amount_fen: int, *, key: str) -> CreditReceipt:
+    def credit(self, account_no: str, amount_fen: int, *, key: str, ref: str | None = None) -> CreditReceipt:
         """Put money on an account once per key, whoever calls how often at the same time.
 
-        Raises: NoSuchAccount, AmountInvalid, KeyUsedOtherwise - certainly not done; Unknown - ask.
+        Raises: NoSuchAccount, AmountInvalid, KeyUsedOtherwise, KeyClosed - certainly not done; Unknown - ask.
         """
+        del ref
         _check(amount_fen, key)
         with changing():
             try:
@@ -101,20 +122,25 @@ class EmbeddedBilling(Adjusting):
                 # Somebody committed the same key between our look and our insert.
                 known = self._known_credit(key)
                 if known is None:
+                    self._check_open(MoneyCall.CREDIT, key)
                     raise
         return _same_credit(known, account_no, amount_fen)
 
-    def find_credit(self, key: str) -> CreditReceipt | None:
-        """The credit with this key, None when there certainly is none. Raises: Unavailable."""
+    def find_credit(self, account_no: str, key: str, *, ref: str | None = None) -> CreditReceipt | None:
+        """Return the credit with this key, on whatever account, or None. Raises: Unavailable."""
+        del account_no, ref
         with looking():
             return self._known_credit(key)
 
-    def reverse(self, account_no: str, amount_fen: int, *, key: str, credit_key: str) -> CreditReceipt:
+    def reverse(
+        self, account_no: str, amount_fen: int, *, key: str, credit_key: str, ref: str | None = None
+    ) -> CreditReceipt:
         """Take (part of) a credit off the account again, once per key.
 
-        Raises: AmountInvalid, NotReversible, BalanceTooLow, KeyUsedOtherwise - certainly not done;
-            Unknown - ask.
+        Raises: AmountInvalid, NotReversible, BalanceTooLow, KeyUsedOtherwise, KeyClosed - certainly not
+            done; Unknown - ask.
         """
+        del ref
         _check(amount_fen, key)
         with changing():
             try:
@@ -123,21 +149,26 @@ class EmbeddedBilling(Adjusting):
                 # Somebody committed the same key between our look and our insert.
                 known = self._known_reversal(key)
                 if known is None:
+                    self._check_open(MoneyCall.REVERSAL, key)
                     raise
         return _same_reversal(known, account_no, amount_fen, credit_key)
 
-    def find_reversal(self, key: str) -> CreditReceipt | None:
-        """The reversal with this key, None when there certainly is none. Raises: Unavailable."""
+    def find_reversal(self, account_no: str, key: str, *, ref: str | None = None) -> CreditReceipt | None:
+        """Return the reversal with this key, on whatever account, or None. Raises: Unavailable."""
+        del account_no, ref
         with looking():
             known = self._known_reversal(key)
         return None if known is None else _receipt(key, known.entry)
 
-    def withdraw(self, account_no: str, amount_fen: int, *, key: str) -> CreditReceipt:
+    def withdraw(
+        self, account_no: str, amount_fen: int, *, key: str, ref: str | None = None
+    ) -> CreditReceipt:
         """Take money off the account that is going to be paid out, once per key.
 
-        Raises: NoSuchAccount, AmountInvalid, BalanceTooLow, KeyUsedOtherwise - certainly not done;
-            Unknown - ask.
+        Raises: NoSuchAccount, AmountInvalid, BalanceTooLow, KeyUsedOtherwise, KeyClosed - certainly not
+            done; Unknown - ask.
         """
+        del ref
         _check(amount_fen, key)
         if not accounts.plausible(account_no):
             raise NoSuchAccount
@@ -148,11 +179,13 @@ class EmbeddedBilling(Adjusting):
                 # Somebody committed the same key between our look and our insert.
                 known = self._known_withdrawal(key)
                 if known is None:
+                    self._check_open(MoneyCall.WITHDRAWAL, key)
                     raise
         return _same_credit(known, account_no, amount_fen)
 
-    def find_withdrawal(self, key: str) -> CreditReceipt | None:
-        """The withdrawal with this key, None when there certainly is none. Raises: Unavailable."""
+    def find_withdrawal(self, account_no: str, key: str, *, ref: str | None = None) -> CreditReceipt | None:
+        """Return the withdrawal with this key, on whatever account, or None. Raises: Unavailable."""
+        del account_no, ref
         with looking():
             return self._known_withdrawal(key)
 
@@ -187,11 +220,14 @@ class EmbeddedBilling(Adjusting):
             ends_at=deal.ends_at,
         )
 
-    def exchange(self, account_no: str, code: str, *, key: str, price_fen: int) -> ExchangeReceipt:
+    def exchange(
+        self, account_no: str, code: str, *, key: str, price_fen: int, ref: str | None = None
+    ) -> ExchangeReceipt:
         """Buy a package from the balance, once per key, whoever calls how often at the same time.
 
         Raises: Refused in its kinds (see the interface) - certainly not done; Unknown - ask.
         """
+        del ref
         _check_key(key)
         now = self._clock()
         with changing():
@@ -202,11 +238,13 @@ class EmbeddedBilling(Adjusting):
                 # Another account committed the same key between our look and our insert.
                 known = self._known_exchange(key)
                 if known is None:
+                    self._check_open(MoneyCall.EXCHANGE, key)
                     raise
         return exchange.same(known, account_no, code, price_fen)
 
-    def find_exchange(self, key: str) -> ExchangeReceipt | None:
-        """The swap with this key, None when there certainly is none. Raises: Unavailable."""
+    def find_exchange(self, account_no: str, key: str, *, ref: str | None = None) -> ExchangeReceipt | None:
+        """Return the purchase with this key, on whatever account, or None. Raises: Unavailable."""
+        del account_no, ref
         with looking():
             return self._known_exchange(key)
 
@@ -270,6 +308,10 @@ class EmbeddedBilling(Adjusting):
         with looking(), self._database.transaction() as session:
             grants.open_grant(session, account_no, policy, now)
         return True
+
+    def _check_open(self, call: MoneyCall, key: str) -> None:
+        if closing.is_closed(self._database, call, key):
+            raise KeyClosed from None
 
     def _known_credit(self, key: str) -> CreditReceipt | None:
         with self._database.reading() as session:

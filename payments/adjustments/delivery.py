@@ -73,12 +73,13 @@ def _can_find(services: Services, entry: Adjustment) -> bool:
 
 def _find(services: Services, entry: Adjustment) -> CreditReceipt | None:
     if entry.kind == AdjustmentKind.PUT_BACK:
-        return services.billing.find_credit(entry.adjustment_no)
-    return services.billing.find_adjustment(entry.adjustment_no, account_no=entry.account_no)
+        return services.billing.find_credit(entry.account_no, entry.adjustment_no)
+    return services.billing.find_adjustment(entry.account_no, entry.adjustment_no)
 
 
 def _send(services: Services, held: outbox.Claim, entry: Adjustment, *, doubtful: bool) -> CreditReceipt:
     billing, number = services.billing, entry.adjustment_no
+    held.check_lease(services.clock())
     try:
         if entry.kind == AdjustmentKind.PUT_BACK:
             return billing.credit(entry.account_no, entry.amount_fen, key=number)

@@ -18,10 +18,11 @@ from models.adjustment import HOLDING, Adjustment, AdjustmentStatus
 from models.adjustment import UNDER_WAY as ADJUSTING
 from models.allocation import Allocation
 from models.ledger import Entry, Posting
-from models.order import Credit, CreditStatus, Order, OrderStatus, PaymentFact
+from models.order import CREDIT_VOID, Credit, CreditStatus, Order, OrderStatus, PaymentFact
 from models.payout import PartStatus, PayoutPart
 from models.refund import Refund, RefundStatus, ReversalStatus
 from payments.audit.adjustments import check_adjustments, put_back_keys
+from payments.audit.late_calls import LATE_CREDITS, check_late_calls, check_repairs, undo_keys
 from payments.audit.review_money import check_review
 from payments.confirm import COUNTER
 from payments.payouts.books import check_withdrawals
@@ -80,6 +81,7 @@ def check(session: Session, *, embedded: bool = True) -> list[str]:
     _hold_still(session)
     found = [*_check_places(session), *_check_states(session), *_check_allocation(session)]
     found += check_review(session, money_by_payment())
+    found += check_late_calls(session)
     if not embedded:
         return found
     return [*found, *_check_ledger(session), *check_withdrawals(session), *check_adjustments(session)]
@@ -105,9 +107,12 @@ def money_by_payment() -> Select[Any]:
     paid_out, paying_out = (_by_bank(column) for column in ("paid_out", "paying_out"))
     gone = held + restored + restoring + paid_out + paying_out
     amount, credit = PaymentFact.amount_fen, Credit.amount_fen
-    is_credited, voided = Credit.status == CreditStatus.CREDITED, CreditStatus.VOIDED
+    is_credited = Credit.status == CreditStatus.CREDITED
     free = case(
-        (or_(Order.transaction_id != PaymentFact.transaction_id, Credit.status == voided), amount - gone),
+        (
+            or_(Order.transaction_id != PaymentFact.transaction_id, Credit.status.in_(CREDIT_VOID)),
+            amount - gone,
+        ),
         (is_credited, reversed_fen - gone),
         else_=0,
     )
@@ -272,6 +277,7 @@ def _check_ledger(session: Session) -> Iterator[str]:
         yield f"credit {credit_no} is CREDITED, the ledger has {fen} fen for it"
     for out_refund_no, fen in session.execute(_unwritten_reversals()):
         yield f"refund {out_refund_no} is reversed, the ledger has {fen} fen for it"
+    yield from check_repairs(session)
     for key, status in (*session.execute(_unwanted_credits()), *session.execute(_unwanted_reversals())):
         yield f"the ledger has {key}, our side says {status or 'nothing'}"
 
@@ -322,7 +328,8 @@ def _unwanted_credits() -> Select[Any]:
         select(written.c.key, Credit.status)
         .outerjoin(Credit, written.c.key == CREDIT_KEY + Credit.credit_no)
         .where(
-            or_(Credit.id.is_(None), Credit.status.not_in(_HOLDING)),
+            or_(Credit.id.is_(None), Credit.status.not_in((*_HOLDING, *LATE_CREDITS))),
+            written.c.key.not_in(undo_keys()),
             written.c.key.not_in(put_back_keys()),
         )
         .limit(FINDINGS_MAX)
@@ -336,7 +343,10 @@ def _unwanted_reversals() -> Select[Any]:
     return (
         select(written.c.key, Refund.reversal)
         .outerjoin(Refund, written.c.key == REVERSAL_KEY + Refund.out_refund_no)
-        .where(or_(Refund.id.is_(None), Refund.reversal.not_in(expected)))
+        .where(
+            or_(Refund.id.is_(None), Refund.reversal.not_in(expected)),
+            written.c.key.not_in(undo_keys()),
+        )
         .limit(FINDINGS_MAX)
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from models.journal import JournalRow, JournalSeal
@@ -28,7 +28,6 @@ from models.order import (
 from models.outbox import OutboxItem
 from models.refund import Refund, refunds_of
 from payments.confirm import COUNTER, WECHAT
-from payments.numbers import credit_no
 
 SEAL_SHOWN = 12
 
@@ -118,7 +117,13 @@ def _jobs(session: Session, order: Order) -> Iterator[Line]:
 
 
 def _ledger(session: Session, order: Order) -> Iterator[Line]:
-    entry = select(Entry.id).where(Entry.key == f"credit:{credit_no(order.order_no)}").scalar_subquery()
+    # Its number may be a later one: a closed number is never used again.
+    entry = (
+        select(Entry.id)
+        .join(Credit, Entry.key == literal("credit:") + Credit.credit_no)
+        .where(Credit.order_id == order.id)
+        .scalar_subquery()
+    )
     query = (
         select(Entry, Posting)
         .join(Posting, Posting.entry_id == Entry.id)

@@ -13,7 +13,14 @@ from models.payout import PartStatus, Payout, PayoutPart
 # The embedded engine's entries: `withdrawal:<part_no>`.
 KIND, KEY = "withdrawal", "withdrawal:"
 FINDINGS_MAX = 20
-TAKEN = (PartStatus.WITHDRAWN, PartStatus.LISTED, PartStatus.PAID)
+TAKEN = (
+    PartStatus.WITHDRAWN,
+    PartStatus.LISTED,
+    PartStatus.PAID,
+    PartStatus.LATE,
+    PartStatus.RETURNING,
+    PartStatus.RETURNED,
+)
 PERHAPS = (PartStatus.SENDING, PartStatus.UNKNOWN)
 
 

@@ -8,10 +8,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing.interface import CreditReceipt
-from models.order import Credit, CreditStatus
+from models.order import CREDIT_VOID, Credit, CreditStatus
 from models.outbox import OutboxItem, OutboxStatus
 from payments import outbox
-from payments.numbers import ORDER_NO, credit_no
+from payments.numbers import is_credit_no
 from payments.reconcile.ours import Day, KnownCredit, batched, known_credits
 from payments.reconcile.piles import Unequal
 from payments.reconcile.result import Action, Finding, Kind
@@ -56,7 +56,7 @@ class Credits:
 
     def _unexpected(self, one: Unequal, found: Found) -> Finding | None:
         known = found.get(one.key.decode())
-        if known is None or known.credit.status == CreditStatus.VOIDED:
+        if known is None or known.credit.status in CREDIT_VOID:
             return _asked(Kind.CREDIT_UNEXPECTED, one, found)
         credit = known.credit
         if self._day.holds(known.paid_at):
@@ -96,7 +96,7 @@ class Credits:
         self._probes += 1
         if not self._can_ask or self._probes > PROBES_MAX:
             return "not asked", None
-        receipt = self._services.billing.find_credit(credit.credit_no)
+        receipt = self._services.billing.find_credit(credit.account_no, credit.credit_no)
         return ("no such credit" if receipt is None else "credited"), receipt
 
     def _hasten(self, order_no: str) -> bool:
@@ -111,8 +111,7 @@ class Credits:
 
 def is_ours(key: bytes) -> bool:
     """Whether a credit in billing has a number of ours; other tills credit there, too."""
-    number = key.decode("utf-8", "replace")
-    return number.startswith(credit_no("")) and ORDER_NO.fullmatch(number[len(credit_no("")) :]) is not None
+    return is_credit_no(key.decode("utf-8", "replace"))
 
 
 def _job_waits(session: Session, order_no: str) -> bool:

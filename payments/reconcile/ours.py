@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from models.bulk import in_steps, line_of, lines, taken_apart
 from models.clock import CAMPUS_ZONE
 from models.db.engine import Database
-from models.order import Credit, CreditStatus, Order, PaymentAttempt, PaymentFact
+from models.order import CREDIT_VOID, Credit, Order, PaymentAttempt, PaymentFact
 from models.refund import Refund, RefundStatus
 from payments.confirm import COUNTER, WECHAT
 
@@ -90,9 +90,7 @@ def promises(database: Database, day: Day, paid: Tally, promised: Tally) -> Iter
     A payment's line is out_trade_no, transaction_id, fen; a credit's is credit_no, account, fen.
     """
     ours = PaymentFact.provider == WECHAT
-    called_for = and_(
-        Credit.status != CreditStatus.VOIDED, Order.transaction_id == PaymentFact.transaction_id
-    )
+    called_for = and_(Credit.status.not_in(CREDIT_VOID), Order.transaction_id == PaymentFact.transaction_id)
     payment = line_of(PaymentFact.out_trade_no, PaymentFact.transaction_id, PaymentFact.amount_fen)
     credit = line_of(Credit.credit_no, Credit.account_no, Credit.amount_fen)
     query = (

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from models.errors import AmountInvalid, IllegalTransition, LimitReached, Refused
 from models.money import yuan
-from models.order import CreditStatus, Order, OrderStatus, PaymentFact, lock_order
+from models.order import CREDIT_VOID, CreditStatus, Order, OrderStatus, PaymentFact, lock_order
 from models.refund import Refund, RefundStatus, ReversalStatus, refunds_of
 from models.values.actor import Actor
 from models.write_off import kept_fen
@@ -191,7 +191,7 @@ def _check_money(money: Money, amount_fen: int) -> None:
     if amount_fen <= money.spare_fen:
         return
     credit = money.credit
-    if credit is None or credit.status == CreditStatus.VOIDED:
+    if credit is None or credit.status in CREDIT_VOID:
         raise IllegalTransition("这笔款项已在退回")
     if credit.status == CreditStatus.CREDITED:
         if amount_fen > money.credited_fen:

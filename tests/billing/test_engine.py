@@ -159,7 +159,7 @@ def test_a_database_that_is_gone_is_unavailable_for_questions_and_unknown_for_cr
     with pytest.raises(Unavailable):
         billing.balance("A1")
     with pytest.raises(Unavailable):
-        billing.find_credit("C1")
+        billing.find_credit("A1", "C1")
     with pytest.raises(Unknown):
         billing.credit("A1", 500, key="C1")
 
@@ -186,7 +186,7 @@ def test_a_line_that_breaks_at_the_commit_leaves_a_credit_that_can_be_asked_abou
     with pytest.raises(Unknown):
         billing.credit("A1", 500, key="C1")
     event.remove(postgres_database.engine, "commit", break_line)
-    assert billing.find_credit("C1") is None
+    assert billing.find_credit("A1", "C1") is None
     assert billing.credit("A1", 500, key="C1").outcome is CreditOutcome.APPLIED
     with postgres_database.reading() as session:
         assert session.scalar(select(func.count()).select_from(Entry)) == 1

@@ -135,5 +135,5 @@ def test_keys_of_credits_and_other_entries_never_meet(
 ) -> None:
     with any_database.transaction() as session:
         ledger.post(session, key="K", kind="x", legs=(Leg(book_of("A1"), 5), Leg("b", -5)), at=clock())
-    assert billing.find_credit("K") is None
+    assert billing.find_credit("A1", "K") is None
     assert billing.credit("A1", 500, key="K").balance_fen == 505

@@ -36,7 +36,7 @@ def test_spent_money_cannot_be_reversed(
         ledger.post(session, key="bought", kind=ledger.EXCHANGE, legs=legs, at=clock())
     with pytest.raises(BalanceTooLow):
         billing.reverse("A1", 200, key="V1", credit_key="C1")
-    assert billing.find_reversal("V1") is None
+    assert billing.find_reversal("A1", "V1") is None
     assert billing.balance("A1").balance_fen == 199
 
 
@@ -52,4 +52,4 @@ def test_a_database_that_is_gone_leaves_a_doubt_and_cannot_be_asked(clock: Fixed
     with pytest.raises(Unknown):
         nowhere.reverse("A1", 500, key="V1", credit_key="C1")
     with pytest.raises(Unavailable):
-        nowhere.find_reversal("V1")
+        nowhere.find_reversal("A1", "V1")

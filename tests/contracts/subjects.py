@@ -1,4 +1,4 @@
-"""Every billing back end that the contract suite runs over, with the accounts LI and WANG."""
+"""Every billing backend that the contract suite runs over, with the accounts LI and WANG."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from billing.interface import BillingBackend
 from billing.registry import DemoAccount, build, seed_demo
 from models.db.engine import Database
 from tests.billing.fixed_clock import FixedClock
+from tests.vendor_billing import VendorBilling
 
 T = TypeVar("T")
 
@@ -48,11 +49,26 @@ def _embedded(database: Database) -> Subject:
     return Subject(build("embedded", database=database, clock=clock), clock)
 
 
+def vendor(request: pytest.FixtureRequest) -> Subject:
+    """A backend with a confirmation window instead of closed keys."""
+    clock = FixedClock()
+    return Subject(VendorBilling(request.getfixturevalue("seeded_on_sqlite"), clock), clock)
+
+
+def vendor_that_prepares(request: pytest.FixtureRequest) -> Subject:
+    """A backend that issues an identifier before each call."""
+    clock = FixedClock()
+    return Subject(VendorBilling(request.getfixturevalue("seeded_on_sqlite"), clock, prepare=True), clock)
+
+
 Factory = Callable[[pytest.FixtureRequest], Subject]
 SUBJECTS = [
     pytest.param(embedded_on_sqlite, id="embedded-sqlite"),
     pytest.param(embedded_on_postgresql, id="embedded-postgresql", marks=pytest.mark.postgres),
+    pytest.param(vendor, id="vendor"),
 ]
+# Those that need what the other tests of the contract do not give: an identifier with each call.
+SUBJECTS_OF_CALLS = [*SUBJECTS, pytest.param(vendor_that_prepares, id="vendor-prepares")]
 
 
 def at_once(calls: list[Callable[[], T]]) -> list[T]:

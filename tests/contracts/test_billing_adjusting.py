@@ -21,12 +21,12 @@ def test_an_entry_counts_once_per_key_in_both_directions(backend: BillingBackend
             balance_fen,
             amount_fen,
         )
-        found = backend.find_adjustment(key, account_no=LI.account_no)
+        found = backend.find_adjustment(LI.account_no, key)
         assert found is not None
         assert (found.amount_fen, found.account_no) == (amount_fen, LI.account_no)
     line = backend.statement(LI.account_no)[0]
     assert (line.kind, line.amount_fen, line.memo) == (StatementKind.ADJUSTMENT, -500, "调账：断网补偿")
-    assert backend.find_adjustment("j0", account_no=LI.account_no) is None
+    assert backend.find_adjustment(LI.account_no, "j0") is None
 
 
 def test_a_key_serves_one_entry_and_no_credit(backend: BillingBackend) -> None:
@@ -34,7 +34,7 @@ def test_a_key_serves_one_entry_and_no_credit(backend: BillingBackend) -> None:
     for account_no, amount_fen in ((LI.account_no, 301), (LI.account_no, -300), (WANG.account_no, 300)):
         with pytest.raises(Refused):
             backend.adjust(account_no, amount_fen, key="j1", memo="x")
-    assert backend.find_credit("j1") is None
+    assert backend.find_credit(LI.account_no, "j1") is None
     assert backend.balance(LI.account_no).balance_fen == 1534
 
 
@@ -46,7 +46,7 @@ def test_an_entry_never_takes_more_than_there_is(backend: BillingBackend) -> Non
     for amount_fen in (0, 10**12):
         with pytest.raises(Refused):
             backend.adjust(LI.account_no, amount_fen, key="j1", memo="x")
-    assert backend.find_adjustment("j1", account_no=LI.account_no) is None
+    assert backend.find_adjustment(LI.account_no, "j1") is None
 
 
 def test_the_same_entry_at_once_counts_once(backend: BillingBackend) -> None:

@@ -27,7 +27,7 @@ def test_what_is_no_account_is_refused_everywhere(backend: BillingBackend, accou
         backend.balance(account_no)
     with pytest.raises(NoSuchAccount):
         backend.credit(account_no, 500, key="C1")
-    assert backend.find_credit("C1") is None
+    assert backend.find_credit(LI.account_no, "C1") is None
 
 
 def test_the_owner_sees_money_and_traffic_at_the_clock_s_time(subject: Subject) -> None:
@@ -75,16 +75,16 @@ def test_a_known_key_with_other_facts_is_refused_and_changes_nothing(
 def test_an_amount_that_is_no_recharge_is_refused(backend: BillingBackend, amount_fen: int) -> None:
     with pytest.raises(Refused):
         backend.credit(LI.account_no, amount_fen, key="C1")
-    assert backend.find_credit("C1") is None
+    assert backend.find_credit(LI.account_no, "C1") is None
     assert backend.balance(LI.account_no).balance_fen == LI.balance_fen
 
 
 def test_a_credit_can_be_asked_about_by_its_key(backend: BillingBackend) -> None:
     if not backend.capabilities().find_credit:
         pytest.skip("this back end cannot be asked; unknown credits wait for a person")
-    assert backend.find_credit("C1") is None
+    assert backend.find_credit(LI.account_no, "C1") is None
     given = backend.credit(LI.account_no, 500, key="C1")
-    found = backend.find_credit("C1")
+    found = backend.find_credit(LI.account_no, "C1")
     assert found is not None
     assert (found.account_no, found.amount_fen, found.at) == (LI.account_no, 500, given.at)
     assert found.outcome is CreditOutcome.ALREADY_APPLIED
@@ -131,13 +131,13 @@ def test_the_same_reversal_key_reverses_once(reversing: BillingBackend) -> None:
 
 
 def test_a_reversal_can_be_asked_about_by_its_key(reversing: BillingBackend) -> None:
-    assert reversing.find_reversal("V1") is None
-    assert reversing.find_reversal("C1") is None, "a credit is no reversal"
+    assert reversing.find_reversal(LI.account_no, "V1") is None
+    assert reversing.find_reversal(LI.account_no, "C1") is None, "a credit is no reversal"
     given = reversing.reverse(LI.account_no, 200, key="V1", credit_key="C1")
-    found = reversing.find_reversal("V1")
+    found = reversing.find_reversal(LI.account_no, "V1")
     assert found is not None
     assert (found.account_no, found.amount_fen, found.at) == (LI.account_no, 200, given.at)
-    assert reversing.find_credit("V1") is None, "a reversal is no credit"
+    assert reversing.find_credit(LI.account_no, "V1") is None, "a reversal is no credit"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_reversal_that_fits_no_credit_is_refused_and_changes_nothing(
     reversing.reverse(LI.account_no, 200, key="V1", credit_key="C1")
     with pytest.raises(Refused):
         reversing.reverse(account_no, amount_fen, key=key, credit_key=credit_key)
-    assert reversing.find_reversal("V2") is None
+    assert reversing.find_reversal(LI.account_no, "V2") is None
     assert reversing.balance(LI.account_no).balance_fen == LI.balance_fen + 1000
     assert reversing.balance(WANG.account_no).balance_fen == 0
 
@@ -271,12 +271,12 @@ def paying_out(backend: BillingBackend) -> BillingBackend:
 
 
 def test_a_withdrawal_takes_money_off_once_per_key(paying_out: BillingBackend) -> None:
-    assert paying_out.find_withdrawal("W1") is None
+    assert paying_out.find_withdrawal(LI.account_no, "W1") is None
     first = paying_out.withdraw(LI.account_no, 1000, key="W1")
     again = paying_out.withdraw(LI.account_no, 1000, key="W1")
     assert (first.outcome, again.outcome) == (CreditOutcome.APPLIED, CreditOutcome.ALREADY_APPLIED)
     assert (again.amount_fen, again.balance_fen, again.at) == (1000, first.balance_fen, first.at)
-    found = paying_out.find_withdrawal("W1")
+    found = paying_out.find_withdrawal(LI.account_no, "W1")
     assert found is not None
     assert (found.account_no, found.amount_fen) == (LI.account_no, 1000)
     assert paying_out.balance(LI.account_no).balance_fen == LI.balance_fen - 1000

@@ -64,8 +64,8 @@ def test_the_same_key_swaps_once_and_gets_the_first_receipt_again(subject: Subje
     subject.clock.now += timedelta(hours=5)
     again = backend.exchange(LI.account_no, cheapest.code, key="X1", price_fen=cheapest.price_fen)
     assert again == replace(first, outcome=CreditOutcome.ALREADY_APPLIED)
-    assert backend.find_exchange("X1") == again
-    assert backend.find_exchange("X2") is None
+    assert backend.find_exchange(LI.account_no, "X1") == again
+    assert backend.find_exchange(LI.account_no, "X2") is None
     assert len(backend.exchange_log(LI.account_no)) == 1
     assert backend.balance(LI.account_no).balance_fen == LI.balance_fen - cheapest.price_fen
 
@@ -88,7 +88,7 @@ def test_the_next_package_waits_until_the_first_is_used_up(backend: BillingBacke
         backend.preview_exchange(LI.account_no, cheapest.code)
     with pytest.raises(PackageStillRunning):
         backend.exchange(LI.account_no, cheapest.code, key="X2", price_fen=cheapest.price_fen)
-    assert backend.find_exchange("X2") is None
+    assert backend.find_exchange(LI.account_no, "X2") is None
     assert backend.balance(LI.account_no) == balance
 
 

@@ -28,6 +28,7 @@ BILLING_CALLS = frozenset(
         "find_exchange",
         "withdraw",
         "find_withdrawal",
+        "close_key",
         "adjust",
         "find_adjustment",
     }

@@ -16,7 +16,7 @@ from models.counter import Way
 from models.order import Order
 from models.package import Package, TrafficLot
 from models.review import ReviewItem, ReviewKind, ReviewStatus
-from payments import credit, notify, settle, swap
+from payments import credit, notify, repairs, settle, swap
 from payments.confirm import COUNTER
 from payments.counter import desk
 from payments.counter import returns as counter_returns
@@ -128,6 +128,7 @@ class MoneyWorld(RefundWorld):
             "credit": credit.deliver,
             swap.KIND: swap.deliver,
             "refund": refund_delivery.deliver,
+            repairs.KIND: repairs.deliver,
             "inbox": notify.deliver,
             "message": self._tell_payer,
         }

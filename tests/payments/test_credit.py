@@ -101,8 +101,8 @@ def test_a_back_end_that_is_away_is_tried_again(world: World) -> None:
 def test_a_worker_that_comes_back_late_undoes_nothing(world: World) -> None:
     view = world.paid()
     (late,) = world.claim("credit", owner="late", lease_s=5)
-    _, doubtful = credit._begin(world.services, view.order_no)
-    assert doubtful is False
+    _, earlier = credit._begin(world.services, late, view.order_no, None)
+    assert earlier is None
     world.clock.forward(seconds=10)
     assert deliver(world, view, owner="quick") == Done()
     # The late one learns only now that its own call had failed.

@@ -48,7 +48,7 @@ def test_whoever_lost_the_lease_cannot_finish_postpone_park_or_insist(either: Wo
     either.clock.forward(seconds=31)
     (newer,) = either.claim("job", owner="b", lease_s=30)
     now = either.clock()
-    attempts: list[Callable[[Session], None]] = [
+    attempts: list[Callable[[Session], object]] = [
         lambda s: outbox.finish(s, held, now=now),
         lambda s: outbox.postpone(s, held, now=now, due_at=now, error=None),
         lambda s: outbox.park(s, held, now=now, error="x"),

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from app.worker import Worker
 from billing.embedded import accounts, ledger, seed
 from billing.embedded.engine import EmbeddedBilling
-from billing.interface import BillingBackend
+from billing.interface import BillingBackend, ExchangeReceipt
 from models.db.engine import Database
 from models.errors import (
     AmountOutOfRange,
@@ -215,7 +215,9 @@ def test_after_no_answer_billing_is_asked_and_the_swap_happens_once(
     shop.world.clock.forward(seconds=10)
     shop.points.arm(None)
     shop.work()
-    assert shop.points.passed[:2] == ["before find_exchange", "after find_exchange"]
+    # "Not reachable" is an answer: that call certainly had no effect.
+    asked = isinstance(error, Unknown)
+    assert shop.points.passed[:1] == ["before find_exchange" if asked else "before exchange"]
     assert shop.look(view).swap is SwapStatus.DONE
     assert (shop.purchases(), shop.balance_fen()) == (1, 0)
 
@@ -225,13 +227,21 @@ def test_a_worker_that_comes_back_late_does_not_speak_for_its_successor(shop: Sh
     (held,) = shop.world.claim("credit")
     credit.deliver(shop.world.services, held)
     (slow,) = shop.world.claim(swap.KIND, owner="slow")
-    shop.world.clock.forward(seconds=outbox.LEASE_S + 1)
-    (successor,) = shop.world.claim(swap.KIND, owner="successor")
-    shop.billing.faults.append(("before", refusal()))
+    successors: list[outbox.Claim] = []
+    plain = shop.engine.exchange
+
+    def refused_late(*_: Any, **__: Any) -> ExchangeReceipt:
+        """The refusal takes so long that a successor has the job before it arrives."""
+        shop.engine.exchange = plain  # type: ignore[method-assign]  # one object, for one test
+        shop.world.clock.forward(seconds=outbox.LEASE_S + 1)
+        successors.extend(shop.world.claim(swap.KIND, owner="successor"))
+        raise refusal()
+
+    shop.engine.exchange = refused_late  # type: ignore[method-assign]  # one object, for one test
     with pytest.raises(Conflict):
         swap.deliver(shop.world.services, slow)
     assert shop.look(view).swap is SwapStatus.WAITING
-    swap.deliver(shop.world.services, successor)
+    swap.deliver(shop.world.services, successors[0])
     assert shop.look(view).swap is SwapStatus.DONE
 
 

@@ -72,9 +72,9 @@ def give_up_late(desk: Desk) -> tuple[CreditStatus, int]:
     desk.tell(order_no)
     later = desk.later(AFTER_LEASE_S)
     slow = desk.claim("slow", desk.services)
-    credit._begin(desk.services, order_no)
-    desk.claim("quick", later)
-    credit._begin(later, order_no)
+    credit._begin(desk.services, slow, order_no, None)
+    quick = desk.claim("quick", later)
+    credit._begin(later, quick, order_no, None)
     with suppress(Conflict):
         credit._not_applied(later, slow, CreditStatus.PENDING, "not reachable")
     with desk.services.reading() as session:

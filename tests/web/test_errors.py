@@ -21,7 +21,7 @@ SAMPLES: list[errors.ServiceError] = [
     errors.LoginNeeded(), errors.PageExpired(), errors.Refused("x"), errors.Forged("x"),
     errors.Malformed("x"), errors.PackageLimitReached("x"), errors.BalanceTooLow(),
     errors.PackageNotOffered(), errors.PackageStillRunning("x"), errors.PriceChanged("x"),
-    errors.SoldOut(), errors.NotForYou(), errors.CaptchaWrong(),
+    errors.SoldOut(), errors.NotForYou(), errors.CaptchaWrong(), errors.KeyClosed(),
     errors.Unknown("x"), errors.Unavailable("x"), errors.Conflict("x"), errors.Mismatch("amount", "r1"),
     PayRefused("SIGNERROR", "secret detail", "req"),
 ]  # fmt: skip

@@ -220,7 +220,8 @@ class World:
 
     def credit_order(self, order: OrderView) -> None:
         """The worker's part."""
-        held = outbox.Claim(1, "credit", order.order_no, {"order_no": order.order_no}, 1, "test")
+        until = self.clock() + timedelta(seconds=outbox.LEASE_S)
+        held = outbox.Claim(1, "credit", order.order_no, {"order_no": order.order_no}, 1, "test", until)
         credit.deliver(self.services, held)
 
     def swap_order(self, order: OrderView) -> None:

@@ -66,7 +66,7 @@ def swap(account_no: str, code: str) -> ResponseReturnValue:
     text = request.form.get("ticket", "")
     ticket = tickets.read(text, account_no, code)
     try:
-        if services().billing.find_exchange(ticket.key) is None:
+        if services().billing.find_exchange(ticket.account_no, ticket.key) is None:
             _swap(ticket)
     except CaptchaWrong as wrong:
         return _form(account_no, code, text, Problem(wrong.code, wrong.text, wrong.status, "captcha"))
@@ -88,7 +88,7 @@ def swap(account_no: str, code: str) -> ResponseReturnValue:
 def done(account_no: str, key: str) -> ResponseReturnValue:
     """A swap that was made, and what is there now; or that there is no such swap (yet)."""
     here = services()
-    receipt = here.billing.find_exchange(key)
+    receipt = here.billing.find_exchange(account_no, key)
     if receipt is None or receipt.account_no != account_no:
         return render_template("portal/swap_missing.html"), NotFound.code
     return render_template("portal/swapped.html", receipt=receipt, balance=here.billing.balance(account_no))

@@ -23,6 +23,7 @@ from models.payout import PartStatus, Payout, PayoutPart
 from models.refund import Refund, ReversalStatus
 from payments.audit.checks.finding import Finding
 from payments.audit.keys import AuditKeys
+from payments.audit.late_calls import LATE_CREDITS, LATE_PARTS
 from payments.audit.ledger_chain import LedgerRun, runs
 
 BATCH = 500
@@ -30,7 +31,13 @@ _ACCOUNT = "account:"
 BALANCES, ENTRIES, LEDGER_CHAIN = "balances", "entries", "ledger-chain"
 
 # State of what stands behind an entry: sent, or perhaps sent.
-_CREDITED = (CreditStatus.SENDING, CreditStatus.UNKNOWN, CreditStatus.MANUAL, CreditStatus.CREDITED)
+_CREDITED = (
+    CreditStatus.SENDING,
+    CreditStatus.UNKNOWN,
+    CreditStatus.MANUAL,
+    CreditStatus.CREDITED,
+    *LATE_CREDITS,
+)
 _REVERSED = (ReversalStatus.SENDING, ReversalStatus.UNKNOWN, ReversalStatus.DONE)
 _ADJUSTED = (*UNDER_WAY, AdjustmentStatus.DONE)
 _WITHDRAWN = (
@@ -39,6 +46,7 @@ _WITHDRAWN = (
     PartStatus.WITHDRAWN,
     PartStatus.LISTED,
     PartStatus.PAID,
+    *LATE_PARTS,
 )
 
 
@@ -164,7 +172,15 @@ def _accounts(legs: Iterable[Posting]) -> tuple[str, ...]:
 def _credits(session: Session, numbers: Sequence[str]) -> Mapping[str, Fact]:
     query = select(Credit.credit_no, Credit.account_no, Credit.amount_fen)
     found = _facts(session, query.where(Credit.credit_no.in_(numbers), Credit.status.in_(_CREDITED)), 1)
-    return found | _adjusted(session, numbers, AdjustmentKind.PUT_BACK)
+    undone = (
+        select(PayoutPart.undo_key, Payout.account_no, PayoutPart.amount_fen)
+        .join(Payout, Payout.id == PayoutPart.payout_id)
+        .where(
+            PayoutPart.undo_key.in_(numbers),
+            PayoutPart.status.in_((PartStatus.RETURNING, PartStatus.RETURNED)),
+        )
+    )
+    return found | _adjusted(session, numbers, AdjustmentKind.PUT_BACK) | _facts(session, undone, 1)
 
 
 def _adjustments(session: Session, numbers: Sequence[str]) -> Mapping[str, Fact]:
@@ -191,7 +207,11 @@ def _reversals(session: Session, numbers: Sequence[str]) -> Mapping[str, Fact]:
             Refund.reversal.in_(_REVERSED),
         )
     )
-    return _facts(session, query, -1)
+    undone = select(Credit.undo_key, Credit.account_no, Credit.amount_fen).where(
+        Credit.undo_key.in_(numbers),
+        Credit.status.in_((CreditStatus.TAKING_BACK, CreditStatus.TAKEN_BACK)),
+    )
+    return _facts(session, query, -1) | _facts(session, undone, -1)
 
 
 def _withdrawals(session: Session, numbers: Sequence[str]) -> Mapping[str, Fact]:

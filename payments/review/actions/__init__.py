@@ -9,6 +9,7 @@ from payments.review.actions import (
     books,
     credit,
     general,
+    late,
     payouts,
     refund_money,
     second_payments,
@@ -19,6 +20,7 @@ from payments.review.actions.base import Action, Decision, Details, Found
 # One mapping per module; `Mapping.__or__` would hide a name that two modules use.
 _PARTS: tuple[Mapping[str, Action], ...] = (
     credit.ACTIONS,
+    late.ACTIONS,
     second_payments.ACTIONS,
     refund_money.ACTIONS,
     payouts.ACTIONS,

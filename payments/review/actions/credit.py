@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models import allocation
 from models.errors import IllegalTransition
-from models.order import Credit, CreditStatus, Order, credit_of, move_credit
+from models.order import CREDIT_VOID, Credit, CreditStatus, Order, credit_of, move_credit
 from models.review import ReviewKind
 from payments import sweep
 from payments.credit import record_credited
@@ -20,15 +20,15 @@ def _credit(decision: Decision) -> tuple[Order, Credit]:
 
 
 def _send_again(decision: Decision) -> None:
-    """Credit again under the same number: billing was put right, or certainly has not got it."""
+    """Credit again: billing was put right, or certainly has not got it; not what goes back meanwhile."""
     order, credit = _credit(decision)
-    if credit.status == CreditStatus.CREDITED:
+    if credit.status in (CreditStatus.CREDITED, *CREDIT_VOID):
         return
     if credit.status == CreditStatus.MANUAL:
         allocation.release_credit(decision.session, order.id, credit.amount_fen)
-    move_credit(
-        decision.session, credit, CreditStatus.PENDING, now=decision.services.clock(), reason="review"
-    )
+    now = decision.services.clock()
+    # Two operators have made sure that no earlier call had an effect, or will have one.
+    move_credit(decision.session, credit, CreditStatus.PENDING, now=now, reason="review", doubt_from=None)
     sweep.promise_again(decision.session, "credit", order.order_no, decision.services)
 
 

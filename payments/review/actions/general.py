@@ -6,6 +6,7 @@ from models.errors import IllegalTransition
 from models.review import ReviewKind
 from models.write_off import WriteOffKind
 from payments import sweep
+from payments.review.actions import late
 from payments.review.actions.base import Action, Decision
 from payments.review.write_offs import holds_money, write_off
 
@@ -32,6 +33,8 @@ _DISMISSED = frozenset(ReviewKind) - {ReviewKind.CREDIT_REFUSED, ReviewKind.CRED
 _DISMISSED -= {ReviewKind.SECOND_PAYMENT, ReviewKind.ADJUSTMENT_UNKNOWN}
 # Two operators look at the bank account: `transfer-checked`.
 _DISMISSED -= {ReviewKind.TRANSFER_UNCONFIRMED, ReviewKind.BANK_REVERSED}
+# Nor a call to billing whose effect is not settled: each has actions of its own.
+_DISMISSED -= late.UNSETTLED
 _OWED = _DISMISSED | {ReviewKind.SECOND_PAYMENT}
 
 ACTIONS = {

@@ -77,6 +77,7 @@ _FAILED = frozenset(
         ReviewKind.REFUND_CLOSED,
         ReviewKind.REVERSAL_REFUSED,
         ReviewKind.EXTERNAL_REFUND,
+        ReviewKind.LATE_REVERSAL,
     }
 )
 _ADJUSTMENTS = frozenset({ReviewKind.ADJUSTMENT_REFUSED, ReviewKind.ADJUSTMENT_UNKNOWN})

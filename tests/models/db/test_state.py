@@ -37,8 +37,8 @@ def test_a_move_that_the_table_lacks_changes_nothing(world: World) -> None:
     view = world.paid()
     with world.database.transaction() as session:
         credit = session.merge(world.credit(view))
-        with pytest.raises(IllegalTransition, match="入账状态为 PENDING，不能变为 CREDITED"):
-            move_credit(session, credit, CreditStatus.CREDITED, now=NOON)
+        with pytest.raises(IllegalTransition, match="入账状态为 PENDING，不能变为 MANUAL"):
+            move_credit(session, credit, CreditStatus.MANUAL, now=NOON)
         assert session.scalar(select(StateEvent)) is None
 
 

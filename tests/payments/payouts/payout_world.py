@@ -13,7 +13,7 @@ from billing.embedded import seed
 from models.counter import Way
 from models.payout import PayoutPart
 from models.person import bind
-from payments import credit, notify, settle
+from payments import credit, notify, repairs, settle, swap
 from payments.adjustments import delivery as adjustment_delivery
 from payments.counter import desk as counter
 from payments.payouts import approval as payouts
@@ -92,8 +92,10 @@ class PayoutWorld(RefundWorld):
             "settle": settle.deliver,
             "credit": credit.deliver,
             "refund": refund_delivery.deliver,
+            repairs.KIND: repairs.deliver,
             "adjustment": adjustment_delivery.deliver,
             "payout": payout_delivery.deliver,
+            swap.KIND: swap.deliver,
             "inbox": notify.deliver,
             "message": self._tell_payer,
         }

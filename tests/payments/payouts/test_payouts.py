@@ -280,8 +280,8 @@ def test_a_late_worker_does_not_undo_what_its_successor_did(world: PayoutWorld) 
 
         def withdraw(self, *_: Any, **__: Any) -> Any:
             world.clock.advance(60)
-            # Its tenth place is behind the withdrawal.
-            world.points.arm(9)
+            # Its twelfth place is behind the withdrawal.
+            world.points.arm(11)
             with suppress(Crash):
                 successor.run_once()
             seen.extend(world.points.passed)

@@ -16,7 +16,7 @@ from models.order import Credit, CreditStatus
 from models.refund import Refund, find_refund
 from models.review import ReviewItem
 from models.values.actor import Actor
-from payments import credit, notify, outbox, settle
+from payments import credit, notify, outbox, repairs, settle
 from payments.adjustments import delivery as adjustment_delivery
 from payments.audit.invariants import check
 from payments.refunds import approval as refunds
@@ -167,6 +167,7 @@ class RefundWorld(World):
             "settle": settle.deliver,
             "credit": credit.deliver,
             "refund": refund_delivery.deliver,
+            repairs.KIND: repairs.deliver,
             "adjustment": adjustment_delivery.deliver,
             "inbox": notify.deliver,
             "message": self._tell_payer,

@@ -190,7 +190,7 @@ def test_a_reversal_that_arrives_after_the_refund_was_given_up_is_counted_and_as
     during_reversal(world, given_up)
     world.work()
     assert (world.state(number), world.refund(number).reversal) == (RefundStatus.CLOSED, ReversalStatus.DONE)
-    assert world.questions() == [("REVERSAL_REFUSED", number), ("REVERSAL_REFUSED", f"{number}:late")]
+    assert world.questions() == [("REVERSAL_REFUSED", number), ("LATE_REVERSAL", number)]
     assert world.sent() == 0
     world.check_books()
 
@@ -202,8 +202,8 @@ def test_a_reversal_of_another_amount_under_our_key_stops_the_refund(world: Refu
     inner = world.billing._inner
     find = inner.find_reversal
 
-    def lying(key: str) -> CreditReceipt | None:
-        found = find(key)
+    def lying(account_no: str, key: str, *, ref: str | None = None) -> CreditReceipt | None:
+        found = find(account_no, key, ref=ref)
         return None if found is None else replace(found, amount_fen=199)
 
     inner.find_reversal = lying  # type: ignore[method-assign]  # one object, for one test
