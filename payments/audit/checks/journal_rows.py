@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from models.adjustment import Adjustment
 from models.db.engine import Database
 from models.journal import JournalRow
 from models.order import Credit, CreditStatus, Order, PaymentFact
@@ -88,6 +89,7 @@ def _by_number(numbers: Sequence[str]) -> Iterator[Any]:
         .where(Refund.out_refund_no.in_(bare))
     )
     yield select(Payout.account_no).where(Payout.payout_no.in_(numbers))
+    yield select(Adjustment.account_no).where(Adjustment.adjustment_no.in_(numbers))
     yield (
         select(Payout.account_no)
         .join(PayoutPart, PayoutPart.payout_id == Payout.id)

@@ -14,6 +14,7 @@ from sqlalchemy import BigInteger, cast, func, select
 from sqlalchemy.orm import Session
 
 from models.account_import import AccountImportRow
+from models.adjustment import UNDER_WAY, Adjustment, AdjustmentKind, AdjustmentStatus
 from models.db.engine import Database
 from models.ledger import Account, Entry, Posting
 from models.order import Credit, CreditStatus
@@ -22,6 +23,7 @@ from models.payout import PartStatus, Payout, PayoutPart
 from models.refund import Refund, ReversalStatus
 from payments.audit.checks.finding import Finding
 from payments.audit.keys import AuditKeys
+from payments.audit.late_calls import LATE_CREDITS, LATE_PARTS
 from payments.audit.ledger_chain import LedgerRun, runs
 
 BATCH = 500
@@ -29,14 +31,22 @@ _ACCOUNT = "account:"
 BALANCES, ENTRIES, LEDGER_CHAIN = "balances", "entries", "ledger-chain"
 
 # State of what stands behind an entry: sent, or perhaps sent.
-_CREDITED = (CreditStatus.SENDING, CreditStatus.UNKNOWN, CreditStatus.MANUAL, CreditStatus.CREDITED)
+_CREDITED = (
+    CreditStatus.SENDING,
+    CreditStatus.UNKNOWN,
+    CreditStatus.MANUAL,
+    CreditStatus.CREDITED,
+    *LATE_CREDITS,
+)
 _REVERSED = (ReversalStatus.SENDING, ReversalStatus.UNKNOWN, ReversalStatus.DONE)
+_ADJUSTED = (*UNDER_WAY, AdjustmentStatus.DONE)
 _WITHDRAWN = (
     PartStatus.SENDING,
     PartStatus.UNKNOWN,
     PartStatus.WITHDRAWN,
     PartStatus.LISTED,
     PartStatus.PAID,
+    *LATE_PARTS,
 )
 
 
@@ -161,7 +171,31 @@ def _accounts(legs: Iterable[Posting]) -> tuple[str, ...]:
 
 def _credits(session: Session, numbers: Sequence[str]) -> Mapping[str, Fact]:
     query = select(Credit.credit_no, Credit.account_no, Credit.amount_fen)
-    return _facts(session, query.where(Credit.credit_no.in_(numbers), Credit.status.in_(_CREDITED)), 1)
+    found = _facts(session, query.where(Credit.credit_no.in_(numbers), Credit.status.in_(_CREDITED)), 1)
+    undone = (
+        select(PayoutPart.undo_key, Payout.account_no, PayoutPart.amount_fen)
+        .join(Payout, Payout.id == PayoutPart.payout_id)
+        .where(
+            PayoutPart.undo_key.in_(numbers),
+            PayoutPart.status.in_((PartStatus.RETURNING, PartStatus.RETURNED)),
+        )
+    )
+    return found | _adjusted(session, numbers, AdjustmentKind.PUT_BACK) | _facts(session, undone, 1)
+
+
+def _adjustments(session: Session, numbers: Sequence[str]) -> Mapping[str, Fact]:
+    return _adjusted(session, numbers, AdjustmentKind.GENERAL)
+
+
+def _adjusted(session: Session, numbers: Sequence[str], kind: AdjustmentKind) -> dict[str, Fact]:
+    query = select(Adjustment.adjustment_no, Adjustment.account_no, Adjustment.amount_fen)
+    return _facts(
+        session,
+        query.where(
+            Adjustment.adjustment_no.in_(numbers), Adjustment.kind == kind, Adjustment.status.in_(_ADJUSTED)
+        ),
+        1,
+    )
 
 
 def _reversals(session: Session, numbers: Sequence[str]) -> Mapping[str, Fact]:
@@ -173,7 +207,11 @@ def _reversals(session: Session, numbers: Sequence[str]) -> Mapping[str, Fact]:
             Refund.reversal.in_(_REVERSED),
         )
     )
-    return _facts(session, query, -1)
+    undone = select(Credit.undo_key, Credit.account_no, Credit.amount_fen).where(
+        Credit.undo_key.in_(numbers),
+        Credit.status.in_((CreditStatus.TAKING_BACK, CreditStatus.TAKEN_BACK)),
+    )
+    return _facts(session, query, -1) | _facts(session, undone, -1)
 
 
 def _withdrawals(session: Session, numbers: Sequence[str]) -> Mapping[str, Fact]:
@@ -200,9 +238,17 @@ FACTS: dict[str, Facts] = {
     "reversal": _reversals,
     "withdrawal": _withdrawals,
     "exchange": _purchases,
+    "adjustment": _adjustments,
 }
 # Opening entries are checked against their imports (`openings`).
 UNCHECKED = frozenset({"opening"})
+
+
+def _done(kind: AdjustmentKind) -> Any:
+    return select(Adjustment.id, Adjustment.adjustment_no, Adjustment.account_no).where(
+        Adjustment.kind == kind, Adjustment.status == AdjustmentStatus.DONE
+    )
+
 
 # What must be in the ledger: kind, row id, and (row id, number, account).
 _WRITTEN: tuple[tuple[str, Any, Any], ...] = (
@@ -223,8 +269,14 @@ _WRITTEN: tuple[tuple[str, Any, Any], ...] = (
         PayoutPart.id,
         select(PayoutPart.id, PayoutPart.part_no, Payout.account_no)
         .join(Payout, Payout.id == PayoutPart.payout_id)
-        .where(PayoutPart.status.in_((PartStatus.WITHDRAWN, PartStatus.LISTED, PartStatus.PAID))),
+        .where(
+            PayoutPart.status.in_((PartStatus.WITHDRAWN, PartStatus.LISTED, PartStatus.PAID)),
+            # Money that a refund could not return was taken off the account by the refund.
+            PayoutPart.order_id.is_(None),
+        ),
     ),
+    ("adjustment", Adjustment.id, _done(AdjustmentKind.GENERAL)),
+    ("credit", Adjustment.id, _done(AdjustmentKind.PUT_BACK)),
     ("exchange", Purchase.id, select(Purchase.id, Purchase.key, Purchase.account_no)),
     (
         "opening",

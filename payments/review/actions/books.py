@@ -17,7 +17,7 @@ def _release_hold(decision: Decision) -> None:
         str(facts["check"]),
         None if finding is None else int(finding),
         proposed_by=Actor(str(decision.item.proposed_by)),
-        approved_by=Actor(str(decision.actor)),
+        approved_by=decision.actor,
         evidence=decision.item.evidence or "",
         now=decision.services.clock(),
     )

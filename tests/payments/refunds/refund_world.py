@@ -18,6 +18,7 @@ from models.review import ReviewItem
 from models.values.actor import Actor
 from payments import credit, notify, outbox, repairs, settle
 from payments.adjustments import delivery as adjustment_delivery
+from payments.audit import book_check
 from payments.audit.invariants import check
 from payments.refunds import approval as refunds
 from payments.refunds import delivery as refund_delivery
@@ -161,6 +162,9 @@ class RefundWorld(World):
         with self.database.reading() as session:
             assert check(session) == []
             assert wrong_balances(session) == []
+        # Money that a test spends without a purchase is not of the books' doing.
+        found = [f for f in book_check.findings(self.services) if not f.subject.startswith("spent:")]
+        assert [f for f in found if f.check != "anchor" and f.subject != "unsealed"] == []
 
     def _new_worker(self) -> Worker:
         deliveries = {
