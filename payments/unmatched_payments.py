@@ -162,11 +162,12 @@ def send_back(
 
 def _signed_account(services: Services, trade: Trade) -> str | None:
     """Return the account that the signed `attach` of a trade names, where this installation signs them."""
-    keys, text = getattr(services, "attach", None), getattr(trade, "attach", "")
-    if keys is None or not text or trade.amount_fen is None:
+    if not trade.attach or trade.amount_fen is None:
         return None
-    attach = keys.verify(text, out_trade_no=trade.out_trade_no, amount_fen=trade.amount_fen)
-    return None if attach is None else str(attach.account_no)
+    attach = services.attach.verify(
+        trade.attach, out_trade_no=trade.out_trade_no, amount_fen=trade.amount_fen
+    )
+    return None if attach is None else attach.account_no
 
 
 def _order_for(session: Session, found: Unmatched, account_no: str, masked_name: str, now: datetime) -> Order:

@@ -196,7 +196,7 @@ def _without_password(url: str) -> str:
 
 def owner_url(config: Config) -> str:
     """Return the address that may read and make every table: the owner's, where it has a role of its own."""
-    return str(getattr(config.database, "owner_url", "") or config.database.url)
+    return config.database.owner_url or config.database.url
 
 
 def _first_line(error: Exception) -> str:
