@@ -113,7 +113,11 @@ def test_money_waits_a_minute_at_most_and_a_message_ten(attempts: int) -> None:
 
 def test_each_kind_has_a_lane_and_messages_are_not_money() -> None:
     lanes = {kind: work.lane for kind, work in WORK.items()}
-    assert {kind for kind, lane in lanes.items() if lane == Lane.MESSAGE} == {"message", "alert"}
+    assert {kind for kind, lane in lanes.items() if lane == Lane.MESSAGE} == {
+        "message",
+        "alert",
+        "owner_notice",
+    }
     assert work_of("a kind of tomorrow").lane == Lane.MONEY
 
 

@@ -12,7 +12,7 @@ from models.values.tables.text import clean, excerpt, half_width
 # One sign at the beginning; a comma only between thousands; at most two decimals; ASCII digits.
 _AMOUNT: Final = re.compile(r"(0|[1-9][0-9]{0,2}(?:,[0-9]{3})+|[1-9][0-9]*)(?:\.([0-9]{1,2}))?", re.ASCII)
 _BEFORE: Final = re.compile(r"(?:[¥￥]|RMB|CNY|人民币)\s?", re.ASCII | re.IGNORECASE)
-_AFTER: Final = re.compile(r"\s?(?:元整|元|圆|RMB|CNY)", re.ASCII | re.IGNORECASE)
+_AFTER: Final = re.compile(r"\s?(?:元整|元|圆|RMB|CNY)\Z", re.ASCII | re.IGNORECASE)
 _SIGNS: Final = {"-": -1, "\N{MINUS SIGN}": -1, "+": 1}
 LONGEST: Final = 40
 
@@ -67,5 +67,4 @@ def _signed(text: str) -> tuple[int | None, str]:
         rest = rest[before.end() :]
         if sign is None and rest[:1] in _SIGNS:
             sign, rest = _SIGNS[rest[0]], rest[1:]
-    number = _AFTER.sub("", rest, count=1) if _AFTER.search(rest) else rest
-    return sign, number
+    return sign, _AFTER.sub("", rest)

@@ -164,7 +164,8 @@ class RefundWorld(World):
             assert wrong_balances(session) == []
         # Money that a test spends without a purchase is not of the books' doing.
         found = [f for f in book_check.findings(self.services) if not f.subject.startswith("spent:")]
-        assert [f for f in found if f.check != "anchor" and f.subject != "unsealed"] == []
+        wrong = [f for f in found if f.check != "anchor" and f.subject != "unsealed"]
+        assert wrong == [], wrong
 
     def _new_worker(self) -> Worker:
         deliveries = {

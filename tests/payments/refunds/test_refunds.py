@@ -43,7 +43,7 @@ def spend(world: RefundWorld, amount_fen: int) -> None:
             ledger.Leg(ledger.book_of(ACCOUNTS[0]), -amount_fen),
             ledger.Leg("income:packages", amount_fen),
         )
-        ledger.post(session, key="bought", kind=ledger.EXCHANGE, legs=legs, at=world.clock.now())
+        ledger.post(session, key="spent:1", kind=ledger.EXCHANGE, legs=legs, at=world.clock.now())
 
 
 def watched(world: RefundWorld) -> list[str]:

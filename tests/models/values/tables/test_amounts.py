@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.till import fen_of
@@ -105,6 +105,8 @@ def test_the_bound_holds_both_ways() -> None:
 
 
 @given(st.text(alphabet="0123456789.,，+-()eE_￥¥元 ０１２.", max_size=14))
+@example("1元0")
+@example("元1")
 def test_any_text_is_its_value_or_an_error(written: str) -> None:
     """Whatever is taken is worth what it shows: digits as they stand, commas between thousands only."""
     try:
