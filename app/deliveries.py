@@ -19,7 +19,7 @@ from payments.outcome import Done, Later, Outcome, Pause
 from payments.services import Services
 
 MINUTE = timedelta(minutes=1)
-# How often a message is sent while the account is refused: somebody may have put it right.
+# How often a message is sent while the account is refused: an operator may have fixed it meanwhile.
 REFUSED_AGAIN = timedelta(minutes=1)
 # What says the same a day later, and what does not. A night and a used-up daily quota fit in.
 LIFETIMES: Mapping[str, timedelta] = {

@@ -1,4 +1,4 @@
-"""`campusnet doctor`: look at everything a running service depends on, and say how to mend it."""
+"""`campusnet doctor`: look at everything a running service depends on, and say how to fix it."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def run(path: Path, anchors: Path | None = None) -> int:
     for finding in findings:
         sign = "!" if finding.warning else "✓" if finding.well else "✗"
         click.echo(f"{sign} {finding.name}: {finding.detail}")
-        if (finding.warning or not finding.well) and finding.mend:
-            click.echo(f"  → {finding.mend}")
+        if (finding.warning or not finding.well) and finding.remedy:
+            click.echo(f"  → {finding.remedy}")
     return 0 if all(finding.well for finding in findings) else 1
 
 
@@ -50,7 +50,7 @@ def examine(path: Path, anchors: Path | None = None) -> Iterator[Finding]:
         config = configuration.load(path)
     except (OSError, ValueError) as error:
         yield Finding(
-            "configuration", well=False, detail=_short(error), mend="compare with config.example.toml"
+            "configuration", well=False, detail=_short(error), remedy="compare with config.example.toml"
         )
         return
     yield Finding("configuration", well=True, detail=f"{path} ({config.mode})")
@@ -58,14 +58,14 @@ def examine(path: Path, anchors: Path | None = None) -> Iterator[Finding]:
     try:
         house = wiring.build(config)
     except (OSError, ValueError) as error:
-        yield Finding("keys", well=False, detail=_short(error), mend="check the key files of [pay]")
+        yield Finding("keys", well=False, detail=_short(error), remedy="check the key files of [pay]")
         return
     yield Finding("keys", well=True, detail="merchant key and verification keys can be read")
-    for name, look, mend in _checks(config, house):
+    for name, look, remedy in _checks(config, house):
         try:
             yield Finding(name, well=True, detail=look())
         except (ServiceError, SQLAlchemyError, redis.RedisError, OSError, ValueError) as error:
-            yield Finding(name, well=False, detail=_short(error), mend=mend)
+            yield Finding(name, well=False, detail=_short(error), remedy=remedy)
     yield from _books(config, house, anchors)
     house.close()
 
@@ -81,7 +81,7 @@ def _books(config: Config, house: wiring.House, anchors: Path | None) -> Iterato
             line.name,
             well=line.state != "wrong",
             detail=line.detail,
-            mend=line.advice,
+            remedy=line.advice,
             warning=line.state == "warning",
         )
 

@@ -31,7 +31,7 @@ _ADVICE = {
         "compare with campusnet orders show and the bank, then campusnet review propose ... release-hold"
     ),
     "journal": (
-        "somebody changed the database past the service: keep a copy of it, compare with the last backup "
+        "the database was changed past the service: keep a copy of it, compare with the last backup "
         "and the anchors, change the passwords of its roles"
     ),
     "anchors": (
@@ -113,7 +113,7 @@ def _journal(config: Config) -> BookLine:
     return BookLine(
         "journal",
         "warning",
-        "the journal is as sealed, but without a key: whoever can write to the database can seal it anew",
+        "the journal is as sealed, but without a key: anyone who writes to the database can compute the seals again",
         "campusnet init --audit-key",
     )
 

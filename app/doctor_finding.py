@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at; `mend` is what to do when it is not well, or when `warning` is set."""
+    """One thing looked at; `remedy` is what to do when it is not well, or when `warning` is set."""
 
     name: str
     well: bool
     detail: str
-    mend: str = ""
+    remedy: str = ""
     warning: bool = False

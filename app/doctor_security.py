@@ -25,7 +25,7 @@ def examine(path: Path, config: Config) -> Iterator[Finding]:
             "message mode",
             well=False,
             detail="plain: messages are neither encrypted nor bound to their signature",
-            mend='choose 安全模式 in 公众平台 and message_mode = "safe"',
+            remedy='choose 安全模式 in 公众平台 and message_mode = "safe"',
         )
     redis = urlsplit(config.redis.url)
     if (redis.hostname or "127.0.0.1") not in LOOPBACK_HOSTS and not redis.password:
@@ -33,7 +33,7 @@ def examine(path: Path, config: Config) -> Iterator[Finding]:
             "redis password",
             well=False,
             detail=f"{redis.hostname} takes commands from anyone who reaches it",
-            mend="set requirepass or an ACL user, and put the password into [redis] url",
+            remedy="set requirepass or an ACL user, and put the password into [redis] url",
         )
 
 
@@ -48,7 +48,7 @@ def _private_files(path: Path, config: Config) -> Finding:
             "private files",
             well=False,
             detail=f"every user of this machine can open {', '.join(exposed)}",
-            mend="chmod 600 each of them",
+            remedy="chmod 600 each of them",
         )
     return Finding("private files", well=True, detail="configuration, keys and database are private")
 

@@ -114,7 +114,7 @@ class Worker:
         held, failing = self._claim(kinds)
         leased_at = self._services.clock()
         for item in held:
-            # Earlier items took long? Without a fresh lease somebody else may start this one.
+            # Earlier items took long? Without a fresh lease another worker may start this one.
             late = self._services.clock() - leased_at > timedelta(seconds=self._lease_s / 3)
             leased = self._renew(item) if late else item
             if leased is not None:

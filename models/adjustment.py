@@ -52,7 +52,7 @@ ADJUSTMENT_TRANSITIONS: dict[AdjustmentStatus, frozenset[AdjustmentStatus]] = {
     ),
 }
 
-# The money of a PUT_BACK is spoken for in these.
+# The money of a PUT_BACK is committed in these.
 HOLDING = (
     AdjustmentStatus.APPROVED,
     AdjustmentStatus.SENDING,

@@ -41,7 +41,7 @@ class Allocation(Base):
 
 
 class MoneySpoken(IllegalTransition):
-    """The order's money is spoken for: credited, or on its way back."""
+    """The order's money is committed: credited, or on its way back."""
 
     code = "E-SPENT"
 

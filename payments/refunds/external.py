@@ -39,7 +39,7 @@ def note_external_refund(session: Session, fact: RefundTrade, *, cause: str, now
     """Record a refund that WeChat knows and we did not ask for; a repetition changes nothing.
 
     A credit that still waits is voided: money that went back is never credited beside it.
-    Returns: the refund, or None - the order's money is spoken for (credited, say) or the refund was
+    Returns: the refund, or None - the order's money is already committed (credited, say) or the refund was
         closed, so that nothing was recorded; a person is asked in any case.
     Raises: Mismatch - no such payment of ours, or another transaction or total.
     """

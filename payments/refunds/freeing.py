@@ -193,7 +193,7 @@ def _go(session: Session, order: Order, refund: Refund, now: datetime) -> Outcom
         try:
             _hold(session, order, refund)
         except MoneySpoken:
-            reason = "the order's money is spoken for"
+            reason = "the order's money is already committed"
             give_up(session, order, refund, ReviewKind.REFUND_CLOSED, actor=ACTOR, now=now, reason=reason)
             return Done(reason)
     move(session, order, refund, RefundStatus.SENDING, actor=ACTOR, now=now)

@@ -127,7 +127,7 @@ def test_doctor_names_the_place_and_holds_nothing(path: Path, database_url: str)
     books = found(path)["books"]
     assert not books.well
     assert "the balance of 2400101009 is 500 fen, its entries sum to 0" in books.detail
-    assert "release-hold" in books.mend
+    assert "release-hold" in books.remedy
     database = Database(database_url)
     with database.reading() as session:
         assert session.scalar(text("SELECT COUNT(*) FROM account_hold")) == 0

@@ -31,7 +31,7 @@ def test_each_part_is_looked_at_whatever_is_wrong_with_the_others(path: Path) ->
         "accounts": True, "backup": True, "recovery": True, "redis": False, "wechat": False,
         "wechatpay": False, "identity": True, "journal": True, "anchors": True, "role": True,
     }  # fmt: skip
-    assert all(finding.well or finding.mend for finding in found(path).values())
+    assert all(finding.well or finding.remedy for finding in found(path).values())
     # Neither key nor anchors: the installation works, and is told what to do.
     assert {name for name, finding in found(path).items() if finding.warning} == {"journal", "anchors"}
 
