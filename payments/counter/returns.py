@@ -10,6 +10,7 @@ from models.clock import campus_date
 from models.counter import CounterBooking, ReturnItem, ReturnReason, ReturnStatus, Way, mark_returned
 from models.errors import Conflict, Refused
 from models.order import Order
+from models.recovery import check_may_pay_out
 from models.refund import Refund, RefundStatus
 from models.values.actor import Actor
 from payments import outbox
@@ -55,12 +56,14 @@ def give_back(services: Services, *, return_no: str, clerk: Actor, evidence: str
     Args:
         evidence: what somebody can check later: a signed slip, the number of the transfer.
     Raises: NoSuchReturn; SecondClerkNeeded; Refused - no evidence; DayClosed; IllegalTransition - it was
-        returned before; AccountHeld - the books of the account are in question.
+        returned before; AccountHeld - the books of the account are in question; UnderMaintenance - a
+        restored database may not know yet that it was handed back.
     """
     now, evidence = services.clock(), evidence.strip()
     if not EVIDENCE_MIN <= len(evidence) <= EVIDENCE_MAX:
         raise Refused("请填写退回凭据（签收单号、转账流水号等）")
     with services.transaction() as session:
+        check_may_pay_out(session)
         on = campus_date(now)
         open_day(session, clerk.name, on)
         found = _item(session, return_no)
