@@ -56,6 +56,15 @@ def test_the_options_of_before_are_refused_with_the_hint(
     assert CARD not in refused.output
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("counter", "bank", "assign", "not-a-number", "1"), ("counter", "book", "1", "--way", "nothing")],
+)
+def test_the_hint_comes_before_any_other_complaint(words: tuple[str, ...]) -> None:
+    refused = run(*words, "--name", NAME)
+    assert (refused.exit_code, "去掉 --name" in refused.output) == (2, True)
+
+
 @pytest.mark.parametrize("words", ONCE)
 def test_help_does_not_know_them(words: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(main, [*words, "--help"]).output
