@@ -13,7 +13,7 @@ import click
 
 from app.opening import config_option
 from app.signing_off import show_signature
-from app.till import by_option, cell, opened_house
+from app.till import by_option, cell, opened_house, spreadsheet
 from models.money import yuan
 from models.statement import Difference
 from models.values.actor import Actor
@@ -123,8 +123,8 @@ def report(config_path: Path, month: datetime, target: Path | None) -> None:
 
 
 def write_file(target: Path, result: Summary, differences: Iterator[Difference]) -> None:
-    """The month for finance; with a BOM, without it Excel takes the file for something else than UTF-8."""
-    with target.open("w", encoding="utf-8-sig", newline="") as file:
+    """Write the month for finance."""
+    with spreadsheet(target) as file:
         write_csv(file, result, differences)
 
 

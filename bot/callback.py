@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import structlog
@@ -97,7 +98,8 @@ class Callback:
         if not claim.ours:
             return self._store.wait(claim, deadline_s) or "" if claim.reply is None else claim.reply
         exchange = Exchange(self._desk, claim, push, fields["ToUserName"])
-        self._pool.submit(exchange.run)
+        # With the logging context of this request: its id stands in the lines of the handler, too.
+        self._pool.submit(copy_context().run, exchange.run)
         if exchange.wait(deadline_s - RESERVE_S - time.monotonic()):
             return exchange.reply
         if not exchange.take("deadline"):

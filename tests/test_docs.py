@@ -59,7 +59,10 @@ def test_every_setting_of_the_example_is_explained() -> None:
 
 def commands(group: click.Group, prefix: str = "") -> set[str]:
     found = set()
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None, name
         found |= (
             commands(command, f"{prefix}{name} ") if isinstance(command, click.Group) else {f"{prefix}{name}"}
         )
@@ -116,6 +119,16 @@ def limit_in(block: str) -> int:
 def test_the_proxy_lets_through_what_the_service_takes() -> None:
     assert limit_in(NGINX.partition("location")[0]) >= BODY_LIMIT_BYTES
     assert limit_in(location("= /billing/accounting")) >= ACCOUNTING_LIMIT_BYTES
+
+
+def test_the_proxy_names_each_request_and_believes_no_name_of_a_client() -> None:
+    passed = re.findall(r"^( *)proxy_set_header +X-Request-Id +(.*);$", NGINX, re.MULTILINE)
+    assert passed == [("    ", "$request_id")]
+    # A header set in a location would replace all that the server sets.
+    assert "proxy_set_header" not in NGINX.partition("location")[2]
+    log_format = re.search(r"log_format campusnet (.*?);", NGINX, re.DOTALL)
+    assert log_format is not None
+    assert "$request_id" in log_format[1]
 
 
 def test_the_proxy_keeps_only_files_that_are_asked_for_by_their_hash() -> None:
