@@ -300,7 +300,9 @@ def test_without_userinfo_there_is_no_account(claiming: Liar, change: str) -> No
         del claiming.metadata["userinfo_endpoint"]
     if change == "address in the clear":
         claiming.metadata["userinfo_endpoint"] = "ftp://else.test/userinfo"
-    beside: dict[str, Any] = {"no token": {}, "odd token": {"access_token": "a\r\nb"}}.get(change, {"access_token": "at-1"})
+    beside: dict[str, Any] = {"access_token": "a\r\nb" if change == "odd token" else "at-1"}
+    if change == "no token":
+        beside = {}
     token = claiming.oidc.signed(claiming.honest_claims())
     with pytest.raises(Malformed, match="names no account"):
         claiming.answer(token, **beside)
