@@ -12,7 +12,7 @@ import redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import config as configuration
-from app import doctor_books, doctor_security, wiring
+from app import doctor_books, doctor_push, doctor_security, wiring
 from app.account_check import equal_accounts
 from app.config import Config
 from app.doctor_finding import Finding
@@ -66,6 +66,7 @@ def examine(path: Path, anchors: Path | None = None) -> Iterator[Finding]:
             yield Finding(name, well=True, detail=look())
         except (ServiceError, SQLAlchemyError, redis.RedisError, OSError, ValueError) as error:
             yield Finding(name, well=False, detail=_short(error), remedy=remedy)
+    yield from doctor_push.examine(house.redis)
     yield from _books(config, house, anchors)
     house.close()
 

@@ -43,7 +43,7 @@ ONLY = {
         "identity/http.py",
         "sandbox",
     },
-    "joserfc": {"identity/oidc.py"},
+    "joserfc": {"identity/oidc"},
     "unittest.mock": {"tests"},
 }
 

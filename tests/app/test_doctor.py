@@ -14,10 +14,13 @@ from app.cli import main
 from app.doctor import examine
 from app.doctor_finding import Finding
 from app.metrics import HouseCollector
+from bot.redis_gate import connect
+from bot.replies import ReplyStore
 from models.clock import utc_now
 from models.db.engine import Database
 from models.recovery import BackupRun, last_verified_at
 from payments.recovery.opening import open_recovery
+from tests.bot.bot_servers import RedisServer
 
 
 def found(path: Path) -> dict[str, Finding]:
@@ -123,3 +126,21 @@ def test_weak_settings_are_named(path: Path) -> None:
         path.write_text(text_before, encoding="utf-8")
     assert not findings["message mode"].well
     assert not findings["redis password"].well
+
+
+def test_a_console_that_sends_json_is_named_with_what_to_change(path: Path) -> None:
+    server = RedisServer()
+    text_before = path.read_text(encoding="utf-8")
+    url = rf"\1'{server.url}'"
+    path.write_text(re.sub(r"(\[redis\]\nurl = )'[^']*'", url, text_before), encoding="utf-8")
+    try:
+        assert "push format" not in found(path)
+        store = ReplyStore(connect(server.url))
+        store.note_json_push(int(utc_now().timestamp()))
+        finding = found(path)["push format"]
+        assert (finding.well, "JSON" in finding.detail, "XML" in finding.remedy) == (False, True, True)
+        store.forget_json_pushes()
+        assert "push format" not in found(path)
+    finally:
+        path.write_text(text_before, encoding="utf-8")
+        server.close()
