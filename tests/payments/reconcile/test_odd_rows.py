@@ -137,6 +137,21 @@ def test_a_text_that_looks_like_a_row_of_ours_credits_nobody(world: BillWorld) -
     assert result.differences["TOTALS_DIFFER"] == 1
 
 
+def test_a_row_that_a_text_completes_credits_nobody_that_wechat_says_has_not_paid(world: BillWorld) -> None:
+    """The text begins a row of ours, and the end of its own row completes it."""
+    wanted = world.prepaid(1200)
+    forged = b",`".join(row_of(wanted).line().encode().split(b",`")[:20])
+    path = world.bill(Paid("CANTEEN1", "4200001", 1200), Paid("CANTEEN2", "4200002", 1200))
+    spoil(path, 1, "商品名称", b"a\n" + forged + b",`b")
+    world.next_morning()
+    result = daily.run_file(world.services, ON, path)
+    assert world.order(wanted).status == "PREPAID"
+    assert result.differences["LOST_NOTIFY"] == 1
+    with world.database.reading() as session:
+        (found,) = [one for one in runs.differences_of(session, ON) if one.kind == "LOST_NOTIFY"]
+    assert (found.action, found.facts["wechat_says"]) == ("asked", "NOTPAY")
+
+
 @pytest.mark.parametrize("out_refund_no", ["0", "", "r{line}"])
 def test_payments_that_another_system_revoked_are_listed_one_by_one(
     world: BillWorld, out_refund_no: str
