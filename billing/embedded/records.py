@@ -141,7 +141,8 @@ def read_record(fields: Mapping[str, Any], received_at: datetime) -> Report | Na
 def _kind(fields: Mapping[str, Any]) -> str:
     kind = fields.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise Malformed("kind")
+        # Neither of what every record has: the first of them that is missing is named.
+        raise Malformed("nas" if isinstance(kind, str) and _absent(fields, "nas") else "kind")
     return kind
 
 

@@ -176,6 +176,8 @@ def _line_of(report: Report, lines: Sequence[Line]) -> Line | None:
 
 
 def _find_kin(known: Mapping[tuple[str, str, str], Sequence[Line]]) -> None:
+    if len({name[:2] for name in known}) == len(known):
+        return
     numbered: dict[tuple[str, str], list[Sequence[Line]]] = {}
     for (session_no, nas, _), lines in known.items():
         numbered.setdefault((session_no, nas), []).append(lines)

@@ -176,12 +176,12 @@ def test_letters_fall_with_their_batch(books: Books) -> None:
 
     books.accounting = Accounting(books.database, FixedClock(LATER), announce=fail)
     with pytest.raises(ZeroDivisionError):
-        books.take(Nas(NOON).interim(300, 1, 2), {"kind": "x"})
+        books.take(Nas(NOON).interim(300, 1, 2), {"kind": "x", "nas": "n"})
     assert kept(books) == {}
 
 
 def test_the_sweep_deletes_what_is_too_old(books: Books) -> None:
-    books.take({"kind": "x"})
+    books.take({"kind": "x", "nas": "n"})
     clock = FixedClock(LATER + timedelta(days=9))
     taker = Accounting(books.database, clock, dead_letter_days=10)
     taker.sweep()
@@ -327,7 +327,7 @@ def test_the_commands_show_replay_and_sum_up(
     monkeypatch.setattr("app.accounting.wiring.build", lambda _config: House())
     config = tmp_path / "config.toml"
     config.touch()
-    books.take(Nas(NOON, account="nobody").interim(300, 1, 2), {"kind": "x"})
+    books.take(Nas(NOON, account="nobody").interim(300, 1, 2), {"kind": "x", "nas": "n"})
 
     def run(*words: str) -> str:
         done = CliRunner().invoke(commands.accounting_group, [*words, "--config", str(config)])
