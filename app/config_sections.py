@@ -175,6 +175,7 @@ class EmbeddedSection(Section):
 
     accounting_secret: SecretStr = SecretStr("")
     interim_s: int = Field(default=300, ge=30, le=86_400)
+    dead_letter_days: int = Field(default=180, ge=1, le=3650)
 
     @field_validator("accounting_secret")
     @classmethod

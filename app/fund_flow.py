@@ -37,6 +37,7 @@ KINDS = {
     FundKind.DAY_DIFFERS: "与当日交易账单的合计不一致",
     FundKind.FEES_DIFFER: "手续费与交易账单不一致",
     FundKind.DAY_OPEN: "有未完成日对账的日期",
+    FundKind.ROW_REPAIRED: "含换行或分隔符的行，已拼接",
 }
 COLUMNS = ("月份", "差异类型", "说明", "编号", "订单号", "金额（元）", "处理", "详情")
 DAY_COLUMNS = (
