@@ -64,7 +64,8 @@ ANNA, BERT = Actor("anna"), Actor("bert")
 CLERKS = (Actor("clara"), Actor("dora"))
 CASHIERS = (Actor("emil"), Actor("fritz"))
 PRICE_FEN = 500
-BANK_PAYS = (PartStatus.WITHDRAWN, PartStatus.LISTED, PartStatus.PAID)
+# Taken off the account for the bank, or on its way back through WeChat Pay.
+PAID_OUT = (PartStatus.WITHDRAWN, PartStatus.LISTED, PartStatus.PAID, PartStatus.REFUND)
 CLOCK_ERRORS_S = (0.0, 3.0, -3.0, 0.5)
 # On a busy machine the race goes on until enough of everything was done, but not for ever.
 ENOUGH = 3
@@ -318,8 +319,7 @@ class Race:
             "credited": select(Credit.id).where(Credit.status == CreditStatus.CREDITED),
             "refunded": select(Refund.id).where(Refund.status == RefundStatus.SUCCESS),
             "bought": select(Purchase.id),
-            "paid out by bank": select(PayoutPart.id).where(PayoutPart.status.in_(BANK_PAYS)),
-            "paid out through WeChat": select(PayoutPart.id).where(PayoutPart.status == PartStatus.REFUND),
+            "paid out": select(PayoutPart.id).where(PayoutPart.status.in_(PAID_OUT)),
         }
         with self.database.reading() as session:
             return {
