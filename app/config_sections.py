@@ -26,7 +26,8 @@ AMOUNT_LIMIT_FEN = 10**10
 class Section(BaseModel):
     """A table of the file: unknown keys are errors, values do not change after the start."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Errors name the key and never show what was typed: it may be a secret.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ContactSection(Section):
