@@ -6,6 +6,7 @@ Amount, direction, currency and status are read by `models.values.tables.movemen
 from __future__ import annotations
 
 import re
+import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,7 +20,7 @@ from models.values.tables.dates import parse_date
 from models.values.tables.errors import CellError, RowError, TableRefused
 from models.values.tables.movements import Movement, read_movement
 from models.values.tables.reader import Row, Table
-from models.values.tables.text import clean, half_width
+from models.values.tables.text import clean, half_width, is_blank
 from models.values.tables.words import Direction, Outcome, parse_outcome, parse_reversed
 from payments.counter.transfers import Transfer, parse_reference, reference_key
 
@@ -48,7 +49,8 @@ COLUMNS: Final = {
 REQUIRED: Final = ("reference",)
 SOURCE_MAX: Final = 64
 _TIME_ONLY: Final = re.compile(r"[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?", re.ASCII)
-_UNDONE: Final = re.compile(r"冲正|冲销|抹账|红冲|退汇|退票|撤销")
+# Searched in `_squeezed` text; simplified and traditional characters.
+_UNDONE: Final = re.compile(r"[冲沖衝][正销銷]|抹[账帐賬帳]|[红紅][冲沖衝]|退[汇匯票款回]|撤[销銷]")
 _OWN_ACCOUNT: Final = re.compile(r"(?:账号|帐号|账户|帐户|卡号)[^0-9]{0,8}([0-9][0-9 *-]{5,40})", re.ASCII)
 
 
@@ -151,7 +153,7 @@ def contested(table: Table, *, accounts: AccountRules, max_fen: int) -> Conteste
 
 def _undone(row: Row, max_fen: int) -> tuple[bool, bool]:
     """Return whether the money of a row did not stay, and whether the row says that it takes it back."""
-    if any(_UNDONE.search(_text(row, column)) for column in MEMOS):
+    if any(_UNDONE.search(_squeezed(_text(row, column))) for column in MEMOS):
         return True, True
     try:
         movement: Movement | None = read_movement(row, max_fen=max_fen)
@@ -230,6 +232,11 @@ def _day_of(row: Row) -> date | None:
 
 def _best(row: Row, columns: tuple[str, ...]) -> str:
     return next((column for column in columns if row.has(column)), columns[0])
+
+
+def _squeezed(text: str) -> str:
+    """Return a text as words are looked for in it: no width, blanks or invisible characters."""
+    return "".join(c for c in unicodedata.normalize("NFKC", text) if not is_blank(c))
 
 
 def _text(row: Row, column: str) -> str:

@@ -139,10 +139,33 @@ def test_a_row_that_the_same_list_takes_back_is_queued(
     assert questions(till, ReviewKind.BANK_REVERSED) == []
 
 
-def test_incoming_money_that_is_a_reversal_by_its_summary_is_queued(till: Till, tmp_path: Path) -> None:
-    header = "日期,流水号,摘要,金额,学号,姓名"
-    report = read_rows(till, tmp_path, "2026-03-10,B0000001,退汇,20.00,,", header=header)
-    assert (report, owed(till), reasons(till)) == (Report(queued=1), [], ["reversed"])
+@pytest.mark.parametrize("column", ["摘要", "备注"])
+def test_incoming_money_that_is_a_reversal_by_its_memo_is_queued(
+    till: Till, tmp_path: Path, column: str
+) -> None:
+    memos = [
+        "退汇",
+        "冲_正",
+        "沖正",
+        "沖銷",
+        "撤銷",
+        "撤_销",
+        "撤\u200b销",
+        "抹_帳",
+        "退款",
+        "退_回",
+        "紅沖",
+        "网费（退款）",
+        "冲\u3000正交易",
+    ]
+    header = f"日期,流水号,{column},金额,学号,姓名"
+    rows = [
+        f"2026-03-10,{number}{len(payer):02d},{memo.replace('_', ' ')},20.00,{payer}"
+        for number, memo in enumerate(memos, start=1000)
+        for payer in (",", LI_PAYS)
+    ]
+    report = read_rows(till, tmp_path, *rows, header=header)
+    assert (report, owed(till), set(reasons(till))) == (Report(queued=len(rows)), [], {"reversed"})
 
 
 def test_a_later_list_that_takes_a_booked_transfer_back_opens_a_question(till: Till, tmp_path: Path) -> None:
