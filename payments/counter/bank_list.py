@@ -23,7 +23,7 @@ from models.clock import campus_date
 from models.counter import BankFile, BankLine, BankStatus, Channel, ReturnReason, Way
 from models.errors import AmountOutOfRange
 from models.values.actor import Actor
-from models.values.tables.errors import RowError
+from models.values.tables.errors import RowError, TableRefused
 from models.values.tables.reader import Table, open_table
 from payments.counter import bank_rows
 from payments.counter.bank_rows import COLUMNS, REQUIRED, Contested, check_columns
@@ -111,19 +111,24 @@ def read_list(
             `[counter] bank_account`.
 
     Raises:
-        TableRefused: no such table, or a direction, currency or status column that is not understood.
+        TableRefused: no such table, a direction, currency or status column that is not understood, or
+            `source` is not the account that the file names, or the content was read under another one.
         Unavailable: billing cannot be asked; what was booked stays.
     """
     actor = Actor.from_name(actor) if isinstance(actor, str) else actor
     table = open_table(path, COLUMNS, required=REQUIRED)
     check_columns(table)
-    default = bank_rows.normal_source(source) or bank_rows.account_above(table)
+    given = bank_rows.normal_source(source)
+    bank_rows.check_source(table, given)
+    default = given or bank_rows.account_above(table)
     default = default or bank_rows.normal_source(services.counter_rules.bank_account)
     rules = services.counter_rules
     contested = bank_rows.contested(table, accounts=services.account_rules, max_fen=rules.max_fen)
-    file_id = None if dry_run else _open_file(services, path, actor)
+    digest = _digest(path)
+    _check_not_elsewhere(services, digest, default, own=bank_rows.sources_in(table))
+    file_id = None if dry_run else _open_file(services, digest, actor)
     run = _Run(services, services.billing.catalogue(), file_id, actor, contested)
-    _read_rows(table, run, default, fixed=bool(source.strip()))
+    _read_rows(table, run, default, fixed=bool(given))
     if file_id is not None:
         note_reversals(services, contested, file_id=file_id)
     _close_file(run)
@@ -306,12 +311,32 @@ def money_of(line: BankLine, account_no: str | None) -> Money:
     )
 
 
-def _open_file(services: Services, path: Path, actor: Actor) -> int:
+def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(READ_BYTES):
             digest.update(piece)
-    name = digest.hexdigest()
+    return digest.hexdigest()
+
+
+def _check_not_elsewhere(services: Services, digest: str, source: str, *, own: set[str]) -> None:
+    """Raises: TableRefused - the same content was read as the list of another bank account."""
+    query = (
+        select(BankLine.source)
+        .join(BankFile, BankFile.id == BankLine.file_id)
+        .where(BankFile.sha256 == digest, BankLine.source.not_in({"", source, *own}))
+        .limit(1)
+    )
+    with services.reading() as session:
+        other = session.scalar(query)
+    if other is not None:
+        raise TableRefused(
+            f"这份清单的内容与以前读过的一份完全相同，那次的本方账户是“{other}”，"
+            f"这次是“{source or '未注明'}”；请核对 --source"
+        )
+
+
+def _open_file(services: Services, name: str, actor: Actor) -> int:
     with services.transaction() as session:
         insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
         row = (

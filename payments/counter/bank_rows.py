@@ -101,6 +101,40 @@ def account_above(table: Table) -> str:
     return ""
 
 
+def sources_in(table: Table) -> set[str]:
+    """Return the bank accounts that the rows themselves name."""
+    named = set()
+    for row in table.rows() if "source" in table.header.places else ():
+        with suppress(RowError):
+            named.add(normal_source(row["source"]))
+    return named - {""}
+
+
+def check_source(table: Table, given: str) -> None:
+    """Refuse a bank account that was given for a list which names another one.
+
+    Accounts with stars are compared by the digits at both ends.
+
+    Raises:
+        TableRefused: names the account in the file.
+    """
+    if not given:
+        return
+    for named in sorted({account_above(table), *sources_in(table)} - {""}):
+        if not _may_be_one(given, named):
+            raise TableRefused(f"--source 是“{given}”，但清单里写的本方账户是“{named}”，请核对")
+
+
+def _may_be_one(one: str, other: str) -> bool:
+    if "*" not in one + other:
+        return one == other
+    heads = one.partition("*")[0], other.partition("*")[0]
+    tails = one.rpartition("*")[2], other.rpartition("*")[2]
+    head, tail = min(map(len, heads)), min(map(len, tails))
+    same_head = heads[0][:head] == heads[1][:head]
+    return same_head and tails[0][len(tails[0]) - tail :] == tails[1][len(tails[1]) - tail :]
+
+
 def normal_source(text: str) -> str:
     """Return a bank account as transfers keep it: no width, blanks or hyphens."""
     return "".join(c for c in half_width(text) if c.isalnum() or c == "*").casefold()[:SOURCE_MAX]
