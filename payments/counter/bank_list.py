@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from billing.interface import Offer
 from models import journal
-from models.clock import campus_date
+from models.clock import campus_date, months_earlier
 from models.counter import BankFile, BankLine, BankStatus, Channel, ReturnReason, Way
 from models.errors import AmountOutOfRange
 from models.values.actor import Actor
@@ -45,6 +45,8 @@ from payments.counter.transfers import (
 from payments.services import Services
 
 FAULTS_MAX = 1000
+# The reason of a transfer that is more than a year old and was never read before.
+OLD = "old"
 READ_BYTES = 64 * 1024
 
 
@@ -146,6 +148,7 @@ def _read_rows(table: Table, run: _Run, source: str, *, fixed: bool) -> None:
                 source=source,
                 fixed_source=fixed,
                 max_fen=services.counter_rules.max_fen,
+                today=campus_date(services.clock()),
             )
         except RowError as error:
             run.report.reject(error)
@@ -213,6 +216,8 @@ def _judge(transfer: Transfer, run: _Run) -> _Verdict:
     if run.contested.concerns(transfer):
         # Not the owner's as far as a clerk's booking is concerned: that is not confirmed.
         return _Verdict(BankStatus.QUEUED, REVERSED)
+    if transfer.day is not None and transfer.day < months_earlier(campus_date(run.services.clock()), 12):
+        return _Verdict(BankStatus.QUEUED, OLD)
     return verdict
 
 

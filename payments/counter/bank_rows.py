@@ -141,13 +141,13 @@ def normal_source(text: str) -> str:
 
 
 def transfer_of(
-    row: Row, *, accounts: AccountRules, source: str, fixed_source: bool, max_fen: int
+    row: Row, *, accounts: AccountRules, source: str, fixed_source: bool, max_fen: int, today: date
 ) -> Transfer:
     """Return the incoming transfer of a row.
 
     Raises:
         RowError: money that went out, was reversed, failed, is in another currency or above `max_fen`;
-            no usable number, amount or date.
+            no usable number, amount or date; a date after `today`.
     """
     reference = row.parse("reference", parse_reference)
     movement = read_movement(row, max_fen=max_fen)
@@ -157,7 +157,7 @@ def transfer_of(
     return Transfer(
         line_no=row.line_no,
         source=own or source,
-        day=_day_of(row),
+        day=_past_day_of(row, today),
         reference=reference,
         amount_fen=movement.amount_fen,
         account_no=_account_no_of(row, accounts),
@@ -262,6 +262,13 @@ def _day_of(row: Row) -> date | None:
     if column == "time" and _TIME_ONLY.fullmatch(clean(half_width(row[column]))):
         return None
     return row.parse(column, parse_date)
+
+
+def _past_day_of(row: Row, today: date) -> date | None:
+    day = _day_of(row)
+    if day is not None and day > today:
+        raise row.error(_best(row, DATES), f"{day} 晚于今天，请核对")
+    return day
 
 
 def _best(row: Row, columns: tuple[str, ...]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import openpyxl
@@ -200,6 +200,20 @@ def test_a_day_that_is_not_certain_is_a_row_error(till: Till, tmp_path: Path, wr
     report = read_rows(till, tmp_path, li("B0000001", day=written), li("B0000002"))
     assert (report.credited, report.rejected) == (1, 1)
     assert report.faults[0].startswith("第 2 行“交易日期”：")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_day_to_come_is_a_row_error_and_an_old_one_is_queued(
+    till: Till, tmp_path: Path, *, dry_run: bool
+) -> None:
+    till.clock.now = datetime(2026, 3, 9, 16, 0, tzinfo=UTC)  # midnight on campus
+    days = ["2026-03-11", "2026-03-10", "2025-03-10", "2025-03-09", "2006-03-10"]
+    rows = [li(f"B{number:07d}", day=day) for number, day in enumerate(days)]
+    report = read(till, write(tmp_path, [*rows, "2025-01-01,B0000009,20.00,,"]), dry_run=dry_run)
+    assert report == Report(
+        credited=2, queued=3, rejected=1, faults=["第 2 行“交易日期”：2026-03-11 晚于今天，请核对"]
+    )
+    assert (reasons(till), owed(till)) == ([] if dry_run else ["old"] * 3, [])
 
 
 @pytest.mark.parametrize(

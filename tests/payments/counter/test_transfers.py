@@ -57,7 +57,7 @@ def any_till(any_database: Database) -> Till:
 def test_one_number_of_two_payers_in_two_lists(any_till: Till, tmp_path: Path) -> None:
     till = any_till
     assert read_rows(till, tmp_path, li("00000001")) == Report(credited=1)
-    assert read_rows(till, tmp_path, wang("00000001", day="2026-03-11")) == Report(queued=1)
+    assert read_rows(till, tmp_path, wang("00000001", day="2026-03-09")) == Report(queued=1)
     assert (balances(till), reasons(till)) == ((2000, 0), ["number"])
     (waiting,) = bank_queue.queue(till.services)
     assert waiting.like_line is not None
@@ -81,7 +81,7 @@ def test_one_number_of_two_payers_in_one_list(till: Till, tmp_path: Path) -> Non
     "other",
     [
         li("B0000001", amount="30.00"),
-        li("B0000001", day="2026-03-11"),
+        li("B0000001", day="2026-03-09"),
         wang("B0000001"),
         f"2026-03-10,B0000001,20.00,{LI.account_no},{WANG.name}",
         "2026-03-10,B0000001,20.00,,",
@@ -112,7 +112,7 @@ def test_the_same_number_written_differently_is_queued(
 
 
 def test_same_payer_amount_and_day_under_another_number_is_queued(till: Till, tmp_path: Path) -> None:
-    rows = [li("B0000001"), li("B0000002"), li("B0000003", day="2026-03-11"), li("B0000004", amount="30.00")]
+    rows = [li("B0000001"), li("B0000002"), li("B0000003", day="2026-03-09"), li("B0000004", amount="30.00")]
     assert read_rows(till, tmp_path, *rows) == Report(credited=3, queued=1)
     assert (balances(till), reasons(till)) == ((7000, 0), ["double"])
     (waiting,) = bank_queue.queue(till.services)
