@@ -247,7 +247,8 @@ def _known(services: Services, money: Money, clerk: Actor) -> Booked | None:
         return None
     row = found.booking
     same_account = services.account_rules.is_same(row.account_no or "", money.account_no or "")
-    if not same_account or (row.clerk_key, row.amount_fen, row.way, row.reference) != (
+    if not same_account or (row.receipt_no, row.clerk_key, row.amount_fen, row.way, row.reference) != (
+        money.receipt_no,
         clerk.key,
         money.amount_fen,
         money.way,
@@ -262,7 +263,7 @@ def _book(services: Services, money: Money, clerk: Actor, masked_name: str, *, r
     try:
         with services.transaction() as session:
             open_day(session, clerk.name, campus_date(now))
-            if money.reference is None or _is_new(services, session, money):
+            if _is_new(services, session, money):
                 if returned:
                     return book_return(session, money, ReturnReason.AMOUNT, clerk=clerk.name, now=now)
                 return book_order(session, money, clerk=clerk.name, masked_name=masked_name, now=now)
@@ -281,9 +282,11 @@ def _is_new(services: Services, session: Session, money: Money) -> bool:
     lock_transfers(session)
     if find_booking(session, receipt_no=money.receipt_no) is not None:
         return False
+    if money.reference is None:
+        return True
     known = booked_before(
         session,
-        reference=money.reference or "",
+        reference=money.reference,
         payer_key=money.payer_key or "",
         amount_fen=money.amount_fen,
         on=campus_date(services.clock()),
