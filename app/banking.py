@@ -17,6 +17,7 @@ from payments.counter.receipts import receipt_text
 SECOND = "已登记，等待另一位同事用同样的命令确认"
 REASONS = {
     "mismatch": "学号与姓名不符",
+    "closed": "该账号已销户",
     "number": "流水号与另一笔转账相同",
     "spelling": "流水号与另一笔转账只是写法不同",
     "double": "与另一笔转账同人、同日、同金额",

@@ -47,6 +47,8 @@ from payments.services import Services
 FAULTS_MAX = 1000
 # The reason of a transfer that is more than a year old and was never read before.
 OLD = "old"
+# The reason of a transfer for a closed account, number and name of which match.
+CLOSED = "closed"
 READ_BYTES = 64 * 1024
 
 
@@ -229,7 +231,8 @@ def _judge_payer(services: Services, transfer: Transfer, offers: Sequence[Offer]
     except AmountOutOfRange:
         return _Verdict(BankStatus.RETURNING, ReturnReason.AMOUNT, is_owner=is_owner)
     if not is_owner:
-        return _Verdict(BankStatus.QUEUED, "mismatch")
+        was_owner = fits and services.billing.name_matches(transfer.account_no, transfer.name, closed=True)
+        return _Verdict(BankStatus.QUEUED, CLOSED if was_owner else "mismatch")
     found = services.billing.find_account(transfer.account_no)
     return _Verdict(BankStatus.CREDITED, "match", found.masked_name, found.account_no, is_owner=True)
 

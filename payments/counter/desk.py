@@ -24,6 +24,7 @@ from models.values.tables.text import clean
 from payments.counter.steps import (
     NAME_MAX,
     Booked,
+    ClosedAccount,
     DayClosed,
     Money,
     NameMismatch,
@@ -94,7 +95,7 @@ def take(
     Returns: the booking: of an order whose credit is on its way, or, for an amount that is no package
         price, of a return item.
     Raises: NameMismatch - number and name do not belong together; LimitReached - too many of those;
-        DayClosed; ReceiptUsed; Refused; Unavailable - billing cannot be asked now.
+        ClosedAccount; DayClosed; ReceiptUsed; Refused; Unavailable - billing cannot be asked now.
     """
     money = _checked(
         Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, clean(account_no))
@@ -126,13 +127,15 @@ def find_person(
 
     Args:
         closed: accept a closed account as well.
-    Raises: NameMismatch, also for an account that does not exist; LimitReached; Unavailable.
+    Raises: NameMismatch, also for an account that does not exist; ClosedAccount; LimitReached; Unavailable.
     """
     with services.reading() as session:
         check_misses(session, actor.name, services.clock())
     number = services.account_rules.parse(account_no) or clean(account_no)
     fits = 0 < len(clean(name)) <= NAME_MAX
     if not fits or not services.billing.name_matches(number, name, closed=closed):
+        if fits and not closed and services.billing.name_matches(number, name, closed=True):
+            raise ClosedAccount
         with services.transaction() as session:
             session.add(CounterMiss(clerk=actor.name, clerk_key=actor.key, at=services.clock()))
         raise NameMismatch

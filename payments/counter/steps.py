@@ -50,6 +50,16 @@ class NameMismatch(Refused):
         super().__init__(text)
 
 
+class ClosedAccount(Refused):
+    """Number and name belong together, but the account takes no money any more."""
+
+    status = 409
+    code = "E-CLOSED"
+
+    def __init__(self, text: str = "该账号已销户，不能充值") -> None:
+        super().__init__(text)
+
+
 class ReceiptUsed(Refused):
     """This receipt number, or this bank reference, stands for something else."""
 

@@ -16,6 +16,7 @@ from models.site import CounterRules
 from models.values.tables.errors import TableRefused
 from payments.counter import bank_queue
 from payments.counter.bank_list import Report
+from payments.counter.steps import ClosedAccount
 from tests.payments.counter.bank_files import (
     SECOND,
     THIRD,
@@ -270,6 +271,18 @@ def test_a_name_with_another_or_a_lost_character_is_not_the_owner_s(
     row = f"2026-03-10,B0000001,20.00,{LI.account_no},{name}"
     assert read_rows(till, tmp_path, row) == Report(queued=1)
     assert balances(till) == (0, 0)
+
+
+def test_a_transfer_for_a_closed_account_is_queued_as_such(till: Till, tmp_path: Path) -> None:
+    till.services.billing.close_account(LI.account_no)
+    rows = [li("B0000001"), f"2026-03-10,B0000002,20.00,{LI.account_no},{WANG.name}"]
+    assert read_rows(till, tmp_path, *rows) == Report(queued=2)
+    assert reasons(till) == ["closed", "double"]
+    assert read_rows(till, tmp_path, rows[1].replace("20.00", "30.00")) == Report(queued=1)
+    with pytest.raises(ClosedAccount):
+        bank_queue.assign(
+            till.services, line_id=lines(till)[0].id, account_no=LI.account_no, name=LI.name, actor=SECOND
+        )
 
 
 def test_half_a_character_costs_its_cell(till: Till, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from models.counter import CounterBooking, ReturnStatus, Way
+from models.counter import CounterBooking, CounterMiss, ReturnStatus, Way
 from models.db.engine import Database
 from models.errors import IllegalTransition, LimitReached, Refused
 from models.order import CreditStatus, Order, credit_of, find_order
@@ -22,7 +22,7 @@ from payments import sweep
 from payments.audit.invariants import Conservation, conservation
 from payments.counter import desk as counter
 from payments.counter import returns as counter_returns
-from payments.counter.steps import DayClosed, NameMismatch, ReceiptUsed
+from payments.counter.steps import ClosedAccount, DayClosed, NameMismatch, ReceiptUsed
 from payments.refunds import approval as refunds
 from payments.refunds.approval import SamePerson
 from tests.payments.counter.till import ANNA, BERT, LI, WANG, Till
@@ -171,6 +171,15 @@ def test_a_wrong_name_and_an_unknown_account_are_refused_in_the_same_words(
     assert caught.value.text == NameMismatch().text
     assert LI.name not in caught.value.text
     assert count(till, Order) == 0
+
+
+def test_only_the_owner_s_name_tells_that_an_account_is_closed(till: Till) -> None:
+    till.services.billing.close_account(LI.account_no)
+    with pytest.raises(ClosedAccount, match="该账号已销户"):
+        till.take()
+    with pytest.raises(NameMismatch):
+        till.take(name=WANG.name)
+    assert (count(till, Order), count(till, CounterMiss)) == (0, 1)
 
 
 def test_ten_wrong_names_stop_the_clerk_for_ten_minutes(till: Till) -> None:
