@@ -15,7 +15,7 @@ from models.refund import Refund, RefundStatus
 from models.values.actor import Actor
 from payments import outbox
 from payments.audit import holds
-from payments.counter.steps import open_day
+from payments.counter.steps import open_day, same_receipt
 from payments.outcome import Done, Outcome
 from payments.refunds.steps import locked, move
 from payments.services import Services
@@ -82,7 +82,7 @@ def give_back(services: Services, *, return_no: str, clerk: Actor, evidence: str
             order_no=None if order is None else order.order_no,
             actor=clerk.name,
             now=now,
-            return_no=return_no,
+            return_no=found.return_no,
             way=found.way,
             amount_fen=found.amount_fen,
         )
@@ -123,6 +123,9 @@ def owe(services: Services, held: outbox.Claim) -> Outcome:
 
 def _item(session: Session, return_no: str) -> ReturnItem:
     found = session.scalar(select(ReturnItem).where(ReturnItem.return_no == return_no))
+    if found is None:
+        alike = session.scalars(select(ReturnItem).where(same_receipt(ReturnItem.return_no, return_no))).all()
+        found = alike[0] if len(alike) == 1 else None
     if found is None:
         raise NoSuchReturn
     return found
