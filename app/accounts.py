@@ -11,8 +11,11 @@ from app.till import by_option, fen_of, opened
 from models.adjustment import Adjustment
 from models.money import yuan
 from models.values.actor import Actor
+from models.values.tables.text import clean, half_width
 from payments import account_closing
 from payments.adjustments import approval as adjustments
+
+MINUS = ("-", "\N{MINUS SIGN}")
 
 
 @click.group("accounts")
@@ -36,7 +39,7 @@ def request_adjustment(
     *, config_path: Path, actor: str, amount: str, reason: str, evidence: str, account_no: str
 ) -> None:
     """Request an adjusting entry."""
-    wanted = adjustments.Wanted(account_no.strip(), fen_of(amount), reason, evidence)
+    wanted = adjustments.Wanted(account_no.strip(), signed_fen_of(amount), reason, evidence)
     with opened(config_path) as services:
         entry = adjustments.request(services, wanted, actor=Actor.from_name(actor))
     click.echo(_line(entry))
@@ -117,6 +120,12 @@ def closings(config_path: Path) -> None:
             click.echo(
                 f"{closing.account_no}  {closing.created_at:%Y-%m-%d %H:%M}Z  申请人 {closing.requested_by}"
             )
+
+
+def signed_fen_of(amount: str) -> int:
+    """As `fen_of`, with one minus in front for money off the account. Raises: click.BadParameter."""
+    text = clean(half_width(amount))
+    return -fen_of(text[1:]) if text.startswith(MINUS) else fen_of(text)
 
 
 def _line(entry: Adjustment) -> str:

@@ -63,3 +63,22 @@ def test_an_account_is_closed_by_two_operators(config: Path) -> None:
     assert run(config, "approve-close", LI.account_no, "--by", "bert").exit_code == 0
     assert run(config, "close", LI.account_no, "--by", "anna").exit_code == 1
     assert run(config, "closings").output == ""
+
+
+@pytest.mark.parametrize("amount", [("--amount", "-3"), ("--amount=-3",), ("--amount", "－3.00元")])
+def test_an_entry_may_take_money_off(config: Path, amount: tuple[str, ...]) -> None:
+    asked = run(
+        config, "adjust", "request", LI.account_no, *amount, "--reason", "多补", *EVIDENCE, "--by", "anna"
+    )
+    assert asked.exit_code == 0, asked.output
+    assert asked.output.split()[2] == "-3.00"
+
+
+@pytest.mark.parametrize("amount", ["--3", "-+3", "+3", "-", "3-"])
+def test_an_entry_takes_one_leading_minus_and_no_other_sign(config: Path, amount: str) -> None:
+    asked = run(
+        config,
+        *("adjust", "request", LI.account_no, f"--amount={amount}", "--reason", "多补", *EVIDENCE),
+        *("--by", "anna"),
+    )
+    assert asked.exit_code == 2, asked.output
