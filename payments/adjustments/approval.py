@@ -57,6 +57,8 @@ class Wanted:
 def request(services: Services, wanted: Wanted, *, actor: Actor) -> Adjustment:
     """Request an entry; nothing moves before another operator approves it.
 
+    The same request again, while it waits, gives the entry that waits.
+
     Raises:
         NoSuchAccount: there is no such account.
         AmountInvalid, AmountOutOfRange: zero, or beyond the configured bound.
@@ -81,6 +83,9 @@ def request(services: Services, wanted: Wanted, *, actor: Actor) -> Adjustment:
         changed_at=now,
     )
     with services.transaction() as session:
+        same = _waiting_twin(session, adjustment)
+        if same is not None:
+            return same
         session.add(adjustment)
         note(session, adjustment, "adjustment-requested", actor=actor.name, now=now)
     return adjustment
@@ -170,6 +175,18 @@ def note(
         amount_fen=adjustment.amount_fen,
         **facts,
     )
+
+
+def _waiting_twin(session: Session, wanted: Adjustment) -> Adjustment | None:
+    query = select(Adjustment).where(
+        Adjustment.status == AdjustmentStatus.REQUESTED,
+        Adjustment.kind == wanted.kind,
+        Adjustment.account_no == wanted.account_no,
+        Adjustment.amount_fen == wanted.amount_fen,
+        Adjustment.reason == wanted.reason,
+        Adjustment.evidence == wanted.evidence,
+    )
+    return session.scalars(query.order_by(Adjustment.id).limit(1)).first()
 
 
 def _check(services: Services, wanted: Wanted) -> None:

@@ -54,6 +54,18 @@ def test_an_entry_by_two_operators(config: Path, till: Till) -> None:
     assert "DONE" in run(config, "adjust", "list").output
 
 
+def test_the_same_request_again_is_the_same_entry_while_it_waits(config: Path) -> None:
+    wanted = ("adjust", "request", LI.account_no, "--amount", "5", "--reason", "断网补偿", *EVIDENCE)
+    asked = run(config, *wanted, "--by", "anna")
+    assert run(config, *wanted, "--by", "anna").output == asked.output
+    assert run(config, *wanted, "--by", "bert").output == asked.output
+    assert len(run(config, "adjust", "list").output.splitlines()) == 1
+    other = run(config, *wanted[:4], "6", *wanted[5:], "--by", "anna").output
+    assert run(config, "adjust", "reject", asked.output.split()[0], "--by", "anna").exit_code == 0
+    new = run(config, *wanted, "--by", "anna").output
+    assert len({line.split()[0] for line in (asked.output, other, new)}) == 3
+
+
 def test_an_account_is_closed_by_two_operators(config: Path) -> None:
     assert run(config, "close", LI.account_no, "--by", "anna").exit_code == 0
     assert LI.account_no in run(config, "closings").output
