@@ -27,11 +27,11 @@ from models.errors import AmountInvalid, AmountOutOfRange, IllegalTransition, Re
 from models.money import yuan
 from models.values.actor import Actor
 from payments import outbox
+from payments.evidence import checked
 from payments.services import Services
 
 KIND = "adjustment"
 REASON_MAX = 80
-EVIDENCE_MIN, EVIDENCE_MAX = 8, 200
 
 
 class SameOperator(Refused):
@@ -192,8 +192,7 @@ def _waiting_twin(session: Session, wanted: Adjustment) -> Adjustment | None:
 def _check(services: Services, wanted: Wanted) -> None:
     if not 0 < len(wanted.reason.strip()) <= REASON_MAX or not wanted.reason.strip().isprintable():
         raise Refused(f"请填写调账原因（学生可见），不超过 {REASON_MAX} 个字")
-    if not EVIDENCE_MIN <= len(wanted.evidence.strip()) <= EVIDENCE_MAX:
-        raise Refused("请写明依据（单号、截图编号、对方答复等）")
+    checked(wanted.evidence)
     if wanted.amount_fen == 0:
         raise AmountInvalid("调账金额不能为 0")
     most = services.counter_rules.max_fen
