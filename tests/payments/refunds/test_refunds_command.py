@@ -65,6 +65,15 @@ def test_one_person_asks_another_approves_and_the_list_shows_it(world: RefundWor
     assert world.state(number) == RefundStatus.PROCESSING
 
 
+def test_the_same_request_again_is_the_same_refund_while_it_waits(world: RefundWorld, config: Path) -> None:
+    wanted = ("request", world.paid(credited=True), "--amount", "2.50", "--reason", "充错", "--by")
+    asked = campusnet(config, *wanted, "anna")
+    assert campusnet(config, *wanted, "An na").output == asked.output
+    assert len(campusnet(config, "list").output.splitlines()) == 1
+    assert campusnet(config, "reject", asked.output.split()[0], "--by", "bert").exit_code == 0
+    assert campusnet(config, *wanted, "anna").output.split()[0] != asked.output.split()[0]
+
+
 def test_a_rejected_refund_moves_nothing(world: RefundWorld, config: Path) -> None:
     order_no = world.paid(credited=True)
     asked = campusnet(config, "request", order_no, "--amount", "5", "--reason", "充错", "--by", "anna")
