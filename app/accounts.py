@@ -74,8 +74,11 @@ def reject_adjustment(config_path: Path, actor: str, adjustment_no: str) -> None
 def list_adjustments(config_path: Path, limit: int, *, waiting: bool) -> None:
     """The newest entries, one line each."""
     with opened(config_path) as services:
-        for entry in adjustments.newest(services, limit=limit, waiting=waiting):
-            click.echo(_line(entry))
+        found = adjustments.newest(services, limit=limit, waiting=waiting)
+    for entry in found:
+        click.echo(_line(entry))
+    if not found:
+        click.echo("没有待批准的调账" if waiting else "没有调账")
 
 
 @accounts_group.command("close")
@@ -116,10 +119,13 @@ def reject_close(config_path: Path, actor: str, account_no: str) -> None:
 def closings(config_path: Path) -> None:
     """Requests to close an account that wait for approval, oldest first."""
     with opened(config_path) as services:
-        for closing in account_closing.waiting(services):
-            click.echo(
-                f"{closing.account_no}  {closing.created_at:%Y-%m-%d %H:%M}Z  申请人 {closing.requested_by}"
-            )
+        found = account_closing.waiting(services)
+    for closing in found:
+        click.echo(
+            f"{closing.account_no}  {closing.created_at:%Y-%m-%d %H:%M}Z  申请人 {closing.requested_by}"
+        )
+    if not found:
+        click.echo("没有待批准的销户申请")
 
 
 def signed_fen_of(amount: str) -> int:
