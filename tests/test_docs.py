@@ -221,3 +221,13 @@ def test_each_documented_command_line_can_be_typed(path: Path) -> None:
 def test_a_command_line_that_cannot_be_typed_is_found(wrong: str) -> None:
     with pytest.raises(AssertionError):
         typed(wrong)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "app/demo.py"])
+def test_it_is_said_how_to_run_a_command_against_the_demo(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert re.search(
+        r"CAMPUSNET_CONFIG=(var/demo/config\.toml|{config}) \.venv/bin/campusnet counter open", text
+    )
+    if name == "README.md":
+        assert len(text.splitlines()) <= 52
