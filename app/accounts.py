@@ -11,8 +11,11 @@ from app.till import by_option, fen_of, opened
 from models.adjustment import Adjustment
 from models.money import yuan
 from models.values.actor import Actor
+from models.values.tables.text import clean, half_width
 from payments import account_closing
 from payments.adjustments import approval as adjustments
+
+MINUS = ("-", "\N{MINUS SIGN}")
 
 
 @click.group("accounts")
@@ -36,7 +39,7 @@ def request_adjustment(
     *, config_path: Path, actor: str, amount: str, reason: str, evidence: str, account_no: str
 ) -> None:
     """Request an adjusting entry."""
-    wanted = adjustments.Wanted(account_no.strip(), fen_of(amount), reason, evidence)
+    wanted = adjustments.Wanted(account_no.strip(), signed_fen_of(amount), reason, evidence)
     with opened(config_path) as services:
         entry = adjustments.request(services, wanted, actor=Actor.from_name(actor))
     click.echo(_line(entry))
@@ -71,8 +74,11 @@ def reject_adjustment(config_path: Path, actor: str, adjustment_no: str) -> None
 def list_adjustments(config_path: Path, limit: int, *, waiting: bool) -> None:
     """The newest entries, one line each."""
     with opened(config_path) as services:
-        for entry in adjustments.newest(services, limit=limit, waiting=waiting):
-            click.echo(_line(entry))
+        found = adjustments.newest(services, limit=limit, waiting=waiting)
+    for entry in found:
+        click.echo(_line(entry))
+    if not found:
+        click.echo("没有待批准的调账" if waiting else "没有调账")
 
 
 @accounts_group.command("close")
@@ -113,10 +119,19 @@ def reject_close(config_path: Path, actor: str, account_no: str) -> None:
 def closings(config_path: Path) -> None:
     """Requests to close an account that wait for approval, oldest first."""
     with opened(config_path) as services:
-        for closing in account_closing.waiting(services):
-            click.echo(
-                f"{closing.account_no}  {closing.created_at:%Y-%m-%d %H:%M}Z  申请人 {closing.requested_by}"
-            )
+        found = account_closing.waiting(services)
+    for closing in found:
+        click.echo(
+            f"{closing.account_no}  {closing.created_at:%Y-%m-%d %H:%M}Z  申请人 {closing.requested_by}"
+        )
+    if not found:
+        click.echo("没有待批准的销户申请")
+
+
+def signed_fen_of(amount: str) -> int:
+    """As `fen_of`, with one minus in front for money off the account. Raises: click.BadParameter."""
+    text = clean(half_width(amount))
+    return -fen_of(text[1:]) if text.startswith(MINUS) else fen_of(text)
 
 
 def _line(entry: Adjustment) -> str:

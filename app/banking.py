@@ -59,7 +59,8 @@ def read(config_path: Path, actor: str, path: Path, *, dry_run: bool, source: st
 def queue(config_path: Path, after_id: int) -> None:
     """Transfers that an operator must decide, oldest first, each with the one that it resembles."""
     with opened(config_path) as services:
-        for waiting in bank_queue.queue(services, after_id=after_id):
+        found = bank_queue.queue(services, after_id=after_id)
+        for waiting in found:
             line = waiting.line
             proposed = f"  {line.proposed_by} 已提出 {line.proposal}" if line.proposal else ""
             click.echo(
@@ -67,6 +68,8 @@ def queue(config_path: Path, after_id: int) -> None:
                 f"{line.account_no or '-'}  {line.noted_name or '-'}  {REASONS.get(line.reason, line.reason)}"
                 f"{_resembled(waiting)}{proposed}"
             )
+    if not found:
+        click.echo("没有待人工核对的转账")
 
 
 @bank_group.command("assign")
@@ -117,12 +120,15 @@ def send_back(config_path: Path, actor: str, line_id: int) -> None:
 def unconfirmed(config_path: Path, after_id: int) -> None:
     """Transfers that a clerk booked and no bank list has confirmed, oldest first."""
     with opened(config_path) as services:
-        for row in confirmation.unconfirmed(services, after_id=after_id):
+        found = confirmation.unconfirmed(services, after_id=after_id)
+        for row in found:
             click.echo(
                 f"{row.booking_id}  {row.booked_on}  {row.receipt_no}  {row.reference}  "
                 f"{yuan(row.amount_fen):>8}  {row.account_no}  {row.clerk}"
                 f"{'  逾期未见于银行清单' if row.is_overdue else ''}"
             )
+    if not found:
+        click.echo("没有等待银行清单确认的转账")
 
 
 def _resembled(waiting: Waiting) -> str:

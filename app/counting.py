@@ -85,11 +85,14 @@ def receipt(config_path: Path, receipt_no: str) -> None:
 def returns(config_path: Path, after_id: int) -> None:
     """What must still go back the way it came (原路退回), oldest first."""
     with opened(config_path) as services:
-        for item in counter_returns.open_items(services, after_id=after_id):
+        found = counter_returns.open_items(services, after_id=after_id)
+        for item in found:
             click.echo(
                 f"{item.id}  {item.return_no}  {yuan(item.amount_fen):>8}  {WAYS[Way(item.way)]}  "
                 f"{item.reference or '-'}  {item.account_no or '-'}  {REASONS[ReturnReason(item.reason)]}"
             )
+    if not found:
+        click.echo("没有待退回的款项")
 
 
 @counter_group.command("return")

@@ -243,6 +243,7 @@ def _print_box(site: str, wechat: str, config: Path) -> None:
         f"phone page      {wechat}/",
         f"bot and pages   {site}/",
         f"configuration   {config}",
+        f"commands        CAMPUSNET_CONFIG={config} .venv/bin/campusnet counter open",
         "",
         "accounts (unified identity)",
         *(f"  {s['account_no']}  {s['password']}  {s['name']}" for s in students),

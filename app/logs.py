@@ -53,6 +53,8 @@ def configure(*, json: bool, level: int = logging.INFO) -> None:
     root.setLevel(level)
     for noisy in ("werkzeug", "urllib3", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # A line for each request without a token; the security log has one for each source and minute.
+    logging.getLogger("flask_wtf").setLevel(logging.ERROR)
 
 
 def _without_values(_logger: Any, _method: str, event: Any) -> Any:

@@ -40,7 +40,7 @@ def request_refund(
             actor=Actor.from_name(actor),
             out_trade_no=out_trade_no,
         )
-    click.echo(f"{refund.out_refund_no} waits for an operator other than {refund.requested_by} to approve it")
+    click.echo(f"{refund.out_refund_no} 待 {refund.requested_by} 以外的另一人批准")
 
 
 @refunds_group.command("approve")
@@ -51,7 +51,7 @@ def approve_refund(config_path: Path, actor: str, out_refund_no: str) -> None:
     """Let a requested refund happen; the workers do it."""
     with opened(config_path) as services:
         refunds.approve(services, out_refund_no=out_refund_no, actor=Actor.from_name(actor))
-    click.echo(f"{out_refund_no} approved")
+    click.echo(f"{out_refund_no} 已批准")
 
 
 @refunds_group.command("reject")
@@ -62,7 +62,7 @@ def reject_refund(config_path: Path, actor: str, out_refund_no: str) -> None:
     """End a requested refund; no money moves."""
     with opened(config_path) as services:
         refunds.reject(services, out_refund_no=out_refund_no, actor=Actor.from_name(actor))
-    click.echo(f"{out_refund_no} rejected")
+    click.echo(f"{out_refund_no} 已驳回")
 
 
 @refunds_group.command("list")
@@ -72,8 +72,11 @@ def reject_refund(config_path: Path, actor: str, out_refund_no: str) -> None:
 def list_refunds(config_path: Path, limit: int, *, waiting: bool) -> None:
     """The newest refunds, one line each."""
     with opened(config_path) as services:
-        for refund, order_no in refunds.newest(services, limit=limit, waiting=waiting):
-            click.echo(line_of(refund, order_no))
+        found = refunds.newest(services, limit=limit, waiting=waiting)
+    for refund, order_no in found:
+        click.echo(line_of(refund, order_no))
+    if not found:
+        click.echo("没有待批准的退款" if waiting else "没有退款")
 
 
 def line_of(refund: Refund, order_no: str) -> str:

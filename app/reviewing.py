@@ -39,8 +39,11 @@ def review_group() -> None:
 def show_list(config_path: Path, after: int) -> None:
     """What waits, oldest first."""
     with reviewing(config_path) as services, services.reading() as session:
-        for item in reviews.list_items(session, after_id=after):
+        found = reviews.list_items(session, after_id=after)
+        for item in found:
             click.echo(_line(item))
+        if not found:
+            click.echo("没有待办")
 
 
 @review_group.command()
@@ -57,7 +60,7 @@ def show(config_path: Path, item_id: int) -> None:
         for name, action in ACTIONS.items():
             if item.kind in action.kinds:
                 asked = "".join(f" --detail {word}=…" for word in action.details)
-                two = " (two operators)" if action.needs_two(session, item) else ""
+                two = "（须两人）" if action.needs_two(session, item) else ""
                 click.echo(f"  {name}{asked}{two}")
 
 
@@ -92,7 +95,9 @@ def propose(
             evidence=evidence,
             details=told,
         )
-        click.echo("done" if done else "waits for a second operator: campusnet review approve")
+        click.echo(
+            "已处理" if done else f"已登记，待另一人确认：campusnet review approve {item_id} --as 姓名"
+        )
 
 
 @review_group.command()
@@ -103,7 +108,7 @@ def approve(config_path: Path, item_id: int, actor: str) -> None:
     """Carry out what another operator proposed."""
     with reviewing(config_path) as services:
         reviews.approve(services, item_id, actor=Actor.from_name(actor))
-        click.echo("done")
+        click.echo("已处理")
 
 
 @review_group.command()
@@ -133,9 +138,9 @@ def run_again(
             done = bulk.approve_run_again(services, job=job, actor=who, limit=limit)
         else:
             done = bulk.propose_run_again(services, job=job, actor=who, evidence=evidence, limit=limit)
-        click.echo(f"{'approved' if approves else 'proposed'}: {done.items}")
+        click.echo(f"{'已确认' if approves else '已登记，待另一人确认'}：{done.items} 项")
         for reason, count in sorted(done.left.items()):
-            click.echo(f"left: {count} ({reason})")
+            click.echo(f"未处理：{count} 项（{reason}）")
 
 
 @review_group.command("written-off")
@@ -144,8 +149,11 @@ def run_again(
 def written_off(config_path: Path, after: int) -> None:
     """Money of dismissed items that is written off or still owed, oldest first."""
     with reviewing(config_path) as services, services.reading() as session:
-        for row in list_write_offs(session, after_id=after):
+        found = list_write_offs(session, after_id=after)
+        for row in found:
             click.echo(_kept_line(row))
+        if not found:
+            click.echo("没有核销或挂账的款项")
 
 
 @review_group.command()
@@ -156,7 +164,7 @@ def reopen(config_path: Path, item_id: int, actor: str) -> None:
     """Ask again about an item whose money was written off or kept as owed."""
     with reviewing(config_path) as services:
         reviews.reopen(services, item_id, actor=Actor.from_name(actor))
-        click.echo("open again")
+        click.echo("已重新打开")
 
 
 @contextmanager

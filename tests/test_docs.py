@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from app.cli import main
 from app.config import Config
 from app.factory import BODY_LIMIT_BYTES
+from app.moving_in import import_command
 from web.hooks import ACCOUNTING_LIMIT_BYTES
 
 ROOT = Path(__file__).parent.parent
@@ -174,3 +176,71 @@ def test_every_guarantee_has_a_guard_and_a_test() -> None:
         _, guards, tests = row.split(" | ")[:3]
         assert re.search(r"\.py:\w", guards), number
         assert "::test_" in tests, number
+
+
+DOCUMENTS = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md"))
+
+
+def typed(line: str) -> None:
+    """Read a documented command as click would, placeholders and all. Raises: AssertionError."""
+    words, context = shlex.split(line, comments=True), click.Context(main)
+    found: click.Command = main
+    while words and isinstance(found, click.Group) and (inner := found.get_command(context, words[0])):
+        found, words = inner, words[1:]
+    assert found is not main, line
+    if found is import_command:
+        found = import_command.commands["file"]
+    try:
+        values, left, _ = found.make_parser(click.Context(found)).parse_args(words)
+    except click.UsageError as error:
+        raise AssertionError(f"{line}: {error.format_message()}") from None
+    assert not left, f"{line}: {left}"
+    for parameter in found.params:
+        value = values.get(str(parameter.name))
+        named = value if isinstance(value, str) else ""
+        assert value is not None or not parameter.required, f"{line}: {parameter.name}"
+        # Placeholders in Chinese or capitals stand for a choice, a word that could be one is one.
+        if named and isinstance(parameter.type, click.Choice) and re.fullmatch(r"[a-z-]+", named):
+            assert named in parameter.type.choices, f"{line}: {value}"
+
+
+def documented(path: Path) -> list[str]:
+    """Commands of a document with an option at least, and all in the blocks of the handbook."""
+    text = path.read_text(encoding="utf-8")
+    inline = [" ".join(found.split()) for found in re.findall(r"`campusnet ([a-z][^`]*)`", text)]
+    lines = [line for line in inline if " --" in line and "|" not in line]
+    if path.name == "counter.md":
+        for block in re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            lines += [line.removeprefix("campusnet ") for line in block.splitlines()]
+    return lines
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if documented(path)], ids=lambda path: path.stem)
+def test_each_documented_command_line_can_be_typed(path: Path) -> None:
+    for line in documented(path):
+        typed(line)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "review propose 12 --action payout-paid --evidence 依据 --as 甲",
+        "review propose 12 payout-payed --evidence 依据 --as 甲",
+        "review approve 12 --by 乙",
+        "review approve 12",
+        "counter opened",
+    ],
+)
+def test_a_command_line_that_cannot_be_typed_is_found(wrong: str) -> None:
+    with pytest.raises(AssertionError):
+        typed(wrong)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "app/demo.py"])
+def test_it_is_said_how_to_run_a_command_against_the_demo(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert re.search(
+        r"CAMPUSNET_CONFIG=(var/demo/config\.toml|{config}) \.venv/bin/campusnet counter open", text
+    )
+    if name == "README.md":
+        assert len(text.splitlines()) <= 52

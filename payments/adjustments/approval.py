@@ -27,11 +27,11 @@ from models.errors import AmountInvalid, AmountOutOfRange, IllegalTransition, Re
 from models.money import yuan
 from models.values.actor import Actor
 from payments import outbox
+from payments.evidence import checked
 from payments.services import Services
 
 KIND = "adjustment"
 REASON_MAX = 80
-EVIDENCE_MIN, EVIDENCE_MAX = 8, 200
 
 
 class SameOperator(Refused):
@@ -57,6 +57,8 @@ class Wanted:
 def request(services: Services, wanted: Wanted, *, actor: Actor) -> Adjustment:
     """Request an entry; nothing moves before another operator approves it.
 
+    The same request again, while it waits, gives the entry that waits.
+
     Raises:
         NoSuchAccount: there is no such account.
         AmountInvalid, AmountOutOfRange: zero, or beyond the configured bound.
@@ -81,6 +83,9 @@ def request(services: Services, wanted: Wanted, *, actor: Actor) -> Adjustment:
         changed_at=now,
     )
     with services.transaction() as session:
+        same = _waiting_twin(session, adjustment)
+        if same is not None:
+            return same
         session.add(adjustment)
         note(session, adjustment, "adjustment-requested", actor=actor.name, now=now)
     return adjustment
@@ -172,11 +177,22 @@ def note(
     )
 
 
+def _waiting_twin(session: Session, wanted: Adjustment) -> Adjustment | None:
+    query = select(Adjustment).where(
+        Adjustment.status == AdjustmentStatus.REQUESTED,
+        Adjustment.kind == wanted.kind,
+        Adjustment.account_no == wanted.account_no,
+        Adjustment.amount_fen == wanted.amount_fen,
+        Adjustment.reason == wanted.reason,
+        Adjustment.evidence == wanted.evidence,
+    )
+    return session.scalars(query.order_by(Adjustment.id).limit(1)).first()
+
+
 def _check(services: Services, wanted: Wanted) -> None:
     if not 0 < len(wanted.reason.strip()) <= REASON_MAX or not wanted.reason.strip().isprintable():
         raise Refused(f"请填写调账原因（学生可见），不超过 {REASON_MAX} 个字")
-    if not EVIDENCE_MIN <= len(wanted.evidence.strip()) <= EVIDENCE_MAX:
-        raise Refused("请写明依据（单号、截图编号、对方答复等）")
+    checked(wanted.evidence)
     if wanted.amount_fen == 0:
         raise AmountInvalid("调账金额不能为 0")
     most = services.counter_rules.max_fen

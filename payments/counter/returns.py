@@ -16,11 +16,10 @@ from models.values.actor import Actor
 from payments import outbox
 from payments.audit import holds
 from payments.counter.steps import open_day, same_receipt
+from payments.evidence import checked
 from payments.outcome import Done, Outcome
 from payments.refunds.steps import locked, move
 from payments.services import Services
-
-EVIDENCE_MIN, EVIDENCE_MAX = 4, 200
 
 
 class NoSuchReturn(Refused):
@@ -55,13 +54,11 @@ def give_back(services: Services, *, return_no: str, clerk: Actor, evidence: str
 
     Args:
         evidence: what somebody can check later: a signed slip, the number of the transfer.
-    Raises: NoSuchReturn; SecondClerkNeeded; Refused - no evidence; DayClosed; IllegalTransition - it was
+    Raises: NoSuchReturn; SecondClerkNeeded; EvidenceNeeded; DayClosed; IllegalTransition - it was
         returned before; AccountHeld - the books of the account are in question; UnderMaintenance - a
         restored database may not know yet that it was handed back.
     """
-    now, evidence = services.clock(), evidence.strip()
-    if not EVIDENCE_MIN <= len(evidence) <= EVIDENCE_MAX:
-        raise Refused("请填写退回凭据（签收单号、转账流水号等）")
+    now, evidence = services.clock(), checked(evidence)
     with services.transaction() as session:
         check_may_pay_out(session)
         on = campus_date(now)

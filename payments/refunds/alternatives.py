@@ -22,6 +22,7 @@ from models.values.actor import Actor
 from models.write_off import kept_fen
 from payments import numbers
 from payments.adjustments import approval as adjustments
+from payments.evidence import EVIDENCE_MAX
 from payments.refunds.steps import money_of, move, release
 
 REASON = "退款未成功，退回账户余额"
@@ -93,7 +94,7 @@ def put_back(session: Session, found: Stranded, agreed: Agreed, *, now: datetime
         account_no=found.order.account_no,
         amount_fen=found.amount_fen,
         reason=REASON,
-        evidence=agreed.evidence[: adjustments.EVIDENCE_MAX],
+        evidence=agreed.evidence[:EVIDENCE_MAX],
         order_id=found.order.id,
         out_trade_no=found.out_trade_no,
         status=AdjustmentStatus.APPROVED,

@@ -63,6 +63,8 @@ def request(
 ) -> Refund:
     """Ask for (part of) a payment to go back; nothing moves before somebody else approves.
 
+    The same request of the same person again, while it waits, gives the refund that waits.
+
     Args:
         reason: shown to the payer by WeChat, up to 80 characters.
         out_trade_no: which payment, where an order was paid twice; the one that paid the order by default.
@@ -74,7 +76,8 @@ def request(
         raise Refused(f"请填写退款原因，不超过 {REASON_MAX} 个字")
     wanted = Wanted(order_no, amount_fen, reason.strip(), out_trade_no)
     with services.transaction() as session:
-        return ask_for(session, wanted, actor=actor, now=now)
+        same = _waiting_twin(session, wanted, actor)
+        return same or ask_for(session, wanted, actor=actor, now=now)
 
 
 def ask_for(session: Session, wanted: Wanted, *, actor: Actor, now: datetime) -> Refund:
@@ -106,6 +109,20 @@ def ask_for(session: Session, wanted: Wanted, *, actor: Actor, now: datetime) ->
     session.add(refund)
     note(session, order, refund, "refund-requested", actor=actor.name, now=now)
     return refund
+
+
+def _waiting_twin(session: Session, wanted: Wanted, actor: Actor) -> Refund | None:
+    order = _locked_order(session, wanted.order_no)
+    number = _fact(session, order, wanted.out_trade_no).out_trade_no
+    for refund in refunds_of(session, order.id):
+        if (
+            refund.status == RefundStatus.REQUESTED
+            and (refund.out_trade_no, refund.amount_fen) == (number, wanted.amount_fen)
+            and refund.reason == wanted.reason
+            and actor.is_same_person(refund.requested_by)
+        ):
+            return refund
+    return None
 
 
 def approve(services: Services, *, out_refund_no: str, actor: Actor) -> Refund:

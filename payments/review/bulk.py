@@ -14,6 +14,7 @@ from sqlalchemy import select
 from models.errors import ServiceError
 from models.review import ReviewItem, ReviewKind, ReviewStatus
 from models.values.actor import Actor
+from payments.evidence import checked
 from payments.review import queue
 from payments.services import Services
 
@@ -33,8 +34,7 @@ def propose_run_again(
     services: Services, *, job: str, actor: Actor, evidence: str, limit: int | None = None
 ) -> Bulk:
     """Propose to run every given-up job of this kind again. Raises: EvidenceNeeded."""
-    if len(evidence.strip()) < queue.EVIDENCE_MIN:
-        raise queue.EvidenceNeeded
+    evidence = checked(evidence)
 
     def decide(item_id: int) -> None:
         queue.propose(services, item_id, action=ACTION, actor=actor, evidence=evidence)

@@ -17,11 +17,11 @@ from models.db.state import guarded_move
 from models.errors import Conflict, IllegalTransition, Refused, ServiceError
 from models.review import REVIEW_STATES, ReviewItem, ReviewKind, ReviewStatus, reopen_item
 from models.values.actor import Actor
+from payments.evidence import checked
 from payments.review.actions import ACTIONS, Action, Decision, Details, Found
 from payments.review.write_offs import ask_about_the_rest, end_write_offs
 from payments.services import Services
 
-EVIDENCE_MIN = 8
 # Decisions that leave the money where it is.
 KEPT = ("dismiss", "owe")
 BATCH = 50
@@ -48,15 +48,6 @@ class SecondPersonNeeded(Refused):
     code = "E-TWO"
 
     def __init__(self, text: str = "涉及资金的处理需要另一位同事确认") -> None:
-        super().__init__(text)
-
-
-class EvidenceNeeded(Refused):
-    """Closing needs a reason that somebody can check later."""
-
-    code = "E-EVID"
-
-    def __init__(self, text: str = "请写明依据(单号、截图编号、对方答复等)") -> None:
         super().__init__(text)
 
 
@@ -94,8 +85,7 @@ def propose(
     Raises: NoSuchItem, EvidenceNeeded; IllegalTransition - closed, or no such action for this kind;
         Refused - details are missing, or the action finds that it cannot be.
     """
-    if len(evidence.strip()) < EVIDENCE_MIN:
-        raise EvidenceNeeded
+    evidence = checked(evidence)
     told = {name: value.strip() for name, value in (details or {}).items() if value.strip()}
     with services.reading() as session:
         if _closed_so(session, item_id, action):
@@ -107,7 +97,7 @@ def propose(
         item = _item(session, item_id)
         chosen = _action(item, action)
         item.owner = item.owner or actor.name
-        item.evidence = evidence.strip()
+        item.evidence = evidence
         item.proposal = {"action": action, "details": told, "found": found}
         item.proposed_by = actor.name
         _note(services, session, item, "review-proposed", actor, action=action)

@@ -41,8 +41,11 @@ class _AtRest:
 
 
 def holds_money(session: Session, item: ReviewItem) -> bool:
-    """Return True if dismissing the item needs two operators."""
-    return bool(item.amount_fen) or _at_rest(session, item) is not None
+    """Return True if dismissing the item needs two operators.
+
+    Wrong books have no amount, but accounts are held until they are explained.
+    """
+    return item.kind == ReviewKind.BOOKS_WRONG or bool(item.amount_fen) or _at_rest(session, item) is not None
 
 
 def write_off(decision: Decision, kind: WriteOffKind) -> bool:

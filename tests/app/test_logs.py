@@ -54,3 +54,11 @@ def test_nor_in_another_language(capsys: pytest.CaptureFixture[str], word: str) 
     text = capsys.readouterr().err
     assert "duplicate key" in text
     assert OPENID not in text
+
+
+def test_a_request_without_a_token_is_left_to_the_security_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with as_in_production():
+        for _ in range(200):
+            logging.getLogger("flask_wtf.csrf").info("The CSRF token is missing.")
+        logging.getLogger("flask_wtf.csrf").error("broken")
+    assert capsys.readouterr().err.count("\n") == 1

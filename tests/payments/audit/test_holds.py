@@ -10,6 +10,7 @@ from models.errors import Refused, Unknown
 from models.order import Order
 from models.payout import PartStatus
 from models.refund import RefundStatus
+from models.review import ReviewStatus
 from models.values.actor import Actor
 from payments.audit import book_check, holds
 from payments.audit.checks.finding import Finding
@@ -80,6 +81,20 @@ def test_a_payout_that_is_withdrawn_stands_on_no_list_while_its_account_is_held(
         raw.execute("UPDATE account SET balance_fen = 0 WHERE account_no = ?", (ACCOUNT,))
     books.check()
     assert transfer_list.make_list(books.services, actor=ANNA) is not None
+
+
+def test_wrong_books_are_dismissed_by_two(books: BookWorld) -> None:
+    balance_changed(books, books.live()[0])
+    books.check()
+    (item,) = books.items()
+    assert not reviews.propose(books.services, item.id, action="dismiss", actor=ANNA, evidence=EVIDENCE)
+    with pytest.raises(reviews.SecondPersonNeeded):
+        reviews.approve(books.services, item.id, actor=ANNA)
+    (waiting,) = books.items()
+    assert waiting.status == ReviewStatus.PROPOSED
+    reviews.approve(books.services, item.id, actor=BERT)
+    (closed,) = books.items()
+    assert (closed.status, closed.outcome) == (ReviewStatus.CLOSED, "dismiss")
 
 
 def test_two_operators_release_a_hold_and_the_same_finding_does_not_come_back(books: BookWorld) -> None:

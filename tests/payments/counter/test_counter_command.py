@@ -55,7 +55,7 @@ def test_a_clerk_s_day(config: Path, till: Till) -> None:
     assert "tA0002" in counter(config, "returns").output
     back = counter(config, "return", "tA0002", "--evidence", "签收单 17", "--by", "anna")
     assert back.exit_code == 0, back.output
-    assert counter(config, "returns").output == ""
+    assert counter(config, "returns").output == "没有待退回的款项\n"
     assert "应有现金 20.00 元" in counter(config, "day", "--by", "anna").output
     closed = counter(config, "close", "--counted", "19.50", "--by", "anna")
     assert "差额 -0.50 元" in closed.output
@@ -98,7 +98,7 @@ def test_a_bank_list_is_tried_read_and_cleared(config: Path, tmp_path: Path) -> 
     assert "网费充值收据" in assigned("anna")
     assert "待退回款项凭单" in counter(config, "bank", "send-back", second, "--by", "bert").output
     assert counter(config, "bank", "accept", second, "--by", "bert").exit_code == 1
-    assert counter(config, "bank", "queue").output == ""
+    assert counter(config, "bank", "queue").output == "没有待人工核对的转账\n"
 
 
 def test_a_transfer_of_a_clerk_is_listed_until_a_list_confirms_it(config: Path, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_transfer_of_a_clerk_is_listed_until_a_list_confirms_it(config: Path, 
     path.write_text("\n".join(["交易日期,流水号,金额,学号,姓名", *rows]), encoding="utf-8")
     done = counter(config, "bank", "import", str(path), "--by", "bert", "--source", "6222 0001")
     assert "入账 0，待人工核对 1，待退回 0，此前已处理 1，无法处理 0" in done.output
-    assert counter(config, "unconfirmed").output == ""
+    assert counter(config, "unconfirmed").output == "没有等待银行清单确认的转账\n"
     waiting = counter(config, "bank", "queue").output
     assert "可能是窗口登记的转账" in waiting.replace("已登记", "登记")
     assert "收据 A0001" in waiting

@@ -112,21 +112,22 @@ def test_an_amount_that_was_never_paid_is_refused(world: RefundWorld, amount_fen
 
 def test_refunds_of_one_payment_are_a_minute_apart(world: RefundWorld) -> None:
     order_no = world.paid(credited=True)
-    world.asked(order_no, 1)
+    first = world.asked(order_no, 1)
     world.clock.advance(59)
+    assert world.asked(order_no, 1) == first  # the same request again is no new refund
     with pytest.raises(LimitReached):
-        world.asked(order_no, 1)
+        world.asked(order_no, 1, reason="多充")
     world.clock.advance(1)
-    world.asked(order_no, 1)
+    assert world.asked(order_no, 1, reason="多充") != first
 
 
 def test_there_are_at_most_fifty_refunds_of_one_payment(world: RefundWorld) -> None:
     order_no = world.paid(credited=True)
-    for _ in range(50):
-        world.asked(order_no, 1)
+    for number in range(50):
+        world.asked(order_no, 1, reason=f"充错 {number}")
         world.clock.advance(60)
     with pytest.raises(LimitReached):
-        world.asked(order_no, 1)
+        world.asked(order_no, 1, reason="又充错")
 
 
 def test_a_payment_of_more_than_a_year_ago_is_refused(world: RefundWorld) -> None:

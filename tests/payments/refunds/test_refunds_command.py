@@ -60,9 +60,18 @@ def test_one_person_asks_another_approves_and_the_list_shows_it(world: RefundWor
     alone = campusnet(config, "approve", number, "--by", "anna")
     assert (alone.exit_code, "E-TWO" in alone.output) == (1, True)
     assert campusnet(config, "approve", number, "--by", "bert").exit_code == 0
-    assert campusnet(config, "list", "--waiting").output == ""
+    assert campusnet(config, "list", "--waiting").output == "没有待批准的退款\n"
     world.later()
     assert world.state(number) == RefundStatus.PROCESSING
+
+
+def test_the_same_request_again_is_the_same_refund_while_it_waits(world: RefundWorld, config: Path) -> None:
+    wanted = ("request", world.paid(credited=True), "--amount", "2.50", "--reason", "充错", "--by")
+    asked = campusnet(config, *wanted, "anna")
+    assert campusnet(config, *wanted, "An na").output == asked.output
+    assert len(campusnet(config, "list").output.splitlines()) == 1
+    assert campusnet(config, "reject", asked.output.split()[0], "--by", "bert").exit_code == 0
+    assert campusnet(config, *wanted, "anna").output.split()[0] != asked.output.split()[0]
 
 
 def test_a_rejected_refund_moves_nothing(world: RefundWorld, config: Path) -> None:
@@ -83,7 +92,7 @@ def test_an_amount_that_cannot_be_refunded_is_one_line_of_error(
     failed = campusnet(config, "request", order_no, f"--amount={amount}", "--reason", "充错", "--by", "anna")
     assert failed.exit_code in {1, 2}
     assert "Traceback" not in failed.output
-    assert campusnet(config, "list").output == ""
+    assert campusnet(config, "list").output == "没有退款\n"
 
 
 @pytest.mark.parametrize(("typed", "fen"), [("5", 500), ("5.5", 550), ("0.01", 1), ("12.30", 1230)])

@@ -15,6 +15,7 @@ from models.outbox import OutboxItem, OutboxStatus
 from models.refund import RefundStatus
 from models.review import ReviewItem, ReviewKind, ReviewStatus, ask_person
 from models.values.actor import Actor
+from payments.evidence import EvidenceNeeded
 from payments.review import queue as reviews
 from payments.review.actions import ACTIONS, bank_lists, billing_differences, late
 from sandbox.credentials import Credentials
@@ -153,7 +154,7 @@ def test_one_person_alone_moves_no_money(world: RefundWorld, action: str) -> Non
 def test_nothing_is_decided_without_evidence(world: RefundWorld, action: str) -> None:
     kind = CASES[action](world)
     item_id = item_of(world, kind).id
-    with pytest.raises(reviews.EvidenceNeeded):
+    with pytest.raises(EvidenceNeeded):
         reviews.propose(world.services, item_id, action=action, actor=ANNA, evidence="  好的  ")
     assert item_of(world, kind).status == ReviewStatus.OPEN
 

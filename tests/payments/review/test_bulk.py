@@ -12,6 +12,7 @@ from models.order import Credit, CreditStatus
 from models.review import ReviewItem, ReviewKind, ReviewStatus, ask_person
 from models.values.actor import Actor
 from payments import credit, outbox
+from payments.evidence import EvidenceNeeded
 from payments.outcome import Outcome
 from payments.review import bulk, queue
 from payments.services import Services
@@ -80,7 +81,7 @@ def test_other_decisions_stay_and_a_second_run_finds_nothing(world: World) -> No
 
 
 def test_a_limit_and_evidence(world: World) -> None:
-    with pytest.raises(queue.EvidenceNeeded):
+    with pytest.raises(EvidenceNeeded):
         bulk.propose_run_again(world.services, job="credit", actor=ANNA, evidence="  好  ")
     done = bulk.propose_run_again(world.services, job="credit", actor=ANNA, evidence=EVIDENCE, limit=5)
     assert done.items == 5

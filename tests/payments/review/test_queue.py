@@ -14,6 +14,7 @@ from models.review import ReviewItem, ReviewStatus
 from models.swap import SwapIntent, SwapStatus
 from models.values.actor import Actor
 from payments import credit, swap
+from payments.evidence import EvidenceNeeded
 from payments.review import queue as reviews
 from payments.views import OrderView
 from tests.builders import World, refusal
@@ -78,7 +79,7 @@ def test_approving_again_changes_nothing(world: World) -> None:
 
 def test_a_decision_without_evidence_is_none(world: World) -> None:
     _, item_id = refused_order(world)
-    with pytest.raises(reviews.EvidenceNeeded):
+    with pytest.raises(EvidenceNeeded):
         reviews.propose(world.services, item_id, action="credit-again", actor=ANNA, evidence=" ok ")
 
 
