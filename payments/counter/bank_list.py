@@ -37,7 +37,6 @@ from payments.counter.transfers import (
     candidates,
     compare,
     is_rounded,
-    known_row,
     lock_transfers,
     name_key,
     reference_key,
@@ -92,13 +91,17 @@ class _Verdict:
 
 @dataclass
 class _Run:
-    """One reading of a list: `file_id` is None for a dry run, which keeps what it has `seen` instead."""
+    """One reading of a list: `file_id` is None for a dry run, which keeps what it has `seen` instead.
+
+    `list_id` is the file as it is on record, None for a dry run of one that is not.
+    """
 
     services: Services
     offers: Sequence[Offer]
     file_id: int | None
     actor: Actor
     contested: Contested
+    list_id: int | None
     report: Report = field(default_factory=Report)
     rounded: Counter[str] = field(default_factory=Counter)
     seen: dict[str, list[Known]] = field(default_factory=dict)
@@ -131,7 +134,8 @@ def read_list(
     digest = _digest(path)
     _check_not_elsewhere(services, digest, default, own=bank_rows.sources_in(table))
     file_id = None if dry_run else _open_file(services, digest, actor)
-    run = _Run(services, services.billing.catalogue(), file_id, actor, contested)
+    list_id = _file_of(services, digest)
+    run = _Run(services, services.billing.catalogue(), file_id, actor, contested, list_id)
     _read_rows(table, run, default, fixed=bool(given))
     if file_id is not None:
         note_reversals(services, contested, file_id=file_id)
@@ -197,6 +201,7 @@ def _match(session: Session, transfer: Transfer, run: _Run, *, is_owner: bool) -
         is_owner=is_owner,
         today=today,
         confirm_days=days,
+        file_id=run.list_id,
     )
 
 
@@ -284,7 +289,7 @@ def _remember(transfer: Transfer, match: Match, run: _Run) -> None:
         return
     if match.confirms is not None and match.confirms.booking_id is not None:
         run.confirmed.add(match.confirms.booking_id)
-    row = known_row(transfer, campus_date(run.services.clock()))
+    row = bank_rows.known_row(transfer, campus_date(run.services.clock()), file_id=run.list_id)
     for key in _keys(transfer):
         run.seen.setdefault(key, []).append(row)
 
@@ -342,6 +347,11 @@ def _check_not_elsewhere(services: Services, digest: str, source: str, *, own: s
             f"这份清单的内容与以前读过的一份完全相同，那次的本方账户是“{other}”，"
             f"这次是“{source or '未注明'}”；请核对 --source"
         )
+
+
+def _file_of(services: Services, digest: str) -> int | None:
+    with services.reading() as session:
+        return session.scalar(select(BankFile.id).where(BankFile.sha256 == digest))
 
 
 def _open_file(services: Services, name: str, actor: Actor) -> int:

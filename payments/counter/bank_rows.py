@@ -22,7 +22,7 @@ from models.values.tables.movements import Movement, read_movement
 from models.values.tables.reader import Row, Table
 from models.values.tables.text import clean, half_width, is_blank
 from models.values.tables.words import Direction, Outcome, parse_outcome, parse_reversed
-from payments.counter.transfers import Transfer, parse_reference, reference_key
+from payments.counter.transfers import Known, Transfer, name_key, parse_reference, reference_key
 
 # What several titles may name stands in columns of its own, the best one first.
 ACCOUNTS: Final = ("account_no", "other_account_no")
@@ -162,6 +162,23 @@ def transfer_of(
         amount_fen=movement.amount_fen,
         account_no=_account_no_of(row, accounts),
         name=_name_of(row),
+    )
+
+
+def known_row(transfer: Transfer, on: date, *, file_id: int | None) -> Known:
+    """Return a row of the file that a dry run is reading as it is compared with the rows below it."""
+    return Known(
+        line_id=0,
+        booking_id=None,
+        source=transfer.source,
+        day=transfer.day,
+        seen_on=on,
+        reference=transfer.reference,
+        amount_fen=transfer.amount_fen,
+        account_no=transfer.account_no,
+        name_key=name_key(transfer.name),
+        identity=transfer.identity,
+        file_id=file_id,
     )
 
 

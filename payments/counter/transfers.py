@@ -27,6 +27,8 @@ from models.values.tables.text import clean, excerpt, half_width
 
 # Transfers of an unknown date may have happened this long before they were read or booked.
 NEARBY = timedelta(days=31)
+# In another list, the same payer and amount fewer days apart may be the same money.
+BETWEEN_LISTS = timedelta(days=3)
 # Identities of transfers that were read when the number alone was one (migration 0013).
 OLD_IDENTITY = "reference:"
 # How the unique keys of transfers begin that a clerk booked since then.
@@ -100,6 +102,7 @@ class Known:
     account_no: str
     name_key: str
     identity: str
+    file_id: int | None
 
     @property
     def is_clerks(self) -> bool:
@@ -162,7 +165,13 @@ def lock_transfers(session: Session) -> None:
 
 
 def compare(
-    transfer: Transfer, known: Iterable[Known], *, is_owner: bool, today: date, confirm_days: int
+    transfer: Transfer,
+    known: Iterable[Known],
+    *,
+    is_owner: bool,
+    today: date,
+    confirm_days: int,
+    file_id: int | None,
 ) -> Match:
     """Return what a row of a list is to the transfers on record.
 
@@ -170,6 +179,7 @@ def compare(
         known: what `candidates` found, and what a dry run has seen in the same file.
         is_owner: the name in the row is that of the account's owner, by billing.
         confirm_days: how far apart a clerk's booking and the same money under another number may be.
+        file_id: of the list that is read, None where a dry run is its first reading.
     """
     rows = list(known)
     for row in rows:
@@ -178,7 +188,7 @@ def compare(
     for row in rows:
         if row.is_clerks and is_owner and _confirms(transfer, row, today):
             return Match(confirms=row)
-    alike = [(row, _likeness(transfer, row, today, confirm_days)) for row in rows]
+    alike = [(row, _likeness(transfer, row, today, confirm_days, file_id)) for row in rows]
     matches = [Match(like=row, why=why) for row, why in alike if why is not None]
     return min(matches, key=lambda match: _distance(transfer, match), default=Match())
 
@@ -213,7 +223,9 @@ def _confirms(transfer: Transfer, row: Known, today: date) -> bool:
     )
 
 
-def _likeness(transfer: Transfer, row: Known, today: date, confirm_days: int) -> Likeness | None:
+def _likeness(
+    transfer: Transfer, row: Known, today: date, confirm_days: int, file_id: int | None
+) -> Likeness | None:
     payer = _same_payer(transfer, row)
     money = transfer.amount_fen == row.amount_fen and payer
     if same_number(transfer.reference, row.reference):
@@ -228,7 +240,17 @@ def _likeness(transfer: Transfer, row: Known, today: date, confirm_days: int) ->
         near = abs((transfer.day or today) - row.seen_on) <= timedelta(days=confirm_days)
         alike = transfer.amount_fen == row.amount_fen and transfer.account_no in ("", row.account_no)
         return Likeness.BOOKED if near and alike else None
-    return Likeness.DOUBLE if money and _same_day(transfer.day, today, row) else None
+    same_day = _same_day(transfer.day, today, row)
+    return Likeness.DOUBLE if money and (same_day or _next_to(transfer, row, file_id)) else None
+
+
+def _next_to(transfer: Transfer, row: Known, file_id: int | None) -> bool:
+    """Return True if another list has a row of about the same day; one list has each transfer once."""
+    if row.file_id == file_id or transfer.day is None or row.day is None:
+        return False
+    if (transfer.account_no, name_key(transfer.name)) != (row.account_no, row.name_key):
+        return False
+    return abs(transfer.day - row.day) < BETWEEN_LISTS
 
 
 def _same_payer(transfer: Transfer, row: Known) -> bool:
@@ -327,6 +349,7 @@ def known_line(line: BankLine) -> Known:
         account_no=line.account_no,
         name_key=line.name_key,
         identity=line.identity,
+        file_id=line.file_id,
     )
 
 
@@ -343,22 +366,7 @@ def known_booking(booking: CounterBooking) -> Known:
         account_no=booking.payer_key or "",
         name_key="",
         identity="",
-    )
-
-
-def known_row(transfer: Transfer, on: date) -> Known:
-    """Return a row of the file that a dry run is reading as it is compared with the rows below it."""
-    return Known(
-        line_id=0,
-        booking_id=None,
-        source=transfer.source,
-        day=transfer.day,
-        seen_on=on,
-        reference=transfer.reference,
-        amount_fen=transfer.amount_fen,
-        account_no=transfer.account_no,
-        name_key=name_key(transfer.name),
-        identity=transfer.identity,
+        file_id=None,
     )
 
 

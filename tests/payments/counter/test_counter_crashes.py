@@ -121,7 +121,7 @@ def test_a_list_that_dies_anywhere_and_is_read_again_books_each_transfer_once(
 ) -> None:
     for index in range(PLACES_MAX):
         path = tmp_path / f"{index}.csv"
-        days = [date(2026, 1, 1) + timedelta(days=2 * index + row) for row in range(2)]
+        days = [date(2026, 3, 1) - timedelta(days=4 * index + row) for row in range(2)]
         rows = [f"{day},B{index:03d}{row},5.00,{ACCOUNT},{NAME}" for row, day in enumerate(days)]
         path.write_text(
             "\n".join(["交易日期,流水号,金额,学号,姓名", *rows, f"{days[0]},B{index:03d}9,5.01,,"]),

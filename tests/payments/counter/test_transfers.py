@@ -126,6 +126,19 @@ def test_same_payer_amount_and_day_under_another_number_is_queued(till: Till, tm
     till.check_books()
 
 
+def test_same_payer_and_amount_in_another_list_a_day_or_two_apart_is_queued(
+    till: Till, tmp_path: Path
+) -> None:
+    first = [li("B0000001", day="2026-03-04"), li("B0000002", day="2026-03-05")]
+    assert read_rows(till, tmp_path, *first) == Report(credited=2)
+    others = [li(f"B000001{day}", day=f"2026-03-0{day}") for day in range(6, 10)]
+    other = write(tmp_path, [*others, wang("B0000020")])
+    for dry_run in (True, False):
+        assert read(till, other, dry_run=dry_run) == Report(credited=3, queued=2)
+    assert (balances(till), reasons(till)) == ((8000, 2000), ["double", "double"])
+    assert read(till, other) == Report(known=5)
+
+
 def test_a_possible_duplicate_without_an_account_is_not_sent_back_by_itself(
     till: Till, tmp_path: Path
 ) -> None:
