@@ -39,7 +39,7 @@ def any_till(any_database: Database) -> Till:
 
 
 def order_of(till: Till, receipt_no: str = "A0001") -> Order:
-    found = counter.print_receipt(till.services, receipt_no).order
+    found = counter.print_receipt(till.services, receipt_no, clerk=ANNA).order
     assert found is not None
     return found
 
