@@ -19,6 +19,7 @@ from app.opening import config_option, open_config
 from app.sending import send_all
 from billing.embedded.accounting import BATCH, Accounting, batches
 from billing.embedded.accounts import some_accounts
+from billing.embedded.dead_letters import figures, waiting
 from billing.embedded.ingest import Outcome
 from billing.embedded.traffic import demo_records
 from models.errors import Forged, Unavailable
@@ -40,7 +41,8 @@ def import_file(config_path: Path, source: Path) -> None:
     """Count the records of FILE: CSV with a header, else one JSON object a line.
 
     The fields are those of the entrance /billing/accounting. A file may be imported again: nothing
-    counts twice. Records without received_at are believed to have been sent when they say.
+    counts twice. Records without received_at are believed to have been sent when they say. What cannot
+    be counted is kept (`dead-letters`) and can be replayed.
     """
     house = wiring.build(open_config(config_path))
     try:
@@ -52,6 +54,73 @@ def import_file(config_path: Path, source: Path) -> None:
     _say(counts)
     if any(counts[outcome] for outcome in _NOT_COUNTED):
         raise SystemExit(1)
+
+
+@accounting_group.command("dead-letters")
+@config_option
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="At most so many.")
+@click.option("--reason", help="Only those kept for this reason.")
+def show_dead_letters(config_path: Path, limit: int, reason: str | None) -> None:
+    """Show records that were received and not counted, the newest first, one JSON object a line.
+
+    They hold account numbers: do not copy them into tickets.
+    """
+    house = wiring.build(open_config(config_path))
+    try:
+        with house.database.reading() as session:
+            shown = waiting(session, reason=reason, limit=limit, newest=True)
+    finally:
+        house.close()
+    for one in shown:
+        values = {
+            "id": one.id,
+            "reason": one.reason,
+            "received_at": one.received_at.isoformat(),
+            "source": one.source,
+            "whole": one.whole,
+            "attributes": json.loads(one.attributes),
+        }
+        click.echo(json.dumps(values, ensure_ascii=True))
+
+
+@accounting_group.command()
+@config_option
+@click.option("--reason", help="Only those kept for this reason.")
+def replay(config_path: Path, reason: str | None) -> None:
+    """Count kept records whose reason is gone, say after accounts were imported; may run again.
+
+    A record counts once, however often it is replayed or sent again.
+    """
+    house = wiring.build(open_config(config_path))
+    try:
+        counts = house.accounting.replay(reason)
+    except Unavailable as error:
+        raise click.ClickException(f"{error}: replay again, nothing counts twice") from None
+    finally:
+        house.close()
+    _say(counts)
+
+
+@accounting_group.command()
+@config_option
+def summary(config_path: Path) -> None:
+    """Say what waits uncounted, by reason, and how many reports 32-bit counters left in doubt, by server.
+
+    In doubt means: the counter fell by less than half, so that it came round or went back, and nothing
+    was charged. Let the servers send gigawords, or report more often.
+    """
+    house = wiring.build(open_config(config_path))
+    try:
+        with house.database.reading() as session:
+            found = figures(session)
+    finally:
+        house.close()
+    click.echo(f"not counted: {sum(found.dead_letters.values())}")
+    for reason, number in sorted(found.dead_letters.items()):
+        click.echo(f"  {reason}: {number}")
+    click.echo(f"in doubt, decided for the student: {sum(found.in_doubt.values())}")
+    for nas, number in sorted(found.in_doubt.items()):
+        click.echo(f"  {nas}: {number}")
 
 
 @accounting_group.command()
@@ -115,7 +184,7 @@ def take_all(accounting: Accounting, records: Iterable[tuple[int, Any]]) -> Coun
     counts: Counter[str] = Counter()
     shown = 0
     for batch in batches(records, BATCH):
-        answers = accounting.take([record for _, record in batch])
+        answers = accounting.take([record for _, record in batch], source="file")
         counts.update(answer.outcome for answer in answers)
         for (number, _), answer in zip(batch, answers, strict=True):
             if answer.outcome in _NOT_COUNTED and shown < SHOWN_MAX:
@@ -125,7 +194,7 @@ def take_all(accounting: Accounting, records: Iterable[tuple[int, Any]]) -> Coun
 
 
 def read_file(source: Path) -> Iterator[tuple[int, Any]]:
-    """Records with the numbers of their lines; a line that is no record is None."""
+    """Records with the numbers of their lines; a line that is no record is its text."""
     with source.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         if source.suffix.lower() == ".csv":
             rows = csv.DictReader(lines)
@@ -155,7 +224,7 @@ def _parsed(line: str) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
-        return None
+        return line.rstrip("\r\n")
 
 
 def _with_receipt(record: Any) -> Any:

@@ -8,19 +8,23 @@ import click
 
 from app.opening import config_option
 from app.till import by_option, opened
+from app.typed_in import Asked, personal, read_typed
 from models.money import yuan
 from models.values.actor import Actor
 from payments.counter import bank_list, bank_queue, confirmation
 from payments.counter.bank_queue import Waiting
 from payments.counter.receipts import receipt_text
 
+NAME = Asked("--name", "学生姓名")
 SECOND = "已登记，等待另一位同事用同样的命令确认"
 REASONS = {
     "mismatch": "学号与姓名不符",
+    "closed": "该账号已销户",
     "number": "流水号与另一笔转账相同",
     "spelling": "流水号与另一笔转账只是写法不同",
     "double": "与另一笔转账同人、同日、同金额",
     "booked": "可能是窗口已登记的转账",
+    "old": "交易日期在一年以前",
     "reversed": "清单里有冲正、失败或支出",
 }
 
@@ -71,11 +75,15 @@ def queue(config_path: Path, after_id: int) -> None:
 @bank_group.command("assign")
 @config_option
 @by_option
-@click.option("--name", required=True, help="The full name of the account's owner.")
+@personal(NAME)
 @click.argument("line_id", type=int)
 @click.argument("account_no")
-def assign(config_path: Path, actor: str, name: str, line_id: int, account_no: str) -> None:
-    """Credit a queued transfer to this account; where the list does not say so, two operators do it."""
+def assign(config_path: Path, actor: str, line_id: int, account_no: str) -> None:
+    """Credit a queued transfer to this account; where the list does not say so, two operators do it.
+
+    Asks for the full name of the account's owner, or reads it from standard input.
+    """
+    (name,) = read_typed(NAME)
     with opened(config_path) as services:
         operator = Actor.from_name(actor)
         booked = bank_queue.assign(

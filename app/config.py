@@ -39,7 +39,11 @@ class Config(BaseSettings):
     """The whole file."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="CAMPUSNET_", env_nested_delimiter="__"
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        env_prefix="CAMPUSNET_",
+        env_nested_delimiter="__",
     )
 
     mode: Literal["demo", "production"] = "production"
@@ -141,11 +145,29 @@ SECRETS = (
 )
 
 
+def secret_files(path: Path) -> list[Path]:
+    """Return the files of secrets that a configuration file or the environment names. Raises: as `load`."""
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    found: list[Path] = []
+    for section, key in SECRETS:
+        table = data
+        for part in section.split("."):
+            table = table.get(part, {})
+        named = os.environ.get(_variable(section, key)) or table.get(f"{key}_file")
+        if named:
+            found.append(path.parent / named)
+    return found
+
+
+def _variable(section: str, key: str) -> str:
+    return f"CAMPUSNET_{'__'.join([*section.split('.'), key]).upper()}_FILE"
+
+
 def _read_secret_files(data: dict[str, Any], folder: Path) -> dict[str, str]:
     """Put secrets into `data`. Returns: the variables that were taken out of the environment for it."""
     taken: dict[str, str] = {}
     for section, key in SECRETS:
-        variable = f"CAMPUSNET_{'__'.join([*section.split('.'), key]).upper()}_FILE"
+        variable = _variable(section, key)
         table = data
         for part in section.split("."):
             table = table.setdefault(part, {})

@@ -26,7 +26,8 @@ AMOUNT_LIMIT_FEN = 10**10
 class Section(BaseModel):
     """A table of the file: unknown keys are errors, values do not change after the start."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Errors name the key and never show what was typed: it may be a secret.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ContactSection(Section):
@@ -175,6 +176,7 @@ class EmbeddedSection(Section):
 
     accounting_secret: SecretStr = SecretStr("")
     interim_s: int = Field(default=300, ge=30, le=86_400)
+    dead_letter_days: int = Field(default=180, ge=1, le=3650)
 
     @field_validator("accounting_secret")
     @classmethod

@@ -10,12 +10,15 @@ import click
 from app.banking import bank_group, unconfirmed
 from app.opening import config_option
 from app.till import by_option, fen_of, opened
+from app.typed_in import Asked, personal, read_typed
 from models.counter import ReturnReason, Way
 from models.money import yuan
 from models.values.actor import Actor
 from payments.counter import desk as counter
 from payments.counter import returns as counter_returns
 from payments.counter.receipts import REASONS, WAYS, receipt_text
+
+NAME = Asked("--name", "学生姓名")
 
 on_option = click.option(
     "--on", type=click.DateTime(["%Y-%m-%d"]), help="The day, in campus time; today by default."
@@ -31,7 +34,7 @@ def counter_group() -> None:
 @config_option
 @by_option
 @click.option("--receipt", "receipt_no", required=True, help="The number of your receipt; used once.")
-@click.option("--name", required=True, help="The student's full name.")
+@personal(NAME)
 @click.option("--amount", required=True, help="In yuan: a package's price, or a multiple of one.")
 @click.option("--way", type=click.Choice([str(way) for way in Way]), default="cash", show_default=True)
 @click.option("--reference", help="The bank's number, for a transfer.")
@@ -41,14 +44,17 @@ def book(
     config_path: Path,
     actor: str,
     receipt_no: str,
-    name: str,
     amount: str,
     way: str,
     reference: str | None,
     account_no: str,
 ) -> None:
-    """Book a top-up and print the receipt; the same receipt number again books nothing more."""
+    """Book a top-up and print the receipt; the same receipt number again books nothing more.
+
+    Asks for the student's name, or reads it from standard input.
+    """
     amount_fen = fen_of(amount)
+    (name,) = read_typed(NAME)
     with opened(config_path) as services:
         booked = counter.take(
             services,

@@ -12,7 +12,7 @@ import redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import config as configuration
-from app import doctor_books, doctor_security, wiring
+from app import doctor_books, doctor_push, doctor_security, wiring
 from app.account_check import equal_accounts
 from app.config import Config
 from app.doctor_finding import Finding
@@ -64,10 +64,24 @@ def examine(path: Path, anchors: Path | None = None) -> Iterator[Finding]:
     for name, look, remedy in _checks(config, house):
         try:
             yield Finding(name, well=True, detail=look())
-        except (ServiceError, SQLAlchemyError, redis.RedisError, OSError, ValueError) as error:
+        except schema.SchemaMismatch as error:
+            yield Finding(name, well=False, detail=str(error), remedy="campusnet db upgrade")
+            break
+        except SQLAlchemyError as error:
             yield Finding(name, well=False, detail=_short(error), remedy=remedy)
-    yield from _books(config, house, anchors)
+            if name == "database":
+                break
+        except (ServiceError, redis.RedisError, OSError, ValueError) as error:
+            yield Finding(name, well=False, detail=_short(error), remedy=remedy)
+    else:
+        yield from _later_checks(config, house, anchors)
     house.close()
+
+
+def _later_checks(config: Config, house: wiring.House, anchors: Path | None) -> Iterator[Finding]:
+    """Look at what needs a database that can be read."""
+    yield from doctor_push.examine(house.redis)
+    yield from _books(config, house, anchors)
 
 
 def _books(config: Config, house: wiring.House, anchors: Path | None) -> Iterator[Finding]:
@@ -114,7 +128,7 @@ def _checks(config: Config, house: wiring.House) -> list[tuple[str, Callable[[],
         return house.web.identity.login_url(config.site.base_url, probe).partition("?")[0]
 
     return [
-        ("database", database, "campusnet db upgrade; check [database] url"),
+        ("database", database, "check [database] url, and that the server runs and lets this user in"),
         (
             "accounts",
             partial(_accounts, config, house),
@@ -165,5 +179,8 @@ def _recovered(house: wiring.House) -> str:
 
 def _short(error: Exception) -> str:
     if isinstance(error, pydantic.ValidationError):
-        return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+    if isinstance(error, SQLAlchemyError):
+        # Without the statement and the link to the documentation of the library.
+        return str(getattr(error, "orig", None) or error).strip().splitlines()[0][:300]
     return f"{type(error).__name__}: {error}"[:300]

@@ -113,7 +113,7 @@ def _journal(config: Config) -> BookLine:
     return BookLine(
         "journal",
         "warning",
-        "the journal is as sealed, but without a key: anyone who writes to the database can compute the seals again",
+        "the journal is as sealed, but without a key: who writes to the database can compute the seals again",
         "campusnet init --audit-key",
     )
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import make_url
 
+from app import config as configuration
 from app.config import Config
 from app.config_sections import LOOPBACK_HOSTS
 from app.doctor_finding import Finding
@@ -55,7 +56,7 @@ def _private_files(path: Path, config: Config) -> Finding:
 
 def secret_files(path: Path, config: Config) -> list[Path]:
     """Return the files with secrets or personal data that the configuration names, itself included."""
-    files = [path, config.pay.merchant_key_file]
+    files = [path, config.pay.merchant_key_file, *configuration.secret_files(path)]
     database = make_url(config.database.url)
     if database.get_backend_name() == "sqlite" and database.database:
         files += [Path(f"{database.database}{ending}") for ending in ("", "-wal", "-shm")]

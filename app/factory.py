@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from web import addresses, errors, h5, headers, hooks, hosts, portal, public, rates
 from web.entrance import PushEntrance
+from web.request_ids import RequestIds
 from web.services import WebServices
 
 BODY_LIMIT_BYTES = 64 * 1024
@@ -63,5 +64,8 @@ def create_app(services: WebServices, settings: WebSettings) -> Flask:
         )
     app.wsgi_app = PushEntrance(  # type: ignore[method-assign]
         app.wsgi_app, services, BODY_LIMIT_BYTES, trusted_proxies=settings.trusted_proxies
+    )
+    app.wsgi_app = RequestIds(  # type: ignore[method-assign]
+        app.wsgi_app, trusted=settings.trusted_proxies > 0
     )
     return app

@@ -13,7 +13,7 @@ import click
 
 from app.opening import config_option
 from app.signing_off import show_signature
-from app.till import by_option, cell, opened_house
+from app.till import by_option, cell, opened_house, spreadsheet
 from models.money import yuan
 from models.statement import Difference
 from models.values.actor import Actor
@@ -37,6 +37,7 @@ KINDS = {
     FundKind.DAY_DIFFERS: "与当日交易账单的合计不一致",
     FundKind.FEES_DIFFER: "手续费与交易账单不一致",
     FundKind.DAY_OPEN: "有未完成日对账的日期",
+    FundKind.ROW_REPAIRED: "含换行或分隔符的行，已拼接",
 }
 COLUMNS = ("月份", "差异类型", "说明", "编号", "订单号", "金额（元）", "处理", "详情")
 DAY_COLUMNS = (
@@ -123,8 +124,8 @@ def report(config_path: Path, month: datetime, target: Path | None) -> None:
 
 
 def write_file(target: Path, result: Summary, differences: Iterator[Difference]) -> None:
-    """The month for finance; with a BOM, without it Excel takes the file for something else than UTF-8."""
-    with target.open("w", encoding="utf-8-sig", newline="") as file:
+    """Write the month for finance."""
+    with spreadsheet(target) as file:
         write_csv(file, result, differences)
 
 

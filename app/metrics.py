@@ -11,6 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
+from billing.embedded.dead_letters import AccountingFigures
+from billing.embedded.dead_letters import figures as accounting_figures
 from models.clock import Clock
 from models.db.engine import Database
 from models.recovery import last_verified_at
@@ -39,6 +41,7 @@ class HouseCollector(Collector):
                 found.append(_money(asdict(conservation(session))))
                 found.append(_backup(last_verified_at(session), self.clock()))
                 found += _manual(manual_figures(session))
+                found += _accounting(accounting_figures(session))
                 found += _book_families(book_figures(session, self.clock()))
         except SQLAlchemyError:
             up.add_metric([], 0)
@@ -135,6 +138,23 @@ def _manual(found: ManualFigures) -> list[Metric]:
             value=found.foreign_fen,
         ),
     ]
+
+
+def _accounting(found: AccountingFigures) -> list[Metric]:
+    letters = GaugeMetricFamily(
+        "campusnet_accounting_dead_letters",
+        "accounting records that were received and not counted",
+        labels=["reason"],
+    )
+    # Always there, so that an alarm can ask for more than zero.
+    for reason, count in ({"no_account": 0} | found.dead_letters).items():
+        letters.add_metric([reason], count)
+    doubts = GaugeMetricFamily(
+        "campusnet_accounting_wraparounds_in_doubt",
+        "reports of counters without gigawords that were decided for the student",
+        value=sum(found.in_doubt.values()),
+    )
+    return [letters, doubts]
 
 
 def _book_families(found: BookFigures) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ import click
 from app.opening import config_option
 from app.private_file import private_text
 from app.till import by_option, cell, opened
+from app.typed_in import Asked, personal, read_typed
 from models.money import yuan
 from models.values.actor import Actor
 from payments.payouts import approval as payouts
@@ -19,6 +20,11 @@ from payments.payouts import transfer_list as payout_list
 from payments.payouts.approval import PayoutView
 from payments.payouts.transfer_list import ListRow
 from payments.services import Services
+
+OWNER = Asked("--name", "户名")
+OWNERS_CARD = Asked("--card", "银行卡号", blank="全部原路退回的留空")
+PAYEE = Asked("--name", "户名", blank="已有户名的留空")
+CARD = Asked("--card", "银行卡号")
 
 WAYS = {"wechat": "微信原路", "bank": "银行名单"}
 
@@ -49,14 +55,15 @@ def preview(config_path: Path, account_no: str) -> None:
 @payouts_group.command("request")
 @config_option
 @by_option
-@click.option("--name", "payee", required=True, help="The account owner's full name, who gets the money.")
+@personal(OWNER, OWNERS_CARD)
 @click.option("--bank", "bank_name", default="", help="Bank and branch, for what WeChat cannot give back.")
-@click.option("--card", "bank_account", default="", help="Number of the owner's bank card.")
 @click.argument("account_no")
-def request(
-    *, config_path: Path, actor: str, payee: str, bank_name: str, bank_account: str, account_no: str
-) -> None:
-    """Ask for all that is refundable to be paid out."""
+def request(config_path: Path, actor: str, bank_name: str, account_no: str) -> None:
+    """Ask for all that is refundable to be paid out.
+
+    Asks for the full name and the card number of the account's owner, or reads them from standard input.
+    """
+    payee, bank_account = read_typed(OWNER, OWNERS_CARD)
     with opened(config_path) as services:
         view = payouts.request(
             services,
@@ -212,13 +219,15 @@ def failed(config_path: Path, actor: str, reason: str, part_no: str) -> None:
 @config_option
 @by_option
 @click.option("--bank", "bank_name", required=True)
-@click.option("--card", "bank_account", required=True)
-@click.option("--name", "payee", default="", help="Who gets money that a refund could not return.")
+@personal(PAYEE, CARD)
 @click.argument("part_no")
-def card(
-    *, config_path: Path, actor: str, bank_name: str, bank_account: str, payee: str, part_no: str
-) -> None:
-    """Enter the bank details of a part that waits for the next list; another operator lists it."""
+def card(config_path: Path, actor: str, bank_name: str, part_no: str) -> None:
+    """Enter the bank details of a part that waits for the next list; another operator lists it.
+
+    Asks for the payee's name (of money that a refund could not return) and the card number, or reads them
+    from standard input.
+    """
+    payee, bank_account = read_typed(PAYEE, CARD)
     with opened(config_path) as services:
         payout_list.correct_bank(
             services,

@@ -14,7 +14,7 @@ import click
 from app.fund_flow import funds_group
 from app.opening import config_option
 from app.signing_off import show_signature
-from app.till import by_option, cell, opened_house
+from app.till import by_option, cell, opened_house, spreadsheet
 from models.clock import campus_date
 from models.money import yuan
 from models.statement import Difference
@@ -99,8 +99,7 @@ def report(config_path: Path, day: datetime, target: Path | None) -> None:
             raise click.ClickException(f"{day:%Y-%m-%d} was not reconciled yet")
         _show(result)
         if target is not None:
-            # With a BOM: without it Excel takes the file for something else than UTF-8.
-            with target.open("w", encoding="utf-8-sig", newline="") as file:
+            with spreadsheet(target) as file:
                 write_csv(file, result, reconcile_runs.differences_of(session, day.date()))
 
 

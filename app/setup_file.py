@@ -31,6 +31,8 @@ def write_example(target: Path) -> None:
         if path.exists():
             raise click.ClickException(f"{path} exists already")
     text = EXAMPLE.read_text(encoding="utf-8")
+    # 公众平台 takes 3 to 32 letters and digits.
+    text = text.replace('token = "<random>"', f'token = "{secrets.token_hex(16)}"')
     while '"<random>"' in text:
         text = text.replace('"<random>"', f'"{secrets.token_hex(32)}"', 1)
     text = text.replace('\nkey = ""\n', f'\nkey_file = "{KEY_FILE}"\n')

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 import click
 
 from app import wiring
 from app.opening import open_config
+from app.private_file import private_text
 from models.clock import CAMPUS_ZONE
 from models.errors import Refused, ServiceError
 from models.values.tables.amounts import parse_amount_fen
@@ -46,6 +48,19 @@ def cell(value: object) -> str:
     """A value for a spreadsheet, harmless as a formula."""
     text = str(value)
     return f"'{text}" if text.startswith(FORMULA) else text
+
+
+@contextmanager
+def spreadsheet(path: Path) -> Iterator[TextIO]:
+    """Write a CSV file for Excel, which only its owner can read. Raises: click.ClickException.
+
+    With a BOM: without it Excel takes the file for something else than UTF-8.
+    """
+    try:
+        with private_text(path, encoding="utf-8-sig", newline="") as file:
+            yield file
+    except OSError as error:
+        raise click.ClickException(f"{path} 无法写入（{error.strerror}）") from None
 
 
 @contextmanager

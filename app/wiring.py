@@ -131,6 +131,7 @@ def build(config: Config, *, clock: Clock = utc_now, background: bool = False) -
         database,
         clock,
         interim_s=config.billing.embedded.interim_s,
+        dead_letter_days=config.billing.embedded.dead_letter_days,
         announce=partial(_announce, base.site),
         account_rules=account_rules_of(config),
     )

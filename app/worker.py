@@ -22,6 +22,7 @@ from models.errors import Conflict, ServiceError, Unavailable, Unknown
 from models.outbox import Lane, Remote, work_of
 from models.recovery import is_recovering
 from models.review import ReviewKind, ask_person, end_alarm
+from models.values import request_id
 from payments import outbox, pauses
 from payments.outcome import Done, Later, Outcome, Park, Pause
 from payments.periodic import Job, run_due
@@ -153,6 +154,11 @@ class Worker:
             return None
 
     def _deal_with(self, item: outbox.Claim, failing: set[Remote]) -> None:
+        """Try the item and write down the outcome, in the logging context of the request behind it."""
+        with request_id.bound(item.request_id):
+            self._try_and_settle(item, failing)
+
+    def _try_and_settle(self, item: outbox.Claim, failing: set[Remote]) -> None:
         try:
             ended = self._tried(item)
         except Exception as error:
@@ -160,6 +166,8 @@ class Worker:
             ended = self._bug(item, error)
         try:
             self._settle(item, ended, failing)
+            # No key: those of messages name their recipient.
+            log.info("item_tried", kind=item.kind, item=item.id, ended=_name_of(ended))
         except Conflict:
             # The lease ran out while we worked: whoever has it now repeats the work safely.
             log.warning("lease_lost", kind=item.kind, key=item.key)
@@ -283,6 +291,11 @@ def _place(kind: str) -> int:
     if work.lane == Lane.MESSAGE:
         return 2
     return 0 if work.remote == Remote.BILLING else 1
+
+
+def _name_of(ended: Outcome | Failed) -> str:
+    outcome = ended.outcome if isinstance(ended, Failed) else ended
+    return type(outcome).__name__.lower()
 
 
 def _question(item: outbox.Claim) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from billing.embedded import entrance, seed
-from billing.embedded.accounting import Accounting
+from billing.embedded.accounting import DEAD_LETTER_DAYS, Accounting
 from billing.embedded.engine import EmbeddedBilling
 from billing.embedded.ingest import Ingested
 from billing.embedded.seed import DemoAccount
@@ -56,6 +56,7 @@ def accounting(
     clock: Clock,
     *,
     interim_s: int,
+    dead_letter_days: int = DEAD_LETTER_DAYS,
     announce: Announce | None = None,
     account_rules: AccountRules = DEFAULT_RULES,
 ) -> Accounting:
@@ -68,7 +69,14 @@ def accounting(
         if announce is not None and (crossed := crossings(session, ingested.taken, now)):
             announce(session, crossed, now)
 
-    return Accounting(database, clock, interim_s=interim_s, announce=tell, account_rules=account_rules)
+    return Accounting(
+        database,
+        clock,
+        interim_s=interim_s,
+        dead_letter_days=dead_letter_days,
+        announce=tell,
+        account_rules=account_rules,
+    )
 
 
 def accounting_receiver(taker: Accounting, secret: str, clock: Clock) -> entrance.Receive:

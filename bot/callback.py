@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import structlog
@@ -12,7 +13,9 @@ import structlog
 from bot.context import Text
 from bot.envelope import CallbackConfig, Envelope
 from bot.exchange import Desk, Exchange
+from bot.format_watch import FormatWatch
 from bot.push import dedup_key, push_of
+from bot.push_json import JSON, is_json
 from bot.replies import ReplyStore
 from bot.robot import CampusRobot
 from bot.xmlread import Tree
@@ -55,6 +58,7 @@ class Callback:
         self._envelope = Envelope(config, clock)
         self._clock = clock
         self._store = store
+        self._format_watch = FormatWatch(store, clock)
         self._desk = Desk(robot, store, clock, tell)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="handler")
 
@@ -78,10 +82,13 @@ class Callback:
         except Malformed as error:
             _log.debug("push refused", reason=str(error))
             return error.status, "bad request", PLAIN
+        as_json = is_json(body)
         try:
+            self._format_watch.note(as_json=as_json)
             reply = self._reply_to(fields, deadline_s)
             if reply:
-                return 200, self._envelope.seal(reply, query["nonce"], self._clock()), XML
+                sealed = self._envelope.seal(reply, query["nonce"], self._clock(), as_json=as_json)
+                return 200, sealed, JSON if as_json else XML
         except Exception:  # noqa: BLE001 - the entrance answers whatever happens
             # Whatever breaks here, an error status would only bring the same push twice again.
             _log.exception("push not answered")
@@ -97,7 +104,8 @@ class Callback:
         if not claim.ours:
             return self._store.wait(claim, deadline_s) or "" if claim.reply is None else claim.reply
         exchange = Exchange(self._desk, claim, push, fields["ToUserName"])
-        self._pool.submit(exchange.run)
+        # With the logging context of this request: its id stands in the lines of the handler, too.
+        self._pool.submit(copy_context().run, exchange.run)
         if exchange.wait(deadline_s - RESERVE_S - time.monotonic()):
             return exchange.reply
         if not exchange.take("deadline"):

@@ -38,7 +38,8 @@ class Push:
     """One verified push in plain words; empty strings where the kind has no such field.
 
     `kind` is WeChat's MsgType, or the lower-cased Event for events; `text` is normalised
-    (stripped, full-width to half-width, lower case), `raw_text` as typed; `key` an EventKey.
+    (stripped, full-width to half-width, lower case), `raw_text` as typed; `key` an EventKey;
+    `sent_at` WeChat's time, to the second.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Push:
     raw_text: str = ""
     key: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import Literal
 
 from bot.crypto import MessageCipher, message_signature, same, url_signature
 from bot.push import check_fields
+from bot.push_json import encrypted_reply, read_push, reply_as_json
 from bot.render import encrypted_envelope
-from bot.xmlread import Tree, read_xml
+from bot.xmlread import Tree
 from models.clock import Clock
 from models.errors import Forged, Malformed
 
@@ -83,21 +84,24 @@ class Envelope:
         if inner is None:
             self._compare(url_signature(self._config.token, timestamp, nonce), query.get("signature", ""))
             inner = body
-        return check_fields(read_xml(inner), original_id=self._config.original_id)
+        return check_fields(read_push(inner), original_id=self._config.original_id)
 
-    def seal(self, reply: str, nonce: str, at: datetime) -> str:
-        """The reply as it goes over the wire."""
+    def seal(self, reply: str, nonce: str, at: datetime, *, as_json: bool = False) -> str:
+        """The reply as it goes over the wire, in the format of its push."""
+        if as_json:
+            reply = reply_as_json(reply)
         if self._cipher is None:
             return reply
         timestamp = str(int(at.timestamp()))
         encrypted = self._cipher.encrypt(reply.encode())
         signature = message_signature(self._config.token, timestamp, nonce, encrypted)
-        return encrypted_envelope(encrypted, signature, timestamp, nonce)
+        wrap = encrypted_reply if as_json else encrypted_envelope
+        return wrap(encrypted, signature, timestamp, nonce)
 
     def _open_safe(self, query: Mapping[str, str], body: bytes, timestamp: str, nonce: str) -> bytes | None:
         if self._cipher is None:
             return None
-        encrypted = read_xml(body).get("Encrypt")
+        encrypted = read_push(body).get("Encrypt")
         if not isinstance(encrypted, str):
             raise Malformed("not encrypted")
         encrypted = encrypted.strip()

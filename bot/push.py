@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from bot.context import Push
@@ -12,12 +15,12 @@ from models.errors import Malformed
 
 OPENID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 NUMBER = re.compile(r"[0-9]{1,20}")
-# A future platform field starts with a capital, so it can be ignored; a lower-case name would
-# become an attribute of WeRoBot's message (`source`, `type`), so it is refused.
-FIELD_NAME = re.compile(r"[A-Z][0-9A-Za-z_]{0,63}")
-LOWER_CASE_NAMES = frozenset({"bizmsgmenuid"})
+EVENT_NAME = re.compile(r"[A-Z][0-9A-Za-z_]{0,63}")
 
 TEXT_CHARS_MAX = 1000
+
+# No push is of later than this (the year 5138): a longer number is no time.
+SECONDS_MAX = 10**11
 
 COMMON = frozenset({"ToUserName", "FromUserName", "CreateTime", "MsgType", "MsgId"})
 EVENT_FIELDS = frozenset({
@@ -55,29 +58,30 @@ def normalise(text: str) -> str:
 def check_fields(tree: Tree, *, original_id: str = "") -> Tree:
     """The fields of one push, known ones only, each of its kind.
 
+    A field that nobody here uses may hold anything and is left out: with it would go the whole push. So
+    may an unknown one, whose name would otherwise become an attribute of WeRoBot's message (`source`).
+
     Args:
         original_id: our account's `gh_...`; empty when it is not configured.
 
     Raises:
-        Malformed: a field is missing, misnamed, of the wrong type or meant for somebody else.
+        Malformed: a field that is used is missing or of the wrong type, or the push is for another account.
     """
     kind = _leaf(tree, "MsgType").lower()
     known = FIELDS.get(kind, frozenset())
     fields: Tree = {}
     for name, value in tree.items():
-        if not isinstance(value, str):
-            if name not in STRUCTURES:
-                raise Malformed("unexpected structure")
+        if (isinstance(value, str) and (name in COMMON or name in known)) or (
+            isinstance(value, dict) and name in STRUCTURES
+        ):
             fields[name] = value
-        elif name in COMMON or name in known:
-            fields[name] = value
-        elif name not in LOWER_CASE_NAMES and not FIELD_NAME.fullmatch(name):
-            raise Malformed("unexpected field name")
+    if kind == "text" and not isinstance(tree.get("Content", ""), str):
+        raise Malformed("Content")
     fields["MsgType"] = kind
     _check_identity(fields, original_id)
     if kind == "event":
         fields["Event"] = _leaf(tree, "Event")
-        if not FIELD_NAME.fullmatch(fields["Event"].capitalize()):
+        if not EVENT_NAME.fullmatch(fields["Event"].capitalize()):
             raise Malformed("Event")
     return fields
 
@@ -88,6 +92,10 @@ def dedup_key(fields: Mapping[str, Any]) -> str:
     openid: str = fields["FromUserName"]
     if message_id:
         return f"{{{openid}}}:{message_id}"
+    if fields["MsgType"] != "event":
+        # Two messages of one second; a repetition has the same bytes.
+        said = json.dumps(fields, sort_keys=True, ensure_ascii=True).encode()
+        return f"{{{openid}}}:{fields['CreateTime']}:{hashlib.sha256(said).hexdigest()[:32]}"
     parts = (fields.get(name, "") for name in ("CreateTime", "Event", "EventKey", "MsgID", "UserCardCode"))
     return f"{{{openid}}}:{':'.join(parts)}"
 
@@ -104,7 +112,12 @@ def push_of(fields: Mapping[str, Any]) -> Push:
         raw_text,
         fields.get("EventKey", ""),
         fields,
+        _sent_at(fields["CreateTime"]),
     )
+
+
+def _sent_at(seconds: str) -> datetime | None:
+    return datetime.fromtimestamp(int(seconds), tz=UTC) if 0 < int(seconds) < SECONDS_MAX else None
 
 
 def _check_identity(fields: Tree, original_id: str) -> None:
@@ -117,8 +130,9 @@ def _check_identity(fields: Tree, original_id: str) -> None:
     fields["CreateTime"] = _leaf(fields, "CreateTime")
     if not NUMBER.fullmatch(fields["CreateTime"]):
         raise Malformed("CreateTime")
-    if fields.get("MsgId") and not NUMBER.fullmatch(fields["MsgId"]):
-        raise Malformed("MsgId")
+    if not NUMBER.fullmatch(fields.get("MsgId", "").strip()):
+        # Told from others by its content instead.
+        fields.pop("MsgId", None)
 
 
 def _leaf(tree: Tree, name: str) -> str:

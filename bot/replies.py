@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from redis import Redis
@@ -21,6 +22,9 @@ from bot.session import KEEP_S, Change
 # known longer than that, so that a push sent again is never handled again.
 REPLY_TTL_S = 660
 POLL_S = 0.04
+# When a push in JSON came last, in seconds since 1970; `campusnet doctor` reads it.
+JSON_PUSH_KEY = "campusnet:json-push"
+JSON_PUSH_TTL_S = 3600
 
 # One round trip: claim the push and read the conversation, or read what the first delivery has.
 _BEGIN = Script("""
@@ -124,6 +128,16 @@ class ReplyStore:
             if (reply := _reply_in(value)) is not None:
                 return reply
         return None
+
+    def note_json_push(self, at_s: int) -> None:
+        """Remember for an hour that the console sends JSON."""
+        with suppress(RedisDown):
+            self._gate.ask("SET", JSON_PUSH_KEY, at_s, "EX", JSON_PUSH_TTL_S)
+
+    def forget_json_pushes(self) -> None:
+        """The console sends XML again."""
+        with suppress(RedisDown):
+            self._gate.ask("DEL", JSON_PUSH_KEY)
 
     def _begin_locally(self, key: str) -> Claim:
         ours, reply = self._local.begin(key)

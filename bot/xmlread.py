@@ -1,4 +1,8 @@
-"""A strict reader for the small flat XML that WeChat sends."""
+"""A reader for the small flat XML that WeChat sends.
+
+Strict about structure; a character that cannot be read costs itself only: WeChat repeats a push that is
+refused, and shows the sender 服务出现故障.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from typing import Any, NoReturn
 from xml.parsers import expat
 
 from models.errors import Malformed
+from models.values.xml_text import acceptable, utf8_text
 
 MAX_DEPTH = 8
 MAX_ELEMENTS = 2000
@@ -18,14 +23,28 @@ Tree = dict[str, Any]
 
 
 def read_xml(body: bytes) -> Tree:
-    """The children of the root `<xml>`, each name exactly once.
+    """The children of the root `<xml>`; a name that occurs twice has a list, which is no text.
 
-    Structures below are read as nested dicts. No DOCTYPE, no attributes, no entities beyond
-    XML's own five, bounded depth and size.
+    Structures below are read as nested dicts. No DOCTYPE, no entities beyond XML's own five, bounded depth
+    and size; what has attributes is left out. Bytes that are no text, and characters that XML forbids, are
+    replaced: nothing of this can make markup.
 
     Raises:
         Malformed: anything else.
     """
+    try:
+        return _parsed(body.translate(None, _FORBIDDEN))
+    except expat.ExpatError:
+        # Once more, repaired: a push that needs no repair is read once.
+        repaired = acceptable(utf8_text(body.translate(None, _FORBIDDEN))).encode()
+    try:
+        return _parsed(repaired)
+    except expat.ExpatError as error:
+        raise Malformed("no XML") from error
+
+
+def _parsed(body: bytes) -> Tree:
+    """Raises: ExpatError, Malformed."""
     reader = _Reader()
     parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True
@@ -33,10 +52,7 @@ def read_xml(body: bytes) -> Tree:
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text.append
     parser.StartDoctypeDeclHandler = _no_doctype
-    try:
-        parser.Parse(body.translate(None, _FORBIDDEN), True)
-    except expat.ExpatError as error:
-        raise Malformed("no XML") from error
+    parser.Parse(body, True)
     return reader.fields
 
 
@@ -51,16 +67,19 @@ class _Reader:
         self.fields: Tree = {}
         self.text: list[str] = []
         self._open: list[Tree] = []
+        self._unreadable: set[int] = set()
         self._leaf = False
         self._count = 0
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """An element opens; its parent is a structure from now on."""
         self._count += 1
-        if attributes or len(self._open) >= MAX_DEPTH or self._count > MAX_ELEMENTS:
-            raise Malformed("attributes, or too deep, or too much")
-        if not self._open and name != "xml":
+        if len(self._open) >= MAX_DEPTH or self._count > MAX_ELEMENTS:
+            raise Malformed("too deep, or too much")
+        if not self._open and (name != "xml" or attributes):
             raise Malformed("root element")
+        if attributes:
+            self._unreadable.add(len(self._open))
         self._open.append({})
         self._leaf = True
         self.text.clear()
@@ -71,14 +90,13 @@ class _Reader:
         value: str | Tree = "".join(self.text) if self._leaf else inside
         self._leaf = False
         self.text.clear()
+        depth = len(self._open)
         if not self._open:
             self.fields = inside
-        elif len(self._open) > 1:
-            _add(self._open[-1], name, value)
-        elif name in self._open[0]:
-            raise Malformed("field given twice")
+        elif depth in self._unreadable:
+            self._unreadable.discard(depth)
         else:
-            self._open[0][name] = value
+            _add(self._open[-1], name, value)
 
 
 def _add(parent: Tree, name: str, value: str | Tree) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from identity.login_states import LoginProof
-from models.errors import Refused
+from models.errors import Malformed, Refused
+from models.values.account_no import AccountRules
 
 
 class TicketRefused(Refused):
@@ -51,3 +53,15 @@ class UnifiedIdentity(Protocol):
         Raises: TicketRefused; Unavailable - no usable answer in time; Malformed - no honest answer.
         """
         ...
+
+
+def named_account(values: Iterable[object], rules: AccountRules) -> str:
+    """Return the account that these values name: one, however often it is repeated.
+
+    Raises: Malformed - no value, one that is no account, or two that differ.
+    """
+    found = {rules.parse(value) if isinstance(value, str) else None for value in values}
+    account_no = found.pop() if len(found) == 1 else None
+    if account_no is None:
+        raise Malformed("identity answer names no account")
+    return account_no

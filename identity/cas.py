@@ -7,23 +7,22 @@ A campus password is never typed on a page of ours. Protocol: CAS 3.0, `/p3/serv
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlencode, urlsplit
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
-from defusedxml import ElementTree
-from defusedxml.common import DefusedXmlException
-
-from identity.base import TicketRefused
+from identity.base import TicketRefused, named_account
 from identity.http import ask
 from identity.login_states import LoginProof
+from identity.xml_answer import read_answer
 from models.errors import Malformed, Unavailable
 from models.values.account_no import DEFAULT_RULES, AccountRules
 
 SAML = "{urn:oasis:names:tc:SAML:2.0:protocol}"
 NAMESPACE = "{http://www.yale.edu/tp/cas}"
+OUTCOMES = (f"{NAMESPACE}authenticationSuccess", f"{NAMESPACE}authenticationFailure")
 TICKET = re.compile(r"ST-[\x21-\x7e]{1,250}")
 # Failures that mean "this ticket is worth nothing"; any other is the two servers' disagreement.
 TICKET_FAILURES = ("INVALID_TICKET", "INVALID_TICKET_SPEC")
@@ -87,37 +86,60 @@ class Identity:
         return body
 
     def _account_in(self, body: bytes) -> str:
-        try:
-            root = ElementTree.fromstring(body, forbid_dtd=True)
-        except (ParseError, DefusedXmlException, ValueError) as error:
-            raise Malformed("identity answer is no XML we accept") from error
-        if root.tag != f"{NAMESPACE}serviceResponse" or len(root) != 1:
+        root = read_answer(body)
+        if root.tag != f"{NAMESPACE}serviceResponse":
             raise Malformed("identity answer is no CAS answer")
-        outcome = root[0]
+        outcomes = [child for child in root if child.tag in OUTCOMES]
+        if len(outcomes) != 1:
+            raise Malformed("identity answer has no outcome")
+        outcome = outcomes[0]
         if outcome.tag == f"{NAMESPACE}authenticationFailure":
             if outcome.get("code") in TICKET_FAILURES:
                 raise TicketRefused
             raise Unavailable(f"identity server refused: {outcome.get('code', '')[:40]}")
-        if outcome.tag != f"{NAMESPACE}authenticationSuccess":
-            raise Malformed("identity answer has no outcome")
         return self._account_text(outcome)
 
     def _account_text(self, success: Element) -> str:
         name = self._config.account_attribute
-        path = f"{NAMESPACE}attributes/{NAMESPACE}{name}" if name else f"{NAMESPACE}user"
-        found = success.findall(path)
-        account_no = self._config.account_rules.parse(found[0].text or "") if len(found) == 1 else None
-        if account_no is None:
-            raise Malformed("identity answer names no account")
-        return account_no
+        if name:
+            values = [value for holder in _holders(success) for value in _values(holder, name)]
+        else:
+            values = [_text(user) for user in success.findall(f"{NAMESPACE}user")]
+        return named_account(values, self._config.account_rules)
+
+
+def _holders(success: Element) -> list[Element]:
+    """Return the elements that hold attributes, by the habits of several servers."""
+    inside = success.findall(f"{NAMESPACE}attributes")
+    # Casdoor has one level more; some servers have none.
+    below = [deeper for holder in inside for deeper in holder.findall(f"{NAMESPACE}userAttributes")]
+    return [success, *inside, *below]
+
+
+def _values(holder: Element, name: str) -> Iterator[str | None]:
+    """Yield the values of an attribute: `<cas:NAME>value`, or `<cas:attribute>` with a name and a value.
+
+    Both stand in attributes (`name="…" value="…"`, or the value as text) or in elements of their own.
+    """
+    for child in holder:
+        if child.tag == f"{NAMESPACE}{name}":
+            yield _text(child)
+        elif child.tag == f"{NAMESPACE}attribute":
+            names = [_text(element) for element in child.findall(f"{NAMESPACE}name")]
+            if child.get("name", names[0] if len(names) == 1 else None) != name:
+                continue
+            values = [_text(element) for element in child.findall(f"{NAMESPACE}value")]
+            yield from values or [child.get("value", _text(child))]
+
+
+def _text(element: Element) -> str | None:
+    """Return the text of an element; None where it holds more than text."""
+    return None if len(element) else (element.text or "").strip()
 
 
 def logged_out_ticket(message: str) -> str:
     """Return the ticket that a single logout request names (CAS 3.0 §2.3.3). Raises: Malformed."""
-    try:
-        root = ElementTree.fromstring(message, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        raise Malformed("logout request is no XML we accept") from error
+    root = read_answer(message)
     found = root.findall(f"{SAML}SessionIndex")
     ticket = (found[0].text or "").strip() if root.tag == f"{SAML}LogoutRequest" and len(found) == 1 else ""
     if not TICKET.fullmatch(ticket):

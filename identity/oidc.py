@@ -6,7 +6,6 @@ ours and what is the library's: signatures and claims are checked by joserfc.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from base64 import urlsafe_b64encode
@@ -16,20 +15,19 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlencode, urlsplit
 
-from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwk import KeySet
 
-from identity.base import TicketRefused
+from identity.base import TicketRefused, named_account
 from identity.http import ask
 from identity.login_states import LoginProof
+from identity.oidc_provider import Provider, json_object, origin_of, read_provider
+from identity.oidc_token import ClaimsRegistry, verified_claims
 from models.clock import Clock
 from models.errors import Malformed, Unavailable
 from models.values.account_no import DEFAULT_RULES, AccountRules
 
-# Signatures with a public key only: "none" and secrets shared with the browser prove nothing.
-ALGORITHMS = ("RS256", "PS256", "ES256")
 CODE = re.compile(r"[\x21-\x7e]{1,2048}")
+ACCESS_TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
 LEEWAY_S = 60
 # How old the password may be where a fresh login is asked for.
 FRESH_S = 300
@@ -50,19 +48,11 @@ class OidcConfig:
 
 
 @dataclass(frozen=True)
-class Provider:
-    """What the server says about itself; `end_session_endpoint` is empty where it has none.
+class _Tokens:
+    """What a code was exchanged for; `access_token` is whatever the provider wrote there."""
 
-    `issuer` is its name letter for letter: the slash at the end that the configuration does not keep
-    belongs to it.
-    """
-
-    issuer: str
-    authorization_endpoint: str
-    token_endpoint: str
-    end_session_endpoint: str
-    keys: KeySet
-    read_at_s: float
+    id_token: str
+    access_token: object
 
 
 class OidcIdentity:
@@ -79,7 +69,7 @@ class OidcIdentity:
     @property
     def origin(self) -> str:
         """Scheme and host of the issuer: forms may lead there (content security policy)."""
-        return _origin(self._config.issuer)
+        return origin_of(self._config.issuer)
 
     def login_url(self, service: str, proof: LoginProof, *, fresh: bool = False) -> str:
         """Where the browser logs in; it comes back to `service` with a `code`.
@@ -120,32 +110,36 @@ class OidcIdentity:
         if not CODE.fullmatch(ticket):
             raise TicketRefused
         redirect_uri, _ = _parted(service)
-        token = self._id_token(redirect_uri, ticket, proof)
-        claims = self._claims(token, proof.nonce)
+        tokens = self._tokens(redirect_uri, ticket, proof)
+        claims = self._claims(tokens.id_token, proof.nonce)
         if fresh:
             self._check_fresh(claims)
-        account = claims.get(self._config.account_claim)
-        account_no = self._config.account_rules.parse(account) if isinstance(account, str) else None
-        if account_no is None:
-            raise Malformed("identity answer names no account")
-        return account_no
+        value = claims.get(self._config.account_claim)
+        if value in (None, []):
+            value = self._userinfo(tokens.access_token, claims.get("sub")).get(self._config.account_claim)
+        return named_account(value if isinstance(value, list) else [value], self._config.account_rules)
 
-    def _id_token(self, redirect_uri: str, code: str, proof: LoginProof) -> str:
+    def _tokens(self, redirect_uri: str, code: str, proof: LoginProof) -> _Tokens:
+        provider = self._provider()
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": proof.code_verifier,
+        }
+        client = (self._config.client_id, self._config.client_secret)
+        if provider.secret_in_form:
+            form |= {"client_id": client[0], "client_secret": client[1]}
         status, body = ask(
-            self._provider().token_endpoint,
-            form={
-                "grant_type": "authorization_code",
-                "code": code,
-                "redirect_uri": redirect_uri,
-                "code_verifier": proof.code_verifier,
-            },
+            provider.token_endpoint,
+            form=form,
             # RFC 6749 §2.3.1: both are form-encoded before they are joined.
-            login=(quote_plus(self._config.client_id), quote_plus(self._config.client_secret)),
+            login=None if provider.secret_in_form else (quote_plus(client[0]), quote_plus(client[1])),
             timeout_s=self._config.timeout_s,
         )
         if status not in {HTTPStatus.OK, HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED}:
             raise Unavailable(f"identity server answered {status}")
-        answer = _object(body)
+        answer = json_object(body)
         if status != HTTPStatus.OK:
             if answer.get("error") == "invalid_grant":
                 raise TicketRefused
@@ -153,11 +147,28 @@ class OidcIdentity:
         token = answer.get("id_token")
         if not isinstance(token, str):
             raise Malformed("identity answer has no id_token")
-        return token
+        return _Tokens(token, answer.get("access_token"))
+
+    def _userinfo(self, access_token: object, subject: object) -> dict[str, Any]:
+        """What the provider tells beside the id token (OpenID Connect Core §5.3); empty where it cannot.
+
+        The answer is not signed: `sub` ties it to the id token (§5.3.2).
+        Raises: Unavailable; Malformed - about another person.
+        """
+        endpoint = self._provider().userinfo_endpoint
+        if not endpoint or not isinstance(access_token, str) or not ACCESS_TOKEN.fullmatch(access_token):
+            return {}
+        status, body = ask(endpoint, bearer=access_token, timeout_s=self._config.timeout_s)
+        if status != HTTPStatus.OK:
+            raise Unavailable(f"identity server answered {status}")
+        told = json_object(body)
+        if not isinstance(subject, str) or told.get("sub") != subject:
+            raise Malformed("userinfo is about another person")
+        return told
 
     def _claims(self, id_token: str, nonce: str) -> dict[str, Any]:
         """Raises: Malformed - signature, issuer, audience, age or nonce is wrong."""
-        registry = jwt.JWTClaimsRegistry(
+        registry = ClaimsRegistry(
             now=int(self._clock().timestamp()),
             leeway=LEEWAY_S,
             iss={"essential": True, "value": self._provider().issuer},
@@ -167,7 +178,7 @@ class OidcIdentity:
             nonce={"essential": True, "value": nonce},
         )
         try:
-            claims = self._decoded(id_token).claims
+            claims = self._decoded(id_token)
             registry.validate(claims)
         except (JoseError, ValueError) as error:
             raise Malformed(f"id_token refused: {type(error).__name__}") from error
@@ -187,12 +198,12 @@ class OidcIdentity:
         if not -LEEWAY_S <= age_s <= FRESH_S + LEEWAY_S:
             raise TicketRefused
 
-    def _decoded(self, id_token: str) -> jwt.Token:
+    def _decoded(self, id_token: str) -> dict[str, Any]:
         try:
-            return jwt.decode(id_token, self._provider().keys, algorithms=ALGORITHMS)
+            return verified_claims(id_token, self._provider().keys)
         except InvalidKeyIdError:
             # The server has changed its keys since we asked.
-            return jwt.decode(id_token, self._provider(fresh=True).keys, algorithms=ALGORITHMS)
+            return verified_claims(id_token, self._provider(fresh=True).keys)
 
     def _provider(self, *, fresh: bool = False) -> Provider:
         now_s = self._clock().timestamp()
@@ -200,36 +211,16 @@ class OidcIdentity:
             known = self._known
         if known is None or fresh or now_s - known.read_at_s > METADATA_LIFE_S:
             # Without the lock: two threads may both ask, and both hear the same.
-            known = self._read_provider(now_s)
+            known = read_provider(self._config.issuer, self._published, now_s)
             with self._lock:
                 self._known = known
         return known
-
-    def _read_provider(self, now_s: float) -> Provider:
-        said = self._published(f"{self._config.issuer}/.well-known/openid-configuration")
-        issuer = said.get("issuer")
-        if issuer not in (self._config.issuer, f"{self._config.issuer}/"):
-            raise Malformed("the identity server has another issuer")
-        try:
-            keys = KeySet.import_key_set(self._published(_address(said, "jwks_uri", self.origin)))  # type: ignore[arg-type]
-        except (JoseError, ValueError, KeyError, TypeError) as error:
-            raise Malformed("the identity server publishes no usable keys") from error
-        return Provider(
-            issuer=issuer,
-            authorization_endpoint=_address(said, "authorization_endpoint", self.origin),
-            token_endpoint=_address(said, "token_endpoint", self.origin),
-            end_session_endpoint=_address(said, "end_session_endpoint", self.origin)
-            if "end_session_endpoint" in said
-            else "",
-            keys=keys,
-            read_at_s=now_s,
-        )
 
     def _published(self, url: str) -> dict[str, Any]:
         status, body = ask(url, timeout_s=self._config.timeout_s)
         if status != HTTPStatus.OK:
             raise Unavailable(f"identity server answered {status}")
-        return _object(body)
+        return json_object(body)
 
 
 def _parted(service: str) -> tuple[str, str]:
@@ -238,32 +229,9 @@ def _parted(service: str) -> tuple[str, str]:
     return parts._replace(query="").geturl(), parse_qs(parts.query).get("state", [""])[0]
 
 
-def _address(said: dict[str, Any], name: str, origin: str) -> str:
-    """Raises: Malformed - no address, or one in the clear while the issuer is not."""
-    url = said.get(name)
-    if not isinstance(url, str) or urlsplit(url).scheme != urlsplit(origin).scheme:
-        raise Malformed(f"the identity server has no usable {name}")
-    return url
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
 def _with_query(url: str, query: dict[str, str]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
 
 
 def _base64url(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(body)
-    except ValueError as error:
-        raise Malformed("identity answer is no JSON") from error
-    if not isinstance(found, dict):
-        raise Malformed("identity answer is no object")
-    return found

@@ -70,6 +70,16 @@ def beginning(table: Table, names: Sequence[str], key: Sequence[str], where: Col
     )
 
 
+def keeping(table: Table, names: Sequence[str], key: Sequence[str]) -> Many:
+    """As `inserting`, but a row whose `key` is there already stays as it is."""
+    return Many(
+        postgresql.insert(table)
+        .from_select(names, _given(table, names))
+        .on_conflict_do_nothing(index_elements=key),
+        sqlite.insert(table).on_conflict_do_nothing(index_elements=key),
+    )
+
+
 def adding(table: Table, key: Sequence[str], sums: Sequence[str]) -> Many:
     """Rows named by `key`, begun where they are missing, with `sums` added where they are not.
 

@@ -86,6 +86,7 @@ class OutboxItem(Base):
     `lease_owner` and `leased_until` say who works on it now; an item whose lease ran out is
     free again. `attempts` counts leases, `failures` the tries that ended in a bug of ours. `touched_at`
     is when `next_at` or the lease was written: a time ahead of now was written by a clock that was wrong.
+    `request_id` is the request or command that enqueued it, for log lines only: no part of what it says.
     """
 
     __tablename__ = "outbox"
@@ -107,6 +108,7 @@ class OutboxItem(Base):
     # The server's default serves processes of the previous version; `sweep` sorts their rows.
     lane: Mapped[Lane] = mapped_column(String(16), default=_lane_of_row, server_default=Lane.MONEY)
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    request_id: Mapped[str | None] = mapped_column(String(32))
     status: Mapped[OutboxStatus] = mapped_column(String(16))
     attempts: Mapped[int] = mapped_column(default=0)
     failures: Mapped[int] = mapped_column(default=0, server_default="0")

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, bindparam, select, text, update
+from sqlalchemy import ForeignKey, Index, String, bindparam, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -18,7 +18,8 @@ from models.prepared import Prepared
 class Person(Base):
     """Somebody who follows, or once followed, the official account. No nickname, no picture.
 
-    `scene` is the QR code (building, campaign) that brought them.
+    `scene` is the QR code (building, campaign) that brought them. `follow_event_at` is WeChat's time of the
+    last event about following or leaving: an older event that arrives later changes nothing.
     """
 
     __tablename__ = "person"
@@ -28,6 +29,7 @@ class Person(Base):
     scene: Mapped[str | None] = mapped_column(String(64))
     followed_at: Mapped[datetime | None]
     unfollowed_at: Mapped[datetime | None]
+    follow_event_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
 
@@ -80,24 +82,46 @@ def ensure_person(session: Session, openid: str, now: datetime) -> Person:
     return person
 
 
-def follow(session: Session, openid: str, scene: str | None, now: datetime) -> Person:
-    """Note that the person follows the account; the first scene is kept, a new one replaces it."""
-    person = ensure_person(session, openid, now)
-    person.followed_at = now
-    person.unfollowed_at = None
+def follow(
+    session: Session, openid: str, scene: str | None, now: datetime, *, at: datetime | None = None
+) -> bool:
+    """Note that the person follows the account; the first scene is kept, a new one replaces it.
+
+    Args:
+        at: WeChat's time of the event, by default `now`.
+    Returns: False if a later event is known; nothing was changed.
+    """
+    ensure_person(session, openid, now)
+    values: dict[str, object] = {"followed_at": now, "unfollowed_at": None}
     if scene:
-        person.scene = scene[:64]
-    return person
+        values["scene"] = scene[:64]
+    return _move_on(session, openid, now if at is None else at, values)
 
 
-def unfollow(session: Session, openid: str, now: datetime) -> None:
-    """Forget what is not needed: end the binding, drop the scene. Orders stay, by openid only."""
-    person = find_person(session, openid)
-    if person is None:
-        return
-    person.unfollowed_at = now
-    person.scene = None
+def unfollow(session: Session, openid: str, now: datetime, *, at: datetime | None = None) -> bool:
+    """Forget what is not needed: end the binding, drop the scene. Orders stay, by openid only.
+
+    Args:
+        at: WeChat's time of the event, by default `now`.
+    Returns: False if a later event is known; nothing was changed.
+    """
+    if find_person(session, openid) is None:
+        return True
+    if not _move_on(session, openid, now if at is None else at, {"unfollowed_at": now, "scene": None}):
+        return False
     unbind(session, openid, now)
+    return True
+
+
+def _move_on(session: Session, openid: str, at: datetime, values: dict[str, object]) -> bool:
+    """Change the person unless a later event did; of two in one second the one that arrives last counts."""
+    move = (
+        update(Person)
+        .where(Person.openid == openid, or_(Person.follow_event_at.is_(None), Person.follow_event_at <= at))
+        .values(follow_event_at=at, **values)
+        .returning(Person.id)
+    )
+    return session.scalar(move, execution_options={"synchronize_session": "fetch"}) is not None
 
 
 _BOUND = Prepared(

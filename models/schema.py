@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from models import (
     account_closing,
     account_import,
+    accounting,
     adjustment,
     alert,
     allocation,
@@ -46,6 +47,7 @@ from models.people import login_session
 TABLE_MODULES = (
     account_closing,
     account_import,
+    accounting,
     adjustment,
     alert,
     allocation,

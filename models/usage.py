@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, BigId
@@ -34,7 +34,10 @@ class AccountingSession(Base):
 
     A server (NAS) numbers its sessions anew after a restart, so its number alone names nothing: the
     beginning belongs to the name. `nas_started_at` is the same beginning by the clock of the NAS.
-    `up_bytes` and `down_bytes` are what its counters had reached at `last_at`, wraps undone.
+    `up_bytes` and `down_bytes` are how far its counters had gone at `last_at` from their bases, wraps
+    undone. A base is what a counter stood at when the session began: not 0 where a server does not set
+    it back, or where another account had the session before. `doubts` counts the reports of which a
+    counter without gigawords did not tell whether it came round; `in_doubt`: the last one was such.
     """
 
     __tablename__ = "accounting_session"
@@ -56,6 +59,10 @@ class AccountingSession(Base):
     last_at: Mapped[datetime]
     up_bytes: Mapped[int]
     down_bytes: Mapped[int]
+    base_up_bytes: Mapped[int] = mapped_column(default=0, server_default="0")
+    base_down_bytes: Mapped[int] = mapped_column(default=0, server_default="0")
+    doubts: Mapped[int] = mapped_column(default=0, server_default="0")
+    in_doubt: Mapped[bool] = mapped_column(default=False, server_default=false())
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[EndReason | None] = mapped_column(String(8))
 

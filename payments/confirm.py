@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -25,6 +26,8 @@ from payments import numbers, outbox
 
 WECHAT = "wechat"
 COUNTER = "counter"
+# Between our clock and that of a provider; a bill of yesterday is read with times of yesterday.
+CLOCKS_DIFFER: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,20 @@ def confirm_paid(session: Session, fact: PaidFact, *, cause: str, now: datetime)
         _second_payment(session, order, fact, cause, now)
         return order
     order.late = order.status in (OrderStatus.CLOSED, OrderStatus.EXPIRED)
+    fact = replace(fact, paid_at=_plausible(fact.paid_at, order, now))
     order.transaction_id, order.paid_at = fact.transaction_id, fact.paid_at
     advance(session, order, OrderAction.PAY, cause=cause, now=now)
     _record(session, order, fact, cause, now)
     promise_credit(session, order, now)
     return order
+
+
+def _plausible(paid_at: datetime, order: Order, now: datetime) -> datetime:
+    """Return the time of a payment; `now` for one long before the order was made or long after now.
+
+    Daily limits and the year for refunds count from it, so that a wrong time would bind a payer for ever.
+    """
+    return paid_at if order.created_at - CLOCKS_DIFFER <= paid_at <= now + CLOCKS_DIFFER else now
 
 
 def _locked_order(session: Session, out_trade_no: str) -> Order:

@@ -51,6 +51,8 @@ def receive(services: Services, headers: Mapping[str, str], body: bytes) -> None
         session.add(row)
         session.flush()  # the id names the repair job, should acting on it fail
         _act_guarded(services, session, row, notification)
+        inbox_id, verdict = row.id, row.verdict
+    log.info("callback_kept", inbox_id=inbox_id, verdict=verdict)
     services.wake()
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from models.db.state import rows_changed
 from models.errors import Conflict, Refused
 from models.outbox import UNFINISHED, WORK, Lane, OutboxItem, OutboxStatus, work_of
+from models.values import request_id
 
 LEASE_S = 30
 BACKOFF_FIRST_S = 2.0
@@ -64,6 +65,7 @@ class Claim:
     leased_until: datetime
     failures: int = 0
     created_at: datetime | None = None
+    request_id: str | None = None
 
     def check_lease(self, now: datetime) -> None:
         """Return while the lease runs: the last check before a call that a successor might repeat.
@@ -82,8 +84,12 @@ def put(
     *,
     now: datetime,
     due_at: datetime | None = None,
+    caused_by: str | None = None,
 ) -> None:
     """Enqueue work in this transaction; work already enqueued under `(kind, key)` stays as it is.
+
+    Args:
+        caused_by: id of the request that the work belongs to; that of the logging context if None.
 
     Raises: PayloadDiffers - the key stands for other work (notifications go out once per key).
     """
@@ -95,6 +101,7 @@ def put(
             key=key,
             lane=work_of(kind).lane,
             payload=payload,
+            request_id=caused_by or request_id.current(),
             status=OutboxStatus.READY,
             attempts=0,
             failures=0,
@@ -149,6 +156,7 @@ def claim(
             until,
             row.failures,
             row.created_at,
+            row.request_id,
         )
         for row in found
     ]
@@ -193,6 +201,7 @@ _CLAIMED = (
     OutboxItem.attempts,
     OutboxItem.failures,
     OutboxItem.created_at,
+    OutboxItem.request_id,
 )
 
 
@@ -201,7 +210,7 @@ def revive(session: Session, kind: str, key: str, *, now: datetime) -> None:
     ended = update(OutboxItem).where(
         OutboxItem.kind == kind, OutboxItem.key == key, OutboxItem.status != OutboxStatus.READY
     )
-    again = {
+    again: dict[str, Any] = {
         "attempts": 0,
         "failures": 0,
         "touched_at": now,
@@ -209,6 +218,9 @@ def revive(session: Session, kind: str, key: str, *, now: datetime) -> None:
         "leased_until": None,
         "done_at": None,
     }
+    # From now on this is the work of the request that asked for it again.
+    if (caused_by := request_id.current()) is not None:
+        again["request_id"] = caused_by
     rows_changed(session, ended.values(status=OutboxStatus.READY, next_at=now, **again))
 
 

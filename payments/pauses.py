@@ -85,7 +85,8 @@ def note_failure(session: Session, remote: Remote, failure: Failure, *, now: dat
     first = insert(LanePause).values(
         remote=remote, reason=reason, since=now, failures=0, last_key="", failed_at=now
     )
-    session.execute(first.on_conflict_do_nothing(index_elements=["remote"]))
+    # Locks a row that is there; one that a success is just deleting is written anew.
+    session.execute(first.on_conflict_do_update(index_elements=["remote"], set_={"remote": remote}))
     row = session.get_one(LanePause, remote, with_for_update=True, populate_existing=True)
     if row.probe_at is None and now - row.failed_at > FORGET_AFTER:
         row.since, row.failures, row.alarmed_at, row.last_key = now, 0, None, ""

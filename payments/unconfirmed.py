@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, or_, select
@@ -117,7 +118,9 @@ def _query(services: Services, attempts: Sequence[tuple[str, str]]) -> Answers:
     numbers = [out_trade_no for _, out_trade_no in attempts]
     if len(numbers) > 1:
         with ThreadPoolExecutor(len(numbers)) as threads:
-            answers = list(threads.map(ask, numbers))
+            # Each thread with the logging context of this request; a context runs in one thread at a time.
+            contexts = [copy_context() for _ in numbers]
+            answers = list(threads.map(lambda context, number: context.run(ask, number), contexts, numbers))
     else:
         answers = [ask(number) for number in numbers]
     paid: dict[str, None] = {}

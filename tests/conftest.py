@@ -106,3 +106,11 @@ def make_rig(
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig]) -> Rig:
     return make_rig()
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """The umask of a shell that hides nothing."""
+    before = os.umask(0)
+    yield
+    os.umask(before)

@@ -61,7 +61,10 @@ def test_every_setting_of_the_example_is_explained() -> None:
 
 def commands(group: click.Group, prefix: str = "") -> set[str]:
     found = set()
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None, name
         found |= (
             commands(command, f"{prefix}{name} ") if isinstance(command, click.Group) else {f"{prefix}{name}"}
         )
@@ -120,6 +123,16 @@ def test_the_proxy_lets_through_what_the_service_takes() -> None:
     assert limit_in(location("= /billing/accounting")) >= ACCOUNTING_LIMIT_BYTES
 
 
+def test_the_proxy_names_each_request_and_believes_no_name_of_a_client() -> None:
+    passed = re.findall(r"^( *)proxy_set_header +X-Request-Id +(.*);$", NGINX, re.MULTILINE)
+    assert passed == [("    ", "$request_id")]
+    # A header set in a location would replace all that the server sets.
+    assert "proxy_set_header" not in NGINX.partition("location")[2]
+    log_format = re.search(r"log_format campusnet (.*?);", NGINX, re.DOTALL)
+    assert log_format is not None
+    assert "$request_id" in log_format[1]
+
+
 def test_the_proxy_keeps_only_files_that_are_asked_for_by_their_hash() -> None:
     # The modules import ./ui.js without one: kept for a year, it would not fit the pages of the next version.
     assert 'from "./ui.js"' in (ROOT / "web" / "static" / "js" / "pay.js").read_text(encoding="utf-8")
@@ -170,7 +183,7 @@ DOCUMENTS = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md"))
 
 def typed(line: str) -> None:
     """Read a documented command as click would, placeholders and all. Raises: AssertionError."""
-    words, context = shlex.split(line, comments=True), click.Context(main)
+    words, context = shlex.split(line.partition(" < ")[0]), click.Context(main)
     found: click.Command = main
     while words and isinstance(found, click.Group) and (inner := found.get_command(context, words[0])):
         found, words = inner, words[1:]

@@ -20,11 +20,12 @@ from models.people.login_session import LoginPurpose, SubjectKind
 from models.values.security_log import SecurityEvent
 from web import devices
 from web.current import services
-from web.rates import slow_down
+from web.rates import known_browser, slow_down
 
 FRESH_LIFE = timedelta(minutes=5)
 # Many students share one campus address; this only stops a flood.
 BEGINS, BEGINS_WINDOW_S = 1200, 600
+BEGINS_OF_BROWSER = 60
 
 
 class LoginStale(LoginNeeded):
@@ -43,15 +44,19 @@ def begin(
 
     Raises: LimitReached.
     """
-    slow_down("begin", request.remote_addr or "", limit=BEGINS, window_s=BEGINS_WINDOW_S)
+    browser = known_browser()
+    if browser is None:
+        address = request.remote_addr or ""
+        slow_down(f"begin-{purpose}", address, limit=BEGINS, window_s=BEGINS_WINDOW_S)
+        session["browser"] = browser = secrets.token_urlsafe(16)
+    else:
+        slow_down("begin", browser, limit=BEGINS_OF_BROWSER, window_s=BEGINS_WINDOW_S)
     here = services()
-    if "browser" not in session:
-        session["browser"] = secrets.token_urlsafe(16)
     with here.transaction() as database:
         return login_states.begin(
             database,
             purpose,
-            browser_key=str(session["browser"]),
+            browser_key=browser,
             target=target,
             now=here.clock(),
             fresh=fresh,

@@ -19,6 +19,10 @@ WRAP_BYTES = 2**32
 # serial numbers, RFC 1982). What is in doubt is not counted: less than 2 GiB may pass between samples.
 HALF_WRAP_BYTES = 2**31
 
+# What the counters of a session, up and down, stood at before it.
+Base = tuple[int, int]
+FROM_ZERO: Base = (0, 0)
+
 _RANK = {SampleKind.START: 0, SampleKind.INTERIM: 1, SampleKind.STOP: 2}
 _BEFORE_MIDNIGHT = timedelta(microseconds=1)
 
@@ -38,11 +42,23 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far a session has come: its counters, wraps undone, at an instant."""
+    """How far a session has come: its counters from their bases on, wraps undone, at an instant.
+
+    `doubts`: how many reports of it were in doubt; `in_doubt`: the last one was.
+    """
 
     at: datetime
     up_bytes: int
     down_bytes: int
+    base_up_bytes: int = 0
+    base_down_bytes: int = 0
+    doubts: int = 0
+    in_doubt: bool = False
+
+    @property
+    def counters(self) -> Base:
+        """What the counters stand at."""
+        return self.base_up_bytes + self.up_bytes, self.base_down_bytes + self.down_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +81,59 @@ def in_order(samples: Iterable[Sample]) -> list[Sample]:
     )  # fmt: skip
 
 
-def walk(mark: Mark | None, samples: Iterable[Sample]) -> tuple[Mark | None, list[Piece]]:
+def walk(
+    mark: Mark | None, samples: Iterable[Sample], base: Base = FROM_ZERO
+) -> tuple[Mark | None, list[Piece]]:
     """Go on from a mark (None: the session's first samples) through samples in order.
 
+    `base` is what the counters stood at when the session was handed over, of use for the first samples
+    only. A start of no length tells the base itself: nothing was used in it yet.
     Returns: the mark after the last one, and the traffic on the way. A counter that went back adds
     nothing until it has passed where it was: repeated, wrong or older figures are never paid twice.
     """
     pieces: list[Piece] = []
     for sample in samples:
         if mark is None:
-            mark = Mark(min(sample.began_at, sample.event_at), 0, 0)
-        up_bytes = reached(mark.up_bytes, sample.up_octets, wide=sample.up_wide)
-        down_bytes = reached(mark.down_bytes, sample.down_octets, wide=sample.down_wide)
-        after = Mark(sample.event_at, up_bytes, down_bytes)
+            mark = _begun(sample, base)
+        base_up, base_down = mark.base_up_bytes, mark.base_down_bytes
+        up_at, down_at = base_up + mark.up_bytes, base_down + mark.down_bytes
+        up_bytes = reached(up_at, sample.up_octets, wide=sample.up_wide) - base_up
+        down_bytes = reached(down_at, sample.down_octets, wide=sample.down_wide) - base_down
+        open_question = not (sample.up_wide and sample.down_wide) and _undecided(sample, up_at, down_at)
+        # After a report in doubt the next one is compared with one before it.
+        doubts = mark.doubts + (open_question or mark.in_doubt)
+        after = Mark(sample.event_at, up_bytes, down_bytes, base_up, base_down, doubts, open_question)
         pieces.extend(_cut(mark, after))
         mark = after
     return mark, pieces
+
+
+def _begun(sample: Sample, base: Base) -> Mark:
+    at = min(sample.began_at, sample.event_at)
+    if sample.kind is SampleKind.START and at == sample.event_at:
+        base = (sample.up_octets, sample.down_octets)
+    elif base != FROM_ZERO and not (
+        _may_follow(base[0], sample.up_octets, wide=sample.up_wide)
+        and _may_follow(base[1], sample.down_octets, wide=sample.down_wide)
+    ):
+        # Less than before: the counters were set back.
+        base = FROM_ZERO
+    return Mark(at, 0, 0, *base)
+
+
+def _may_follow(base_bytes: int, octets: int, *, wide: bool) -> bool:
+    return octets >= base_bytes if wide else (octets - base_bytes) % WRAP_BYTES < HALF_WRAP_BYTES
+
+
+def _undecided(sample: Sample, up_at: int, down_at: int) -> bool:
+    return (not sample.up_wide and _fell(up_at, sample.up_octets)) or (
+        not sample.down_wide and _fell(down_at, sample.down_octets)
+    )
+
+
+def _fell(base_bytes: int, octets: int) -> bool:
+    moved = octets - base_bytes % WRAP_BYTES
+    return moved < 0 and moved + WRAP_BYTES >= HALF_WRAP_BYTES
 
 
 def reached(base_bytes: int, octets: int, *, wide: bool) -> int:

@@ -15,23 +15,29 @@ restart, by the sweep) follows the arrival, too; it changes no byte.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from billing.embedded import accounts, sessions
+from billing.embedded import accounts, handover, sessions
 from billing.embedded.consumption import Owner, Taken, consume
-from billing.embedded.counters import Piece, Sample, difference, in_order, walk
+from billing.embedded.counters import FROM_ZERO, Piece, Sample, difference, in_order, walk
 from billing.embedded.records import Report
 from billing.embedded.sessions import Line
+from models.accounting import CounterDoubt
+from models.clock import campus_date
 from models.ledger import Account
-from models.many import one_of
+from models.many import adding, one_of
 from models.package import Counted
 from models.values.account_no import DEFAULT_RULES, AccountRules
+
+_ADD_DOUBTS = adding(
+    CounterDoubt.metadata.tables[CounterDoubt.__tablename__], ("nas", "seen_on"), ("reports",)
+)
 
 
 class Outcome(StrEnum):
@@ -64,17 +70,21 @@ def ingest(
     counted: Counted = Counted.BOTH,
     now: datetime,
     account_rules: AccountRules = DEFAULT_RULES,
+    also: Collection[str] = (),
 ) -> Ingested:
     """Count a batch of reports in this transaction.
+
+    `also` are accounts to lock besides those that the reports name.
 
     The sum of all days (up and down) is the sum of what the counters of all sessions have reached,
     and what counts of it is the sum of lot uses and throttled bytes. `counted` is the direction that
     counts against the lots. Accounts are locked in the order of their numbers, then sessions, then
     lots, so that batches at the same time wait for one another and never in a circle.
+    Raises: OthersConcerned - accounts for `also`, in a new transaction.
     """
     numbers = accounts.resolve(session, {report.account_no for report in reports}, account_rules)
     reports = [_of_account(report, numbers) for report in reports]
-    owners = _lock_accounts(session, set(numbers.values()))
+    owners = _lock_accounts(session, {*numbers.values(), *also})
     places = [place for place, report in enumerate(reports) if report.account_no in owners]
     ours = [reports[place] for place in places]
     outcomes = [Outcome.NO_ACCOUNT] * len(reports)
@@ -82,12 +92,34 @@ def ingest(
     for place, outcome in zip(places, _sort(session, ours, lines), strict=True):
         outcomes[place] = outcome
     pieces: dict[str, list[Piece]] = defaultdict(list)
-    moved = [line for line in {id(line): line for line in lines}.values() if line.fresh]
-    for line in moved:
-        pieces[line.account_no] += _advance(session, line)
-    sessions.save(session, moved)
+    moved = {id(line): line for line in lines if line.fresh}
+    doubts = {number: line.mark.doubts if line.mark else 0 for number, line in moved.items()}
+    together: set[int] = set()
+    for number, line in list(moved.items()):
+        if not line.kin or handover.goes_straight_on(line):
+            pieces[line.account_no] += _advance(session, line)
+        elif number not in together:
+            for one, added in handover.advance_together(session, line, owners):
+                doubts.setdefault(id(one), one.remarks[2])
+                moved[id(one)] = one
+                together.add(id(one))
+                pieces[one.account_no] += added
+    sessions.save(session, list(moved.values()))
+    _note_doubts(session, moved, doubts)
     taken = consume(session, pieces, owners, counted=counted, now=now)
     return Ingested(outcomes, taken)
+
+
+def _note_doubts(session: Session, moved: Mapping[int, Line], before: Mapping[int, int]) -> None:
+    added: dict[tuple[str, date], int] = defaultdict(int)
+    for number, line in moved.items():
+        if line.mark is not None and line.mark.doubts != before[number]:
+            added[line.nas, campus_date(line.mark.at)] += line.mark.doubts - before[number]
+    if added:
+        rows = [
+            {"nas": nas, "seen_on": on, "reports": reports} for (nas, on), reports in sorted(added.items())
+        ]
+        _ADD_DOUBTS.run(session.connection(), rows)
 
 
 def _of_account(report: Report, numbers: Mapping[str, str]) -> Report:
@@ -136,6 +168,7 @@ def _advance(session: Session, line: Line) -> list[Piece]:
         return pieces
     # Somewhere in between: what the session was worth before and what it is worth now.
     known = sessions.samples_of(session, line.id)
-    _, before = walk(None, in_order(known))
-    line.mark, after = walk(None, in_order([*known, *fresh]))
+    base = (line.mark.base_up_bytes, line.mark.base_down_bytes) if line.mark else FROM_ZERO
+    _, before = walk(None, in_order(known), base)
+    line.mark, after = walk(None, in_order([*known, *fresh]), base)
     return difference(before, after)

@@ -1,4 +1,4 @@
-"""One accounting record as it arrives, read strictly: our names for what RADIUS sends.
+"""One accounting record as it arrives: our names for what RADIUS sends.
 
 | field | RADIUS attribute | |
 |---|---|---|
@@ -15,10 +15,17 @@
 
 What is free (intranet, IPv6) must be left out by the NAS with traffic classes: a record does not say
 where its bytes went. Figures may be numbers or strings of digits, so that a row of CSV fits as well.
+
+Who used how much, and when it was received, is read strictly: a record without it is refused. The rest
+costs itself only. A name that does not fit is replaced by a digest of it, an address is left out, a time
+or length that cannot be is treated as missing, and a record without octets says that the session goes on
+or has ended.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,12 +42,22 @@ SKEW_MAX_S = 600
 # Receipt lies between 2001 and 2106, the last second that a RADIUS time can hold.
 _EARLIEST_S = 978_307_200
 _LATEST_S = 2**32 - 1
-_SPAN_MAX_S = 400 * 24 * 3600
+# Ten years: servers in laboratories run long; 2^31 and 2^32-1 are what broken counters say.
+_SPAN_MAX_S = 3650 * 24 * 3600
+# A beginning may be rounded past its event.
+_ROUNDED_S = 60
+_DELAY_MAX_S = 400 * 24 * 3600
 # 4 PiB in one session; beyond it a counter is broken.
 _GIGAWORDS_MAX = 2**20
 _TEXT_MAX = 64
 _ADDRESS_MAX = 45
 _DIGITS_MAX = 20
+# So much of a name that does not fit stands before its digest.
+_READABLE_MAX = 40
+_DIGEST_LENGTH = 16
+# Before any time that a server can tell: the beginning of the session is not known.
+UNKNOWN_BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
+NO_NAS = "unknown"
 
 
 class NasEvent(StrEnum):
@@ -48,6 +65,9 @@ class NasEvent(StrEnum):
 
     ON = "on"
     OFF = "off"
+
+
+_KINDS = frozenset({*NasEvent, *SampleKind})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +83,7 @@ class Report:
     """One sample of one session, its times resolved against the time of receipt.
 
     `account_no` is the user name until `ingest` has put the account's number in its place.
+    `nas_began_at` may be `UNKNOWN_BEGINNING`; the sample then begins with its event.
     """
 
     account_no: str
@@ -81,25 +102,29 @@ def read_record(fields: Mapping[str, Any], received_at: datetime) -> Report | Na
     sent (receipt less delay): then the clock of the NAS is wrong and the time of sending stands in.
     Raises: Malformed - names the field, never what was in it.
     """
-    kind = _text(fields, "kind", 8)
-    nas = _text(fields, "nas")
-    sent_at = _received(fields, received_at) - timedelta(seconds=_number(fields, "delay_s", _SPAN_MAX_S, 0))
+    kind = _kind(fields)
+    nas = _name(fields, "nas") or NO_NAS
+    delay = timedelta(seconds=_lenient(fields, "delay_s", _DELAY_MAX_S) or 0)
+    sent_at = _received(fields, received_at) - delay
     by_nas_at = _instant(fields, "event_at") or sent_at
     believed = abs(by_nas_at - sent_at) <= timedelta(seconds=SKEW_MAX_S)
     event_at = by_nas_at if believed else sent_at
     if kind in (NasEvent.ON, NasEvent.OFF):
         return NasRestart(nas, event_at)
-    if kind not in (SampleKind.START, SampleKind.INTERIM, SampleKind.STOP):
-        raise Malformed("kind")
+    session_no = _name(fields, "session")
+    if session_no is None:
+        raise Malformed("session")
     nas_began_at = _began(fields, kind, by_nas_at)
     up_octets, up_wide = _counter(fields, "input", kind)
     down_octets, down_wide = _counter(fields, "output", kind)
+    # Beginning and event were read off the same clock: what corrects one corrects the other.
+    began_at = event_at if nas_began_at is None else nas_began_at + (event_at - by_nas_at)
     return Report(
         account_no=_account(fields),
         nas=nas,
-        session_no=_text(fields, "session"),
-        address=_text(fields, "address", _ADDRESS_MAX) if fields.get("address") else None,
-        nas_began_at=nas_began_at,
+        session_no=session_no,
+        address=_address(fields),
+        nas_began_at=nas_began_at or UNKNOWN_BEGINNING,
         received_at=received_at,
         sample=Sample(
             event_at=event_at,
@@ -108,32 +133,56 @@ def read_record(fields: Mapping[str, Any], received_at: datetime) -> Report | Na
             down_octets=down_octets,
             up_wide=up_wide,
             down_wide=down_wide,
-            # Beginning and event were read off the same clock: what corrects one corrects the other.
-            began_at=nas_began_at + (event_at - by_nas_at),
+            began_at=began_at,
         ),
     )
 
 
-def _began(fields: Mapping[str, Any], kind: str, event_at: datetime) -> datetime:
+def _kind(fields: Mapping[str, Any]) -> str:
+    kind = fields.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        # Neither of what every record has: the first of them that is missing is named.
+        raise Malformed("nas" if isinstance(kind, str) and _absent(fields, "nas") else "kind")
+    return kind
+
+
+def _began(fields: Mapping[str, Any], kind: str, event_at: datetime) -> datetime | None:
     began_at = _instant(fields, "started_at")
-    if began_at is None:
-        missing = 0 if kind == SampleKind.START else None
-        began_at = event_at - timedelta(seconds=_number(fields, "session_time_s", _SPAN_MAX_S, missing))
+    # Ends before it begins: not a time of this session.
+    if began_at is None or began_at > event_at + timedelta(seconds=_ROUNDED_S):
+        length_s = _lenient(fields, "session_time_s", _SPAN_MAX_S)
+        if length_s is None and kind != SampleKind.START:
+            return None
+        began_at = event_at - timedelta(seconds=length_s or 0)
     if event_at - began_at > timedelta(seconds=_SPAN_MAX_S):
-        raise Malformed("started_at")
+        return None
     return min(began_at, event_at)
 
 
 def _received(fields: Mapping[str, Any], now: datetime) -> datetime:
-    kept_at = _instant(fields, "received_at")
-    return now if kept_at is None else min(kept_at, now)
+    if _absent(fields, "received_at"):
+        return now
+    seconds = _number(fields, "received_at", _LATEST_S)
+    if seconds < _EARLIEST_S:
+        raise Malformed("received_at")
+    return min(datetime.fromtimestamp(seconds, UTC), now)
 
 
 def _counter(fields: Mapping[str, Any], name: str, kind: str) -> tuple[int, bool]:
-    octets = _number(fields, f"{name}_octets", WRAP_BYTES - 1, 0 if kind == SampleKind.START else None)
+    """Return what the counter says, and whether its gigawords are in it."""
+    if _absent(fields, f"{name}_octets") and _absent(fields, f"{name}_gigawords"):
+        # Nothing is said. A whole counter of nothing never adds and never takes.
+        return 0, kind != SampleKind.START
+    octets = _number(fields, f"{name}_octets", WRAP_BYTES * (_GIGAWORDS_MAX + 1) - 1)
     if _absent(fields, f"{name}_gigawords"):
-        return octets, False
-    return octets + WRAP_BYTES * _number(fields, f"{name}_gigawords", _GIGAWORDS_MAX, None), True
+        # Some servers send 64 bits in one figure.
+        return octets, octets >= WRAP_BYTES
+    gigawords = _number(fields, f"{name}_gigawords", _GIGAWORDS_MAX)
+    if octets >= WRAP_BYTES:
+        if octets // WRAP_BYTES != gigawords:
+            raise Malformed(f"{name}_octets")
+        return octets, True
+    return octets + WRAP_BYTES * gigawords, True
 
 
 def _account(fields: Mapping[str, Any]) -> str:
@@ -147,25 +196,25 @@ def _account(fields: Mapping[str, Any]) -> str:
 
 
 def _instant(fields: Mapping[str, Any], name: str) -> datetime | None:
-    if _absent(fields, name):
-        return None
-    seconds = _number(fields, name, _LATEST_S, None)
     # The clock of a NAS that was never set says 1970: no reason to lose the record.
-    if name == "received_at" and seconds < _EARLIEST_S:
+    seconds = _lenient(fields, name, _LATEST_S)
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _number(fields: Mapping[str, Any], name: str, largest: int) -> int:
+    value = _lenient(fields, name, largest)
+    if value is None:
         raise Malformed(name)
-    return datetime.fromtimestamp(seconds, UTC)
+    return value
 
 
-def _number(fields: Mapping[str, Any], name: str, largest: int, missing: int | None) -> int:
-    if _absent(fields, name):
-        if missing is None:
-            raise Malformed(name)
-        return missing
-    value = fields[name]
+def _lenient(fields: Mapping[str, Any], name: str, largest: int) -> int | None:
+    """Return the figure, None where it is missing or cannot be."""
+    value = fields.get(name)
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _DIGITS_MAX:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= largest:
-        raise Malformed(name)
+        return None
     return value
 
 
@@ -173,10 +222,24 @@ def _absent(fields: Mapping[str, Any], name: str) -> bool:
     return fields.get(name) is None or fields[name] == ""
 
 
-def _text(fields: Mapping[str, Any], name: str, longest: int = _TEXT_MAX) -> str:
+def _name(fields: Mapping[str, Any], name: str) -> str | None:
+    """Return the name, or what stands for one that does not fit; None where it is missing."""
     value = fields.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= longest:
-        raise Malformed(name)
-    if not (value.isascii() and value.isprintable()):
-        raise Malformed(name)
-    return value
+    if isinstance(value, str) and 0 < len(value) <= _TEXT_MAX and value.isascii() and value.isprintable():
+        return value
+    if value is None or value == "":
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_LENGTH]
+    readable_part = "".join(c for c in text if c.isascii() and c.isprintable())[:_READABLE_MAX]
+    return f"{readable_part}#{digest}"
+
+
+def _address(fields: Mapping[str, Any]) -> str | None:
+    """Return the address without zone and prefix length; None where it cannot be one."""
+    value = fields.get("address")
+    if not isinstance(value, str):
+        return None
+    address = value.partition("%")[0].partition("/")[0].strip()
+    fits = 0 < len(address) <= _ADDRESS_MAX and address.isascii() and address.isprintable()
+    return address if fits else None

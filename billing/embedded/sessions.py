@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, literal, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from billing.embedded.counters import Mark, Sample
-from billing.embedded.records import NasRestart, Report
+from billing.embedded.records import UNKNOWN_BEGINNING, NasRestart, Report
 from billing.interface import SessionUsage
 from models.many import inserting, moving, one_of
 from models.usage import AccountingSession, EndReason, SampleKind, UsageSample
@@ -22,6 +22,8 @@ START_SLACK = timedelta(seconds=60)
 # A NAS whose clock drifts past the limit of belief is corrected from then on: the same session then
 # seems to begin up to ten minutes later, though not by its own clock.
 CLAMPED_SLACK = timedelta(minutes=15)
+# A session that another account takes over without telling when it began was heard of so shortly before.
+VAGUE_SLACK = timedelta(hours=1)
 CLOSE_STEP = 1000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,6 +53,10 @@ _LINE = (
     AccountingSession.last_at,
     AccountingSession.up_bytes,
     AccountingSession.down_bytes,
+    AccountingSession.base_up_bytes,
+    AccountingSession.base_down_bytes,
+    AccountingSession.doubts,
+    AccountingSession.in_doubt,
     AccountingSession.ended_at,
     AccountingSession.end_reason,
 )
@@ -59,6 +65,10 @@ _TABLE = AccountingSession.metadata.tables[AccountingSession.__tablename__]
 _NAMED = ("account_no", "nas", "session_no", "started_at")
 _OPEN = inserting(_TABLE, (*_NAMED, "nas_started_at", *_MOVED), "id", *_NAMED)
 _MOVE_ON = moving(_TABLE, sets=_MOVED)
+# Of few sessions: written beside the rest only where they change.
+_REMARKS = ("base_up_bytes", "base_down_bytes", "doubts", "in_doubt")
+_REMARK = moving(_TABLE, sets=_REMARKS)
+_NONE = (0, 0, 0, False)
 _KEEP = inserting(
     UsageSample.metadata.tables[UsageSample.__tablename__],
     (*(column.key for column in _SAMPLE), "received_at"),
@@ -80,6 +90,14 @@ class Line:
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
     fresh: list[tuple[Sample, datetime]] = field(default_factory=list)
+    # Sessions of other accounts under the same number that began together with it.
+    kin: list[Line] = field(default_factory=list, repr=False)
+    remarks: tuple[Any, ...] = _NONE
+
+    @property
+    def is_vague(self) -> bool:
+        """Whether it is not known when the session began."""
+        return self.nas_started_at == UNKNOWN_BEGINNING
 
     @property
     def name(self) -> tuple[str, str, str]:
@@ -88,10 +106,27 @@ class Line:
 
     def is_of(self, report: Report) -> bool:
         """Whether the report speaks of this session, going by when it began."""
-        apart = abs(report.sample.began_at - self.started_at)
+        return self.began_at(report.sample.began_at, report.nas_began_at)
+
+    def began_at(self, began_at: datetime, nas_began_at: datetime) -> bool:
+        """Whether this is a beginning of the session, by our time and by that of the NAS."""
+        if self.is_vague:
+            return began_at <= self.started_at + START_SLACK
+        apart = abs(began_at - self.started_at)
         if apart <= START_SLACK:
             return True
-        return apart <= CLAMPED_SLACK and abs(report.nas_began_at - self.nas_started_at) <= START_SLACK
+        return apart <= CLAMPED_SLACK and abs(nas_began_at - self.nas_started_at) <= START_SLACK
+
+    def began_with(self, other: Line) -> bool:
+        """Whether this may be the same connection under another account's name."""
+        if not self.is_vague:
+            return not other.is_vague and self.began_at(other.started_at, other.nas_started_at)
+        # Not known when it began: then it is one that was heard of until now.
+        return other.mark is not None and timedelta() <= self.started_at - other.mark.at <= VAGUE_SLACK
+
+    def is_spanned_by(self, report: Report) -> bool:
+        """Whether the report tells of a time before and after this session began, which cannot be."""
+        return report.sample.began_at < self.started_at <= report.sample.event_at
 
     def heard(self, sample: Sample) -> None:
         """Note what a sample says about the end: a stop ends it for good, other ends may have been wrong."""
@@ -114,7 +149,7 @@ def assign(session: Session, reports: Sequence[Report]) -> list[Line]:
     found: list[Line] = []
     for report in reports:
         lines = known.setdefault((report.session_no, report.nas, report.account_no), [])
-        line = next((same for same in lines if same.is_of(report)), None)
+        line = _line_of(report, lines)
         if line is None:
             line = Line(
                 None, report.account_no, report.nas, report.session_no, report.address,
@@ -123,7 +158,39 @@ def assign(session: Session, reports: Sequence[Report]) -> list[Line]:
             lines.append(line)
         line.address = report.address or line.address
         found.append(line)
+    _find_kin(known)
     return found
+
+
+def _line_of(report: Report, lines: Sequence[Line]) -> Line | None:
+    if not lines:
+        return None
+    if report.nas_began_at != UNKNOWN_BEGINNING:
+        of_it = [line for line in lines if line.is_of(report)]
+        found = next((line for line in of_it if not line.is_vague), of_it[0] if of_it else None)
+        # Two sessions never run under one name: the length that the report tells is wrong.
+        return found or next((line for line in lines if line.is_spanned_by(report)), None)
+    by_beginning = sorted(lines, key=lambda line: line.started_at)
+    before = [line for line in by_beginning if line.started_at <= report.sample.event_at + START_SLACK]
+    return before[-1] if before else by_beginning[0]
+
+
+def _find_kin(known: Mapping[tuple[str, str, str], Sequence[Line]]) -> None:
+    if len({name[:2] for name in known}) == len(known):
+        return
+    numbered: dict[tuple[str, str], list[Sequence[Line]]] = {}
+    for (session_no, nas, _), lines in known.items():
+        numbered.setdefault((session_no, nas), []).append(lines)
+    for of_accounts in numbered.values():
+        if len(of_accounts) > 1:
+            together = [line for lines in of_accounts for line in lines]
+            for line in together:
+                line.kin = [
+                    other
+                    for other in together
+                    if other.account_no != line.account_no
+                    and (line.began_with(other) or other.began_with(line))
+                ]
 
 
 def save(session: Session, lines: Sequence[Line]) -> None:
@@ -142,9 +209,21 @@ def save(session: Session, lines: Sequence[Line]) -> None:
             line.id = numbers[line.account_no, line.nas, line.session_no, line.started_at]
     if changed:
         _MOVE_ON.run(connection, changed)
+    remarked = [line for line in lines if line.mark and _remarks(line.mark) != line.remarks]
+    if remarked:
+        rows = [
+            dict(zip(_REMARKS, _remarks(line.mark), strict=True)) | {"number": line.id}
+            for line in remarked
+            if line.mark
+        ]
+        _REMARK.run(connection, sorted(rows, key=itemgetter("number")))
     samples = [_sample_row(line, sample, at) for line in lines for sample, at in line.fresh]
     if samples:
         _KEEP.run(connection, samples)
+
+
+def _remarks(mark: Mark) -> tuple[Any, ...]:
+    return mark.base_up_bytes, mark.base_down_bytes, mark.doubts, mark.in_doubt
 
 
 def samples_at(session: Session, times: Iterable[tuple[int, datetime]]) -> set[tuple[int, Sample]]:
@@ -210,11 +289,14 @@ def _load(session: Session, numbers: set[str]) -> list[Line]:
         .order_by(AccountingSession.id)
         .with_for_update()
     )
+    rows: Iterable[Sequence[Any]] = session.execute(query)
     return [
         Line(
-            *row[:7], Mark(*row[7:10]), row[10], EndReason(row[11]) if row[11] else None
+            row[0], row[1], row[2], row[3], row[4], row[5], row[6], Mark(*row[7:14]), row[14],
+            EndReason(row[15]) if row[15] else None,
+            remarks=tuple(row[10:14]),
         )
-        for row in session.execute(query)
+        for row in rows
     ]  # fmt: skip
 
 

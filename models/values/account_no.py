@@ -25,6 +25,9 @@ _AS_FORMULA: Final = re.compile(r'="([^"]*)"')
 _WHOLE: Final = re.compile(r"([0-9]+)\.0+", re.ASCII)
 _FRACTION: Final = re.compile(r"[0-9]*\.[0-9]*", re.ASCII)
 _SCIENTIFIC: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?E[+-]?[0-9]+", re.ASCII | re.IGNORECASE)
+_SIGNS: Final = ("+", "-", "\N{MINUS SIGN}", "\N{EN DASH}", "\N{EM DASH}")
+# What exports write where there is no number.
+_NO_NUMBERS: Final = frozenset({"none", "null", "nan", "nil", "undefined"})
 _APOSTROPHES: Final = "'`\N{RIGHT SINGLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}"
 
 
@@ -70,7 +73,9 @@ class AccountRules:
         if _SCIENTIFIC.fullmatch(text):
             raise CellError(f"账号“{excerpt(cell)}”被表格软件写成了科学计数法，请按文本格式重新导出")
         number = self.strip_realm(text)
-        if not is_account_no(number) or _FRACTION.fullmatch(number):
+        if number[:1] in _SIGNS:
+            raise CellError(f"账号“{excerpt(cell)}”带有正负号")
+        if not is_account_no(number) or _FRACTION.fullmatch(number) or number.casefold() in _NO_NUMBERS:
             raise CellError(f"“{excerpt(cell)}”不是账号")
         return number
 

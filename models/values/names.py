@@ -23,6 +23,11 @@ _SELECTORS: Final = frozenset({*map(chr, range(0xFE00, 0xFE10)), *map(chr, range
 _REORDERING: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 # What programs write for a character that they cannot: names with it are not known in full.
 _PLACEHOLDERS: Final = frozenset("?*\ufffd□■〓")
+# What spreadsheets and exports write where there is no name, and what they put around it.
+_CHINESE_NO_NAMES: Final = ("无", "無", "空", "暂无", "暫無", "未知", "不详", "不詳", "未填")
+_NO_NAMES: Final = frozenset((*_CHINESE_NO_NAMES, "none", "null", "nil", "nan", "n/a", "undefined"))
+_AROUND_WORDS: Final = "()<>[]{}【】《》\"'`-—–_/\\.,:;"
+_SPREADSHEET_ERROR: Final = "#"
 _RADICALS: Final = range(0x2F00, 0x2FD6)
 # Supplementary and Tertiary Ideographic Plane: what is not assigned yet is a Chinese character.
 _IDEOGRAPHIC_PLANES: Final = range(0x20000, 0x3FFFE)
@@ -58,18 +63,27 @@ def parse_name(cell: str, *, longest: int = LONGEST) -> str:
     """Return the name in a cell or a field.
 
     Raises:
-        CellError: empty, too long, or with characters that are invisible or stand for lost ones.
+        CellError: empty, too long, with characters that are invisible or stand for lost ones, the error
+            value of a spreadsheet, or a word or sign that stands for no name.
     """
     name = clean(cell)
     if not name or not normal_name(name):
         raise CellError("姓名为空")
+    if half_width(name).startswith(_SPREADSHEET_ERROR):
+        raise CellError("姓名是表格软件的错误值（如 #REF!、#N/A）")
     if len(name) > longest:
         raise CellError(f"姓名超过 {longest} 个字")
     if not is_visible(name):
         raise CellError("姓名含有不可见字符")
     if not is_complete(name):
         raise CellError("姓名不完整，含有代替生僻字的符号")
+    if not _is_of_letters(name) or normal_name(name).strip(_AROUND_WORDS) in _NO_NAMES:
+        raise CellError("不是姓名：只有数字、符号或“无”“null”一类的字样")
     return name
+
+
+def _is_of_letters(name: str) -> bool:
+    return any(c.isalpha() or _is_new_ideograph(c) for c in name)
 
 
 def _is_unseen(character: str) -> bool:

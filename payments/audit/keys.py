@@ -34,8 +34,8 @@ class AuditKey:
         return f"AuditKey({self.key_id!r}, from {self.journal_from})"
 
     def precedes(self, other: AuditKey) -> bool:
-        """True if the other key takes over after this one in both chains."""
-        return self.journal_from < other.journal_from and self.ledger_from < other.ledger_from
+        """True if the other key takes over after this one in both chains, or where it made no seal."""
+        return self.journal_from <= other.journal_from and self.ledger_from <= other.ledger_from
 
     @property
     def line(self) -> str:
@@ -59,7 +59,7 @@ class AuditKeys:
                 raise ValueError("a line of the audit key is not `<key id> <64 hex digits> <seal> <seal>`")
             key = AuditKey(match[1], bytes.fromhex(match[2]), int(match[3] or 1), int(match[4] or 1))
             if found and not found[-1].precedes(key):
-                raise ValueError(f"audit key {key.key_id} does not begin after the one above it")
+                raise ValueError(f"audit key {key.key_id} begins before the one above it")
             if key.key_id in {other.key_id for other in found}:
                 raise ValueError(f"audit key {key.key_id} is there twice")
             found.append(key)

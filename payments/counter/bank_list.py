@@ -19,11 +19,11 @@ from sqlalchemy.orm import Session
 
 from billing.interface import Offer
 from models import journal
-from models.clock import campus_date
+from models.clock import campus_date, months_earlier
 from models.counter import BankFile, BankLine, BankStatus, Channel, ReturnReason, Way
 from models.errors import AmountOutOfRange
 from models.values.actor import Actor
-from models.values.tables.errors import RowError
+from models.values.tables.errors import RowError, TableRefused
 from models.values.tables.reader import Table, open_table
 from payments.counter import bank_rows
 from payments.counter.bank_rows import COLUMNS, REQUIRED, Contested, check_columns
@@ -45,6 +45,10 @@ from payments.counter.transfers import (
 from payments.services import Services
 
 FAULTS_MAX = 1000
+# The reason of a transfer that is more than a year old and was never read before.
+OLD = "old"
+# The reason of a transfer for a closed account, number and name of which match.
+CLOSED = "closed"
 READ_BYTES = 64 * 1024
 
 
@@ -111,19 +115,24 @@ def read_list(
             `[counter] bank_account`.
 
     Raises:
-        TableRefused: no such table, or a direction, currency or status column that is not understood.
+        TableRefused: no such table, a direction, currency or status column that is not understood, or
+            `source` is not the account that the file names, or the content was read under another one.
         Unavailable: billing cannot be asked; what was booked stays.
     """
     actor = Actor.from_name(actor) if isinstance(actor, str) else actor
     table = open_table(path, COLUMNS, required=REQUIRED)
     check_columns(table)
-    default = bank_rows.normal_source(source) or bank_rows.account_above(table)
+    given = bank_rows.normal_source(source)
+    bank_rows.check_source(table, given)
+    default = given or bank_rows.account_above(table)
     default = default or bank_rows.normal_source(services.counter_rules.bank_account)
     rules = services.counter_rules
     contested = bank_rows.contested(table, accounts=services.account_rules, max_fen=rules.max_fen)
-    file_id = None if dry_run else _open_file(services, path, actor)
+    digest = _digest(path)
+    _check_not_elsewhere(services, digest, default, own=bank_rows.sources_in(table))
+    file_id = None if dry_run else _open_file(services, digest, actor)
     run = _Run(services, services.billing.catalogue(), file_id, actor, contested)
-    _read_rows(table, run, default, fixed=bool(source.strip()))
+    _read_rows(table, run, default, fixed=bool(given))
     if file_id is not None:
         note_reversals(services, contested, file_id=file_id)
     _close_file(run)
@@ -141,6 +150,7 @@ def _read_rows(table: Table, run: _Run, source: str, *, fixed: bool) -> None:
                 source=source,
                 fixed_source=fixed,
                 max_fen=services.counter_rules.max_fen,
+                today=campus_date(services.clock()),
             )
         except RowError as error:
             run.report.reject(error)
@@ -208,6 +218,8 @@ def _judge(transfer: Transfer, run: _Run) -> _Verdict:
     if run.contested.concerns(transfer):
         # Not the owner's as far as a clerk's booking is concerned: that is not confirmed.
         return _Verdict(BankStatus.QUEUED, REVERSED)
+    if transfer.day is not None and transfer.day < months_earlier(campus_date(run.services.clock()), 12):
+        return _Verdict(BankStatus.QUEUED, OLD)
     return verdict
 
 
@@ -219,7 +231,8 @@ def _judge_payer(services: Services, transfer: Transfer, offers: Sequence[Offer]
     except AmountOutOfRange:
         return _Verdict(BankStatus.RETURNING, ReturnReason.AMOUNT, is_owner=is_owner)
     if not is_owner:
-        return _Verdict(BankStatus.QUEUED, "mismatch")
+        was_owner = fits and services.billing.name_matches(transfer.account_no, transfer.name, closed=True)
+        return _Verdict(BankStatus.QUEUED, CLOSED if was_owner else "mismatch")
     found = services.billing.find_account(transfer.account_no)
     return _Verdict(BankStatus.CREDITED, "match", found.masked_name, found.account_no, is_owner=True)
 
@@ -306,12 +319,32 @@ def money_of(line: BankLine, account_no: str | None) -> Money:
     )
 
 
-def _open_file(services: Services, path: Path, actor: Actor) -> int:
+def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(READ_BYTES):
             digest.update(piece)
-    name = digest.hexdigest()
+    return digest.hexdigest()
+
+
+def _check_not_elsewhere(services: Services, digest: str, source: str, *, own: set[str]) -> None:
+    """Raises: TableRefused - the same content was read as the list of another bank account."""
+    query = (
+        select(BankLine.source)
+        .join(BankFile, BankFile.id == BankLine.file_id)
+        .where(BankFile.sha256 == digest, BankLine.source.not_in({"", source, *own}))
+        .limit(1)
+    )
+    with services.reading() as session:
+        other = session.scalar(query)
+    if other is not None:
+        raise TableRefused(
+            f"这份清单的内容与以前读过的一份完全相同，那次的本方账户是“{other}”，"
+            f"这次是“{source or '未注明'}”；请核对 --source"
+        )
+
+
+def _open_file(services: Services, name: str, actor: Actor) -> int:
     with services.transaction() as session:
         insert = postgres_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
         row = (

@@ -6,6 +6,7 @@ Amount, direction, currency and status are read by `models.values.tables.movemen
 from __future__ import annotations
 
 import re
+import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,7 +20,7 @@ from models.values.tables.dates import parse_date
 from models.values.tables.errors import CellError, RowError, TableRefused
 from models.values.tables.movements import Movement, read_movement
 from models.values.tables.reader import Row, Table
-from models.values.tables.text import clean, half_width
+from models.values.tables.text import clean, half_width, is_blank
 from models.values.tables.words import Direction, Outcome, parse_outcome, parse_reversed
 from payments.counter.transfers import Transfer, parse_reference, reference_key
 
@@ -48,7 +49,8 @@ COLUMNS: Final = {
 REQUIRED: Final = ("reference",)
 SOURCE_MAX: Final = 64
 _TIME_ONLY: Final = re.compile(r"[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?", re.ASCII)
-_UNDONE: Final = re.compile(r"冲正|冲销|抹账|红冲|退汇|退票|撤销")
+# Searched in `_squeezed` text; simplified and traditional characters.
+_UNDONE: Final = re.compile(r"[冲沖衝][正销銷]|抹[账帐賬帳]|[红紅][冲沖衝]|退[汇匯票款回]|撤[销銷]")
 _OWN_ACCOUNT: Final = re.compile(r"(?:账号|帐号|账户|帐户|卡号)[^0-9]{0,8}([0-9][0-9 *-]{5,40})", re.ASCII)
 
 
@@ -99,19 +101,53 @@ def account_above(table: Table) -> str:
     return ""
 
 
+def sources_in(table: Table) -> set[str]:
+    """Return the bank accounts that the rows themselves name."""
+    named = set()
+    for row in table.rows() if "source" in table.header.places else ():
+        with suppress(RowError):
+            named.add(normal_source(row["source"]))
+    return named - {""}
+
+
+def check_source(table: Table, given: str) -> None:
+    """Refuse a bank account that was given for a list which names another one.
+
+    Accounts with stars are compared by the digits at both ends.
+
+    Raises:
+        TableRefused: names the account in the file.
+    """
+    if not given:
+        return
+    for named in sorted({account_above(table), *sources_in(table)} - {""}):
+        if not _may_be_one(given, named):
+            raise TableRefused(f"--source 是“{given}”，但清单里写的本方账户是“{named}”，请核对")
+
+
+def _may_be_one(one: str, other: str) -> bool:
+    if "*" not in one + other:
+        return one == other
+    heads = one.partition("*")[0], other.partition("*")[0]
+    tails = one.rpartition("*")[2], other.rpartition("*")[2]
+    head, tail = min(map(len, heads)), min(map(len, tails))
+    same_head = heads[0][:head] == heads[1][:head]
+    return same_head and tails[0][len(tails[0]) - tail :] == tails[1][len(tails[1]) - tail :]
+
+
 def normal_source(text: str) -> str:
     """Return a bank account as transfers keep it: no width, blanks or hyphens."""
     return "".join(c for c in half_width(text) if c.isalnum() or c == "*").casefold()[:SOURCE_MAX]
 
 
 def transfer_of(
-    row: Row, *, accounts: AccountRules, source: str, fixed_source: bool, max_fen: int
+    row: Row, *, accounts: AccountRules, source: str, fixed_source: bool, max_fen: int, today: date
 ) -> Transfer:
     """Return the incoming transfer of a row.
 
     Raises:
         RowError: money that went out, was reversed, failed, is in another currency or above `max_fen`;
-            no usable number, amount or date.
+            no usable number, amount or date; a date after `today`.
     """
     reference = row.parse("reference", parse_reference)
     movement = read_movement(row, max_fen=max_fen)
@@ -121,7 +157,7 @@ def transfer_of(
     return Transfer(
         line_no=row.line_no,
         source=own or source,
-        day=_day_of(row),
+        day=_past_day_of(row, today),
         reference=reference,
         amount_fen=movement.amount_fen,
         account_no=_account_no_of(row, accounts),
@@ -151,7 +187,7 @@ def contested(table: Table, *, accounts: AccountRules, max_fen: int) -> Conteste
 
 def _undone(row: Row, max_fen: int) -> tuple[bool, bool]:
     """Return whether the money of a row did not stay, and whether the row says that it takes it back."""
-    if any(_UNDONE.search(_text(row, column)) for column in MEMOS):
+    if any(_UNDONE.search(_squeezed(_text(row, column))) for column in MEMOS):
         return True, True
     try:
         movement: Movement | None = read_movement(row, max_fen=max_fen)
@@ -228,8 +264,20 @@ def _day_of(row: Row) -> date | None:
     return row.parse(column, parse_date)
 
 
+def _past_day_of(row: Row, today: date) -> date | None:
+    day = _day_of(row)
+    if day is not None and day > today:
+        raise row.error(_best(row, DATES), f"{day} 晚于今天，请核对")
+    return day
+
+
 def _best(row: Row, columns: tuple[str, ...]) -> str:
     return next((column for column in columns if row.has(column)), columns[0])
+
+
+def _squeezed(text: str) -> str:
+    """Return a text as words are looked for in it: no width, blanks or invisible characters."""
+    return "".join(c for c in unicodedata.normalize("NFKC", text) if not is_blank(c))
 
 
 def _text(row: Row, column: str) -> str:

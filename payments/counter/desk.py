@@ -24,6 +24,7 @@ from models.values.tables.text import clean
 from payments.counter.steps import (
     NAME_MAX,
     Booked,
+    ClosedAccount,
     DayClosed,
     Money,
     NameMismatch,
@@ -94,7 +95,7 @@ def take(
     Returns: the booking: of an order whose credit is on its way, or, for an amount that is no package
         price, of a return item.
     Raises: NameMismatch - number and name do not belong together; LimitReached - too many of those;
-        DayClosed; ReceiptUsed; Refused; Unavailable - billing cannot be asked now.
+        ClosedAccount; DayClosed; ReceiptUsed; Refused; Unavailable - billing cannot be asked now.
     """
     money = _checked(
         Money(receipt_no.strip(), Channel.COUNTER, way, reference, amount_fen, clean(account_no))
@@ -126,13 +127,15 @@ def find_person(
 
     Args:
         closed: accept a closed account as well.
-    Raises: NameMismatch, also for an account that does not exist; LimitReached; Unavailable.
+    Raises: NameMismatch, also for an account that does not exist; ClosedAccount; LimitReached; Unavailable.
     """
     with services.reading() as session:
         check_misses(session, actor.name, services.clock())
     number = services.account_rules.parse(account_no) or clean(account_no)
     fits = 0 < len(clean(name)) <= NAME_MAX
     if not fits or not services.billing.name_matches(number, name, closed=closed):
+        if fits and not closed and services.billing.name_matches(number, name, closed=True):
+            raise ClosedAccount
         with services.transaction() as session:
             session.add(CounterMiss(clerk=actor.name, clerk_key=actor.key, at=services.clock()))
         raise NameMismatch
@@ -260,7 +263,8 @@ def _known(services: Services, money: Money, clerk: Actor) -> Booked | None:
         return None
     row = found.booking
     same_account = services.account_rules.is_same(row.account_no or "", money.account_no or "")
-    if not same_account or (row.clerk_key, row.amount_fen, row.way, row.reference) != (
+    if not same_account or (row.receipt_no, row.clerk_key, row.amount_fen, row.way, row.reference) != (
+        money.receipt_no,
         clerk.key,
         money.amount_fen,
         money.way,
@@ -275,7 +279,7 @@ def _book(services: Services, money: Money, clerk: Actor, masked_name: str, *, r
     try:
         with services.transaction() as session:
             open_day(session, clerk.name, campus_date(now))
-            if money.reference is None or _is_new(services, session, money):
+            if _is_new(services, session, money):
                 if returned:
                     return book_return(session, money, ReturnReason.AMOUNT, clerk=clerk.name, now=now)
                 return book_order(session, money, clerk=clerk.name, masked_name=masked_name, now=now)
@@ -294,9 +298,11 @@ def _is_new(services: Services, session: Session, money: Money) -> bool:
     lock_transfers(session)
     if find_booking(session, receipt_no=money.receipt_no) is not None:
         return False
+    if money.reference is None:
+        return True
     known = booked_before(
         session,
-        reference=money.reference or "",
+        reference=money.reference,
         payer_key=money.payer_key or "",
         amount_fen=money.amount_fen,
         on=campus_date(services.clock()),

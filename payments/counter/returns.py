@@ -10,11 +10,12 @@ from models.clock import campus_date
 from models.counter import CounterBooking, ReturnItem, ReturnReason, ReturnStatus, Way, mark_returned
 from models.errors import Conflict, Refused
 from models.order import Order
+from models.recovery import check_may_pay_out
 from models.refund import Refund, RefundStatus
 from models.values.actor import Actor
 from payments import outbox
 from payments.audit import holds
-from payments.counter.steps import open_day
+from payments.counter.steps import open_day, same_receipt
 from payments.evidence import checked
 from payments.outcome import Done, Outcome
 from payments.refunds.steps import locked, move
@@ -54,10 +55,12 @@ def give_back(services: Services, *, return_no: str, clerk: Actor, evidence: str
     Args:
         evidence: what somebody can check later: a signed slip, the number of the transfer.
     Raises: NoSuchReturn; SecondClerkNeeded; EvidenceNeeded; DayClosed; IllegalTransition - it was
-        returned before; AccountHeld - the books of the account are in question.
+        returned before; AccountHeld - the books of the account are in question; UnderMaintenance - a
+        restored database may not know yet that it was handed back.
     """
     now, evidence = services.clock(), checked(evidence)
     with services.transaction() as session:
+        check_may_pay_out(session)
         on = campus_date(now)
         open_day(session, clerk.name, on)
         found = _item(session, return_no)
@@ -76,7 +79,7 @@ def give_back(services: Services, *, return_no: str, clerk: Actor, evidence: str
             order_no=None if order is None else order.order_no,
             actor=clerk.name,
             now=now,
-            return_no=return_no,
+            return_no=found.return_no,
             way=found.way,
             amount_fen=found.amount_fen,
         )
@@ -117,6 +120,9 @@ def owe(services: Services, held: outbox.Claim) -> Outcome:
 
 def _item(session: Session, return_no: str) -> ReturnItem:
     found = session.scalar(select(ReturnItem).where(ReturnItem.return_no == return_no))
+    if found is None:
+        alike = session.scalars(select(ReturnItem).where(same_receipt(ReturnItem.return_no, return_no))).all()
+        found = alike[0] if len(alike) == 1 else None
     if found is None:
         raise NoSuchReturn
     return found

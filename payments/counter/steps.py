@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from billing.interface import Offer
 from models import journal
@@ -46,6 +47,16 @@ class NameMismatch(Refused):
     code = "E-NAME"
 
     def __init__(self, text: str = "学号与姓名不符，请核对后重试") -> None:
+        super().__init__(text)
+
+
+class ClosedAccount(Refused):
+    """Number and name belong together, but the account takes no money any more."""
+
+    status = 409
+    code = "E-CLOSED"
+
+    def __init__(self, text: str = "该账号已销户，不能充值") -> None:
         super().__init__(text)
 
 
@@ -117,9 +128,18 @@ def check_misses(session: Session, clerk: str, now: datetime) -> None:
         raise LimitReached("核对失败次数过多，请十分钟后再试")
 
 
+def same_receipt(column: InstrumentedAttribute[str], number: str) -> ColumnElement[bool]:
+    """Return the condition for a receipt or return number, however it is written: case, hyphens, width."""
+    plain = unicodedata.normalize("NFKC", number).casefold()
+    return func.lower(func.replace(column, "-", "")) == "".join(c for c in plain if c.isalnum())
+
+
 def find_booking(session: Session, *, receipt_no: str) -> Booked | None:
-    """The booking with this receipt, or None."""
+    """The booking with this receipt, else the first whose number is another spelling of it, or None."""
     found = session.scalar(select(CounterBooking).where(CounterBooking.receipt_no == receipt_no))
+    if found is None:
+        alike = select(CounterBooking).where(same_receipt(CounterBooking.receipt_no, receipt_no))
+        found = session.scalar(alike.order_by(CounterBooking.id).limit(1))
     if found is None:
         return None
     order = None if found.order_id is None else session.get(Order, found.order_id)

@@ -2,7 +2,8 @@
 
 UTF-8 with BOM, a header, rows whose every field begins with a backquote and may hold commas, then
 a header and a row of totals. Columns are found by name, because old merchants still get an early
-layout. Source: pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html.
+layout. A row that is broken by the text of a column that is not used costs at most itself
+(`odd_rows`). Source: pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html.
 """
 
 from __future__ import annotations
@@ -14,16 +15,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
 
 from models.clock import CAMPUS_ZONE
 from models.errors import Malformed
+from payments.reconcile.odd_rows import (
+    SEPARATOR,
+    Joiner,
+    Lines,
+    OddRow,
+    OddRows,
+    number_in,
+    parses,
+    shown,
+)
 
-SEPARATOR = b",`"
 BOM = b"\xef\xbb\xbf"
 PAID = b"SUCCESS"
+STATES = frozenset({PAID, b"REFUND", b"REVOKED"})
 FEN_PER_YUAN = 100
 # Fees are written with five decimals.
 FEE_PER_YUAN = 100_000
@@ -33,6 +43,7 @@ ROWS_AT_ONCE = 500
 FEE_PER_FEN = FEE_PER_YUAN // FEN_PER_YUAN
 
 _USUAL_AMOUNT = re.compile(rb"\d{1,12}\.\d\d")
+_CURRENCY = re.compile(rb"[A-Z]{3}")
 _TIME = "%Y-%m-%d %H:%M:%S"
 
 # Our name for a column, and WeChat's names for it, the newest first.
@@ -56,6 +67,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "fee": ("手续费",),
     "attach": ("商户数据包",),
 }
+# Columns of other systems' free text, and others of ours that are compared for our own payments only.
+TEXTS = ("商品名称", "商户数据包", "费率备注")
 # Early layouts lack these.
 OPTIONAL = frozenset({"currency", "fee", "coupon_refunded", "openid", "attach"})
 SUMMARY: dict[str, tuple[str, ...]] = {
@@ -123,6 +136,10 @@ class Layout:
         """Whether this layout has the column."""
         return ours in self._at
 
+    def used(self) -> list[int]:
+        """Return where the columns stand whose content matters for every row."""
+        return sorted({place for ours, place in self._at.items() if ours != "attach"})
+
     def fields(self, line: bytes) -> list[bytes]:
         """The fields of one row. Raises: Malformed - more or fewer than the header names."""
         fields = line.rstrip(b"\r\n")[1:].split(SEPARATOR)
@@ -135,7 +152,7 @@ class Layout:
         fields = self.fields(line)
 
         def text(name: str, otherwise: str = "") -> str:
-            return _text(fields[self._at[name]]) if name in self._at else otherwise
+            return shown(fields[self._at[name]]) if name in self._at else otherwise
 
         return BillRow(
             at=_moment(text("at")),
@@ -156,14 +173,19 @@ class Layout:
 
 
 class Bill:
-    """One bill file. `totals` are our own sums and `said` WeChat's, both complete after `batches()` ended."""
+    """One bill file. `totals` are our own sums and `said` WeChat's, both complete after `batches()` ended.
+
+    `odd` are the rows that were joined again or could not be read; the latter are in no batch and no sum.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.totals = BillTotals()
         self.said = BillTotals()
+        self.odd = OddRows()
         with path.open("rb") as file:
             self.layout = Layout(file.readline())
+        self._joiner = _joiner(self.layout)
 
     @property
     def size_bytes(self) -> int:
@@ -173,34 +195,84 @@ class Bill:
     def batches(self) -> Iterator[list[list[bytes]]]:
         """The fields of every row, in order and some rows at once; a row's first field keeps its backquote.
 
-        Raises: Malformed - a row or the totals cannot be read, or the file ends early.
+        Raises: Malformed - an amount or the totals cannot be read, the file ends early, or not one row
+            of it can be read.
         """
-        sums, right = _Sums(self.layout), {self.layout.width}
-        with self._path.open("rb") as file:
-            next(file)
-            while lines := list(islice(file, ROWS_AT_ONCE)):
-                rows = [line.split(SEPARATOR) for line in lines]
-                ended = set(map(len, rows)) != right
-                if ended:
-                    end = next(n for n, row in enumerate(rows) if len(row) != self.layout.width)
-                    self.said = _said(chain(lines[end:], file))
-                    del rows[end:]
-                sums.count(rows)
-                yield rows
-                if ended:
-                    self.totals = sums.totals()
-                    return
-        raise Malformed("the bill ends without its totals")
+        sums = _Sums(self.layout)
+        self.odd.clear()
+        for rows in self._rows(self.odd):
+            sums.count(rows)
+            yield rows
+        self.totals = sums.totals()
+        if self.odd.unreadable and not self.totals.rows:
+            raise Malformed("a row of the bill cannot be read")
 
     def find(self, wanted: set[bytes], column: str = "out_trade_no") -> Iterator[BillRow]:
-        """The rows whose `column` is among `wanted`, in a pass of its own."""
+        """The rows whose `column` is among `wanted`, in a pass of its own after `batches()`.
+
+        A row that matches and cannot be read is added to `odd`.
+        """
         place = self.layout[column]
+        if self.odd.rows:
+            # Lines are not rows here.
+            for rows in self._rows(OddRows()):
+                for row in rows:
+                    if row[place] in wanted:
+                        yield from self.row_of(SEPARATOR.join(row))
+            return
         with self._path.open("rb") as file:
             next(file)
             for line in file:
                 fields = line.split(SEPARATOR, place + 1)
                 if len(fields) > place and fields[place] in wanted:
-                    yield self.layout.row(line)
+                    yield from self.row_of(line)
+
+    def row_of(self, line: bytes) -> Iterator[BillRow]:
+        """Yield the row with types; one that cannot be read is added to `odd` instead."""
+        try:
+            yield self.layout.row(line)
+        except Malformed:
+            number = number_in(line, self.layout["out_trade_no"])
+            self.odd.add(OddRow(0, number, repaired=False))
+
+    def _rows(self, odd: OddRows) -> Iterator[list[list[bytes]]]:
+        right = {self.layout.width}
+        with self._path.open("rb") as file:
+            next(file)
+            lines = Lines(file, 2)
+            while some := lines.take(ROWS_AT_ONCE):
+                rows = [line.split(SEPARATOR) for line in some]
+                if set(map(len, rows)) == right:
+                    yield rows
+                    continue
+                lines.put_back(some)
+                rows, ended = self._one_by_one(lines, len(some), odd)
+                yield rows
+                if ended:
+                    return
+        raise Malformed("the bill ends without its totals")
+
+    def _one_by_one(self, lines: Lines, count: int, odd: OddRows) -> tuple[list[list[bytes]], bool]:
+        """Read on over about `count` lines, not all of them rows. Returns: the rows; True at the end."""
+        rows: list[list[bytes]] = []
+        until = lines.number + count
+        while lines.number < until and (some := lines.take(1)):
+            line, number = some[0], lines.number - 1
+            fields = line.split(SEPARATOR)
+            if len(fields) == self.layout.width and not self._joiner.goes_on(lines):
+                rows.append(fields)
+            elif self._joiner.ends(line, lines):
+                self.said = _said(line, lines.take(1)[0])
+                if lines.go_on():
+                    raise Malformed("the bill goes on after its totals")
+                return rows, True
+            elif line.strip():
+                joined = self._joiner.join(line, lines)
+                out_trade_no = number_in(line, self.layout["out_trade_no"])
+                odd.add(OddRow(number, out_trade_no, repaired=joined is not None))
+                if joined is not None:
+                    rows.append(joined)
+        return rows, False
 
     def differing_totals(self) -> list[str]:
         """The totals in which WeChat's last line and our sums differ; empty when all agree."""
@@ -274,15 +346,28 @@ def _scaled(text: bytes, units: int) -> int:
     return whole
 
 
-def _said(rest: Iterator[bytes]) -> BillTotals:
-    """The last two lines; nothing but empty lines may follow."""
-    names = _text(next(rest)).strip().split(",")
-    values = next(rest, b"").rstrip(b"\r\n")[1:].split(SEPARATOR)
-    if SUMMARY["rows"][0] not in names or len(values) != len(names):
-        raise Malformed("a row of the bill cannot be read")
-    if any(line.strip() for line in rest):
-        raise Malformed("the bill goes on after its totals")
-    by_name = dict(zip(names, values, strict=True))
+def _joiner(layout: Layout) -> Joiner:
+    used = layout.used()
+    texts = [layout.names.index(name) for name in TEXTS if name in layout.names]
+    free = [place for place in range(layout.width) if place not in used and place not in texts]
+    amounts = [layout[name] for name in SUMMARY if name not in ("rows", "fee") and layout.has(name)]
+
+    def plausible(fields: list[bytes]) -> bool:
+        return (
+            fields[layout["state"]] in STATES
+            and fields[layout["transaction_id"]] != b""
+            and (not layout.has("currency") or _CURRENCY.fullmatch(fields[layout["currency"]]) is not None)
+            and all(parses(fen, fields[place]) for place in amounts)
+            and (not layout.has("fee") or parses(fee_of, fields[layout["fee"]]))
+            and parses(lambda raw: _moment(_text(raw)), fields[layout["at"]].removeprefix(b"`"))
+        )
+
+    return Joiner(layout.width, texts, free, used, plausible, SUMMARY["rows"][0])
+
+
+def _said(header: bytes, row: bytes) -> BillTotals:
+    names = _text(header).strip().split(",")
+    by_name = dict(zip(names, row.rstrip(b"\r\n")[1:].split(SEPARATOR), strict=True))
     return BillTotals(**{ours: _total(ours, theirs, by_name) for ours, theirs in SUMMARY.items()})
 
 

@@ -23,12 +23,14 @@ from models.errors import Conflict, Malformed, Refused, ServiceError, Unavailabl
 from models.review import ReviewKind, ask_person
 from payments.numbers import credit_no
 from payments.reconcile import refunds as reconcile_refunds
-from payments.reconcile.bill import PAID, SEPARATOR, Bill, BillRow, fen
+from payments.reconcile.bill import PAID, Bill, BillRow, fen
 from payments.reconcile.billing.expected import expected, is_ours
 from payments.reconcile.billing.movements import Movements
 from payments.reconcile.catch_up import missing_days, name_lost
 from payments.reconcile.credits import Credits
 from payments.reconcile.decide import Foreign, Payments, flagged
+from payments.reconcile.odd_findings import odd_rows
+from payments.reconcile.odd_rows import SEPARATOR
 from payments.reconcile.ours import Day, Tally, at_the_counter, promises
 from payments.reconcile.piles import Piles, cancel, compare, piles_for
 from payments.reconcile.result import TRADE, Action, Finding, Kind
@@ -176,6 +178,7 @@ def _reconcile(
         recorder.add(reconcile_refunds.listed(services, day, rows, payments.foreign))
     recorder.add(reconcile_refunds.not_listed(services, day))
     recorder.add(_totals(day, bill))
+    recorder.add(odd_rows(day.on, bill.odd if bill is not None else None))
     _ask_about_foreign(services, day, payments.foreign)
     settle_waiting(services, day.on)
     recorder.finish(_sums(bill, books, payments.foreign), now=services.clock())
@@ -241,7 +244,7 @@ def _bill_lines(
 def _refund_rows(bill: Bill, path: Path) -> Iterator[BillRow]:
     with path.open("rb") as file:
         for line in file:
-            yield bill.layout.row(line)
+            yield from bill.row_of(line)
 
 
 @lru_cache(maxsize=65_536)
@@ -310,4 +313,5 @@ def _sums(bill: Bill | None, books: _Books, foreign: Foreign) -> dict[str, Any]:
         "billing_moved": asdict(books.listed),
         "known_foreign": asdict(books.foreign),
         "foreign": {"rows": foreign.rows, "fen": foreign.fen},
+        "odd_rows": {"repaired": bill.odd.repaired, "unreadable": bill.odd.unreadable} if bill else None,
     }

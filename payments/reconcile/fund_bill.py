@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
 
 from models.clock import CAMPUS_ZONE
 from models.errors import Malformed
-from payments.reconcile.bill import BOM, SEPARATOR, fen
+from payments.reconcile.bill import BOM, fen
+from payments.reconcile.odd_rows import SEPARATOR, Joiner, Lines, OddRow, OddRows, number_in, parses, shown
 
 COLUMNS = {
     "at": "记账时间",
@@ -43,11 +43,14 @@ SUMMARY = {
     "expense_fen": "支出金额",
 }
 NUMBERS = ("business_no", "flow_no", "voucher")
+# Written by persons and other systems.
+TEXTS = ("remark", "applicant", "name")
 DIRECTIONS = {"收入": True, "支出": False}
 TRADE, REFUND, FEE, WITHDRAWAL = "交易", "退款", "手续费", "提现"
 
 _TIME_LENGTH = len("2018-02-01 04:21:23")
 _WHOLE = re.compile(r"总金额\s*(\d+\.\d\d)\s*元\s*[;；,，]\s*含手续费\s*(\d+\.\d\d)\s*元")
+_DIRECTIONS = frozenset(name.encode() for name in DIRECTIONS)
 _COUNT = re.compile(r"(\d{1,12})(?:\.0+)?")
 _BRACKETS = str.maketrans("（）", "()")
 
@@ -135,12 +138,16 @@ class FundRow:
 class FundBill:
     """One fund-flow bill file. `totals` are complete once `rows()` ended.
 
+    `odd` are the rows that were joined again around a text that broke them. A row that cannot be joined
+    is refused with its bill: the balance could not be followed from row to row.
+
     Raises: Malformed - the header lacks a column.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.totals = FundTotals()
+        self.odd = OddRows()
         with path.open("rb") as file:
             names = _names(file.readline().removeprefix(BOM))
         missing = [name for name in COLUMNS.values() if name not in names]
@@ -148,6 +155,10 @@ class FundBill:
             raise Malformed(f"the fund-flow bill has no column {missing[0]}")
         self._width = len(names)
         self._at = {ours: names.index(theirs) for ours, theirs in COLUMNS.items()}
+        texts = [self._at[name] for name in TEXTS]
+        used = [place for place in self._at.values() if place not in texts]
+        free = [place for place in range(self._width) if place not in used and place not in texts]
+        self._joiner = Joiner(self._width, texts, free, used, self._plausible, SUMMARY["rows"])
 
     def rows(self) -> Iterator[FundRow]:
         """Every row, in order.
@@ -156,30 +167,50 @@ class FundBill:
             the totals are not the sums of the rows.
         """
         sums = {True: [0, 0], False: [0, 0]}
+        self.odd.clear()
         with self._path.open("rb") as file:
             file.readline()
-            for line in file:
-                if not line.startswith(b"`"):
+            lines = Lines(file, 2)
+            while some := lines.take(1):
+                if self._joiner.ends(some[0], lines):
                     self.totals = _totals(sums)
-                    _check(line, file, self.totals)
+                    _check(some[0], lines, self.totals)
                     return
-                row = self._row(line)
+                if not some[0].strip():
+                    continue
+                row = self._row(self._fields(some[0], lines))
                 of_direction = sums[row.came_in]
                 of_direction[0] += 1
                 of_direction[1] += row.amount_fen
                 yield row
         raise Malformed("the fund-flow bill ends without its totals")
 
-    def _row(self, line: bytes) -> FundRow:
-        fields = line.rstrip(b"\r\n")[1:].split(SEPARATOR)
-        if len(fields) != self._width:
+    def _fields(self, line: bytes, lines: Lines) -> list[bytes]:
+        fields = line.rstrip(b"\r\n").split(SEPARATOR)
+        if len(fields) == self._width and line.startswith(b"`") and not self._joiner.goes_on(lines):
+            return fields
+        number = lines.number - 1
+        joined = self._joiner.join(line, lines)
+        if joined is None:
             raise Malformed("a row of the fund-flow bill has another number of fields than its header")
+        self.odd.add(OddRow(number, number_in(line, self._at["voucher"]), repaired=True))
+        return joined
+
+    def _plausible(self, fields: list[bytes]) -> bool:
+        return (
+            fields[self._at["direction"]] in _DIRECTIONS
+            and all(parses(fen, fields[self._at[name]]) for name in ("amount", "balance"))
+            and parses(lambda raw: _moment(_text(raw)), fields[self._at["at"]].removeprefix(b"`"))
+        )
+
+    def _row(self, fields: list[bytes]) -> FundRow:
+        fields = [fields[0].removeprefix(b"`"), *fields[1:]]
         by_name = {ours: fields[place] for ours, place in self._at.items()}
         amount_fen = fen(by_name.pop("amount"))
         if amount_fen < 0:
             raise Malformed("an amount of the fund-flow bill is negative")
         balance_fen = fen(by_name.pop("balance"))
-        texts = {ours: _text(raw) for ours, raw in by_name.items()}
+        texts = {ours: (shown if ours in TEXTS else _text)(raw) for ours, raw in by_name.items()}
         if any("\t" in texts[name] for name in NUMBERS):
             raise Malformed("a number of the fund-flow bill has a tab in it")
         direction = texts.pop("direction")
@@ -203,13 +234,13 @@ def _totals(sums: dict[bool, list[int]]) -> FundTotals:
     return FundTotals(came_rows + went_rows, came_rows, came_fen, went_rows, went_fen)
 
 
-def _check(header: bytes, rest: BinaryIO, summed: FundTotals) -> None:
+def _check(header: bytes, rest: Lines, summed: FundTotals) -> None:
     """The last two lines; nothing but empty lines may follow. Raises: Malformed."""
     names = _names(header)
-    values = rest.readline().rstrip(b"\r\n")[1:].split(SEPARATOR)
+    values = rest.take(1)[0].rstrip(b"\r\n")[1:].split(SEPARATOR)
     if any(name not in names for name in SUMMARY.values()) or len(values) != len(names):
         raise Malformed("the totals of the fund-flow bill cannot be read")
-    if any(line.strip() for line in rest):
+    if rest.go_on():
         raise Malformed("the fund-flow bill goes on after its totals")
     by_name = dict(zip(names, values, strict=True))
     said = FundTotals(
@@ -224,7 +255,7 @@ def _check(header: bytes, rest: BinaryIO, summed: FundTotals) -> None:
 
 def _count(raw: bytes) -> int:
     # The count may read 45.0.
-    found = _COUNT.fullmatch(_text(raw))
+    found = _COUNT.fullmatch(_text(raw).strip())
     if found is None:
         raise Malformed("a count of the fund-flow bill is no number")
     return int(found[1])

@@ -15,10 +15,13 @@ from payments.reconcile.fund_bill import Entry, FundBill, FundRow
 from payments.reconcile.fund_days import FundMonth
 from payments.reconcile.fund_lines import Line
 from payments.reconcile.fund_ours import payments_of, refunds_of
+from payments.reconcile.odd_rows import OddRows
 from payments.reconcile.ours import Tally, batched
 from payments.reconcile.piles import Piles, piles_for
 
 ROWS_AT_ONCE = 500
+# So much of its hash names a bill in a finding.
+NAME_LENGTH = 12
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Books:
         self.paid, self.refunded = Tally(), Tally()
         self.known_foreign = {"incomes": Tally(), "refunds": Tally()}
         self.returned: dict[str, FundRow] = {}
+        self.odd: list[tuple[str, OddRows]] = []
         self.spool = folder / "refund-rows"
         count = piles_for(sum(source.path.stat().st_size for source in sources))
         self.incomes = Piles(folder, "incomes", count)
@@ -62,7 +66,9 @@ class Books:
         """Take in every bill, in order; numbers with a known prefix are only counted. Raises: Malformed."""
         with self.spool.open("w", encoding="utf-8") as spool:
             for source in self._sources:
-                for rows in batched(FundBill(source.path).rows(), ROWS_AT_ONCE):
+                bill = FundBill(source.path)
+                self.odd.append((source.sha1[:NAME_LENGTH], bill.odd))
+                for rows in batched(bill.rows(), ROWS_AT_ONCE):
                     self._book(rows, source)
                     self.incomes.deal(map(_line, self._unknown(rows, Entry.INCOME, "incomes", prefixes)))
                     refunds = list(self._unknown(rows, Entry.REFUND, "refunds", prefixes))

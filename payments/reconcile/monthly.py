@@ -30,6 +30,7 @@ from payments.reconcile.fund_checks import Sides, TradeBills, findings_of_days, 
 from payments.reconcile.fund_incomes import Incomes
 from payments.reconcile.fund_ours import first_reconciled, trade_bills
 from payments.reconcile.fund_refunds import FundRefunds
+from payments.reconcile.odd_findings import odd_fund_rows
 from payments.reconcile.piles import compare
 from payments.reconcile.result import FUNDFLOW
 from payments.reconcile.runs import Summary, begin, check_open, days_done, settle_waiting, summary_of
@@ -145,6 +146,7 @@ def _reconcile(
     recorder.add(incomes.findings(compare(books.incomes, books.payments)))
     recorder.add(refunds.findings(compare(books.outgoing, books.refunds)))
     recorder.add(foreign_rows(month, incomes.foreign, refunds.foreign))
+    recorder.add(odd_fund_rows(books.odd))
     recorder.add(findings_of_days(books.account, trade, sides, since=since))
     settle_waiting(services, month, FUNDFLOW)
     foreign = {"incomes": asdict(incomes.foreign), "refunds": asdict(refunds.foreign)}

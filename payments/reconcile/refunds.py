@@ -26,12 +26,12 @@ def listed(services: Services, day: Day, rows: Iterable[BillRow], foreign: Forei
     """Record what the bill says about refunds, and yield what we had not known."""
     for row in rows:
         if not is_ours(row.out_trade_no):
-            foreign.add(row.out_trade_no, row.refund_fen)
+            foreign.add(row.out_trade_no, row.refund_fen or row.order_fen)
             yield Finding(
                 kind=Kind.FOREIGN,
-                key=row.out_refund_no,
+                key=_key(row),
                 action=Action.LISTED,
-                amount_fen=row.refund_fen,
+                amount_fen=row.refund_fen or row.order_fen,
                 facts={"refund_id": row.refund_id},
             )
             continue
@@ -104,10 +104,17 @@ def _state_at_wechat(services: Services, refund: Refund) -> str:
 def _finding(kind: Kind, row: BillRow, found: Known | None, action: Action, **facts: object) -> Finding:
     return Finding(
         kind=kind,
-        key=row.out_refund_no,
+        key=_key(row),
         action=action,
         amount_fen=row.refund_fen,
         order_id=found.order_id if found else None,
         order_no=found.order_no if found else None,
         facts={"out_trade_no": row.out_trade_no, "refund_id": row.refund_id, **facts},
     )
+
+
+def _key(row: BillRow) -> str:
+    # A payment that was revoked has no refund of its own.
+    if row.out_refund_no.strip("0"):
+        return row.out_refund_no
+    return row.transaction_id or row.out_trade_no

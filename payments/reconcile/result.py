@@ -49,6 +49,9 @@ class Kind(StrEnum):
     REFUND_DIFFERS = "REFUND_DIFFERS"
     EXTERNAL_REFUND = "EXTERNAL_REFUND"
     TOTALS_DIFFER = "TOTALS_DIFFER"
+    # A text broke the row: it was read around the text and counts, or it could not be read.
+    ROW_REPAIRED = "ROW_REPAIRED"
+    ROW_UNREADABLE = "ROW_UNREADABLE"
 
 
 class FundKind(StrEnum):
@@ -71,6 +74,7 @@ class FundKind(StrEnum):
     DAY_DIFFERS = "FUND_DAY_DIFFERS"
     FEES_DIFFER = "FUND_FEES_DIFFER"
     DAY_OPEN = "FUND_DAY_OPEN"
+    ROW_REPAIRED = "FUND_ROW_REPAIRED"
 
 
 class Action(StrEnum):

@@ -13,11 +13,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models import journal
-from models.counter import CounterBooking
 from models.errors import Refused
 from models.payout import PartStatus, PartWay, Payout, PayoutPart, PayoutStatus
 from models.review import ReviewKind, ask_person
 from payments import outbox
+from payments.counter.steps import find_booking
 from payments.recovery.journal_copy import CopiedRow
 from payments.recovery.payouts import hold
 from payments.recovery.rebuild import CAUSE
@@ -132,8 +132,7 @@ def _is_booked(services: Services, row: CopiedRow) -> bool:
     if receipt_no is None:
         return False
     with services.reading() as session:
-        query = select(CounterBooking.id).where(CounterBooking.receipt_no == str(receipt_no))
-        return session.scalar(query) is not None
+        return find_booking(session, receipt_no=str(receipt_no)) is not None
 
 
 def _list(services: Services, row: CopiedRow, report: Report, reason: str) -> None:

@@ -21,6 +21,7 @@ from models.review import ReviewKind, ask_person
 from models.values.actor import Actor
 from payments.audit.invariants import check
 from payments.notify import PAID_EVENT
+from payments.reconcile.odd_rows import OddRows
 from payments.recovery import journal_copy, opening, seen
 from payments.recovery.lost import take_lost_rows
 from payments.recovery.payouts import count_held
@@ -152,7 +153,7 @@ def _read_bills(
     now = services.clock()
     for on in seen.days_between(since, recovery.opened_at + PREPAY_LIFE):
         if seen.is_too_old(on, now):
-            _ask_about_day(services, on, report)
+            _ask_about_day(services, on, report, "账单已超过三个月，微信支付不再提供")
         elif not seen.has_bill(on, now):
             report.days_missing.append(on)
         else:
@@ -161,11 +162,14 @@ def _read_bills(
 
 
 def _read_bill(services: Services, on: date, report: Report, found: _Found) -> None:
-    for row in seen.bill_rows(services, on):
+    odd = OddRows()
+    for row in seen.bill_rows(services, on, odd):
         if row.paid:
             _take_payment(services, seen.payment_of_row(row), report, found)
         else:
             found.add_refund(seen.refund_of_row(row))
+    if odd.unreadable:
+        _ask_about_day(services, on, report, f"账单有 {odd.unreadable} 行无法读取")
 
 
 def _take_payment(services: Services, payment: SeenPayment, report: Report, found: _Found) -> None:
@@ -252,8 +256,7 @@ def _is_under_way(session: Session) -> bool:
     return any(session.scalar(query.limit(1)) is not None for query in (credits_due, refunds_due))
 
 
-def _ask_about_day(services: Services, on: date, report: Report) -> None:
-    reason = "账单已超过三个月，微信支付不再提供"
+def _ask_about_day(services: Services, on: date, report: Report, reason: str) -> None:
     with services.transaction() as session:
         ask_person(
             session,

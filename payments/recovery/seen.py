@@ -10,7 +10,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from models.clock import campus_date
-from payments.reconcile.bill import SEPARATOR, Bill, BillRow
+from payments.reconcile.bill import Bill, BillRow
+from payments.reconcile.odd_rows import SEPARATOR, OddRows
 from payments.services import Services
 from payments.wechatpay.bills import NoStatement, trade_bill
 from payments.wechatpay.client import RefundTrade, Trade
@@ -63,8 +64,10 @@ def is_too_old(on: date, now: datetime) -> bool:
     return (campus_date(now) - on).days > BILL_DAYS
 
 
-def bill_rows(services: Services, on: date) -> Iterator[BillRow]:
+def bill_rows(services: Services, on: date, odd: OddRows) -> Iterator[BillRow]:
     """Yield every row of a day's trade bill, from a file that is verified as a whole before.
+
+    Rows that cannot be read are counted in `odd` at the end.
 
     Raises: Forged, Malformed - the bill is not the one that WeChat signed; Unavailable, Unknown.
     """
@@ -75,7 +78,9 @@ def bill_rows(services: Services, on: date) -> Iterator[BillRow]:
             bill = Bill(path)
             for batch in bill.batches():
                 for fields in batch:
-                    yield bill.layout.row(SEPARATOR.join(fields))
+                    yield from bill.row_of(SEPARATOR.join(fields))
+            for row in bill.odd.rows:
+                odd.add(row)
 
 
 def payment_of_row(row: BillRow) -> SeenPayment:

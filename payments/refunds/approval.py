@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from models.errors import AmountInvalid, IllegalTransition, LimitReached, Refused
 from models.money import yuan
 from models.order import CREDIT_VOID, CreditStatus, Order, OrderStatus, PaymentFact, lock_order
+from models.recovery import check_may_pay_out
 from models.refund import Refund, RefundStatus, ReversalStatus, refunds_of
 from models.values.actor import Actor
 from models.write_off import kept_fen
@@ -127,10 +128,12 @@ def _waiting_twin(session: Session, wanted: Wanted, actor: Actor) -> Refund | No
 def approve(services: Services, *, out_refund_no: str, actor: Actor) -> Refund:
     """Let a requested refund happen.
 
-    Raises: NoSuchRefund, SamePerson; IllegalTransition - not waiting; AccountHeld.
+    Raises: NoSuchRefund, SamePerson; IllegalTransition - not waiting; AccountHeld; UnderMaintenance - a
+        restored database may not know yet that it was refunded.
     """
     now = services.clock()
     with services.transaction() as session:
+        check_may_pay_out(session)
         refund = agree_to(session, out_refund_no, actor=actor, now=now)
     services.wake()
     return refund

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,14 +11,20 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
+from app import config as configuration
+from app import setup_file
 from app.cli import main
 from app.doctor import examine
 from app.doctor_finding import Finding
 from app.metrics import HouseCollector
+from bot.redis_gate import connect
+from bot.replies import ReplyStore
 from models.clock import utc_now
 from models.db.engine import Database
 from models.recovery import BackupRun, last_verified_at
+from payments.audit.keys import new_key
 from payments.recovery.opening import open_recovery
+from tests.bot.bot_servers import RedisServer
 
 
 def found(path: Path) -> dict[str, Finding]:
@@ -123,3 +130,61 @@ def test_weak_settings_are_named(path: Path) -> None:
         path.write_text(text_before, encoding="utf-8")
     assert not findings["message mode"].well
     assert not findings["redis password"].well
+
+
+def test_a_console_that_sends_json_is_named_with_what_to_change(path: Path) -> None:
+    server = RedisServer()
+    text_before = path.read_text(encoding="utf-8")
+    url = rf"\1'{server.url}'"
+    path.write_text(re.sub(r"(\[redis\]\nurl = )'[^']*'", url, text_before), encoding="utf-8")
+    try:
+        assert "push format" not in found(path)
+        store = ReplyStore(connect(server.url))
+        store.note_json_push(int(utc_now().timestamp()))
+        finding = found(path)["push format"]
+        assert (finding.well, "JSON" in finding.detail, "XML" in finding.remedy) == (False, True, True)
+        store.forget_json_pushes()
+        assert "push format" not in found(path)
+    finally:
+        path.write_text(text_before, encoding="utf-8")
+        server.close()
+
+
+@pytest.mark.parametrize("statement", [None, "DELETE FROM alembic_version"])
+def test_a_database_without_tables_is_named_and_ends_the_look(
+    path: Path, database_url: str, statement: str | None
+) -> None:
+    if statement is None:
+        (path.parent / database_url.rpartition("/")[2]).unlink()
+    else:
+        database = Database(database_url)
+        with database.transaction() as session:
+            session.execute(text(statement))
+        database.dispose()
+    seen = found(path)
+    assert (seen["database"].well, seen["database"].remedy) == (False, "campusnet db upgrade")
+    assert "accounts" not in seen
+
+
+def test_a_secret_file_that_everyone_can_read_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = path.parent / "audit_key"
+    secret.write_text(f"{new_key().line}\n", encoding="ascii")
+    secret.chmod(0o644)
+    monkeypatch.setenv("CAMPUSNET_AUDIT__KEY_FILE", "audit_key")
+    assert "audit_key (0644)" in found(path)["private files"].detail
+
+
+def test_an_error_of_the_configuration_shows_no_secret(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = new_key(journal_from=9)
+    monkeypatch.setenv("CAMPUSNET_AUDIT__KEY", f"{first.line};{new_key().line}")
+    finding = found(path)["configuration"]
+    assert not finding.well
+    with pytest.raises(ValueError, match="begins before") as error:
+        configuration.load(path)
+    assert first.secret.hex()[:12] not in finding.detail + str(error.value)
+
+
+def test_a_fresh_token_is_one_that_the_console_takes(tmp_path: Path) -> None:
+    setup_file.write_example(tmp_path / "config.toml")
+    token = tomllib.loads((tmp_path / "config.toml").read_text(encoding="utf-8"))["wechat"]["token"]
+    assert re.fullmatch("[0-9a-f]{32}", token)

@@ -10,6 +10,7 @@ import pytest
 from app.worker import Worker
 from models.db.engine import Database
 from models.schedule import Periodic
+from models.values import request_id
 from payments import outbox
 from payments.outcome import Done, Outcome
 from payments.periodic import Job, every
@@ -167,3 +168,23 @@ def test_in_one_thread_money_is_done_before_messages(world: World) -> None:
     )
     worker.run_once()
     assert order == ["credit"] * 4 + ["settle"] * 4 + ["message"] * 4
+
+
+def test_an_item_is_dealt_with_under_the_id_of_its_request(world: World) -> None:
+    seen: dict[str, str | None] = {}
+
+    def deliver(_services: Services, item: outbox.Claim) -> Outcome:
+        seen[item.key] = request_id.current()
+        with world.database.transaction() as session:
+            outbox.put(session, "follow-up", item.key, {}, now=world.clock.now)
+        return Done()
+
+    with world.database.transaction() as session:
+        outbox.put(session, "probe", "with", {}, now=world.clock.now, caused_by="a" * 32)
+        outbox.put(session, "probe", "without", {}, now=world.clock.now)
+    worker = Worker(world.services, {"probe": deliver}, wait=lambda _seconds: None)
+    with request_id.bound("b" * 32):
+        assert worker.run_once() == 2
+        assert request_id.current() == "b" * 32
+    assert seen == {"with": "a" * 32, "without": None}
+    assert {held.key: held.request_id for held in world.claim("follow-up")} == seen

@@ -124,6 +124,11 @@ def test_a_dry_run_says_the_same_and_writes_nothing(quick: Database, tmp_path: P
         "2400101009,李小明,undergraduate,,0,,1,2026-03-31",
         "2400101009",
         WANG,
+        "2400101009,#REF!,undergraduate,,0,,,",
+        "2400101009,-,undergraduate,,0,,,",
+        "2400101009,123456,undergraduate,,0,,,",
+        "-2400101009,李小明,undergraduate,,0,,,",
+        "+2400101009,李小明,undergraduate,,0,,,",
     ],
 )
 def test_one_wrong_row_is_told_by_line_and_nothing_is_written(
@@ -133,6 +138,8 @@ def test_one_wrong_row_is_told_by_line_and_nothing_is_written(
     assert report.faulty == 1
     assert report.faults[0].startswith("第 4 行")
     assert "李" not in report.faults[0]
+    tried = import_accounts(quick, tmp_path / "accounts.csv", actor=ANNA, now=NOW, dry_run=True)
+    assert tried.faults == report.faults
     assert (count(quick, Account), count(quick, Entry), count(quick, TrafficLot)) == (0, 0, 0)
 
 

@@ -321,9 +321,7 @@ def test_garbage_among_the_records_stops_nobody(books: Books, nas: Nas) -> None:
         7, None, [], "x", {}, good | {"kind": "fine"}, good | {"account": "学号"},
         good | {"account": "nobody"}, good | {"input_octets": -1},
         good | {"input_octets": WRAP}, good | {"output_octets": True},
-        good | {"output_gigawords": 2**21}, good | {"event_at": 2**32}, good | {"session": "a\0b"},
-        good | {"session_time_s": None}, good | {"nas": "x" * 65}, good | {"received_at": 5},
-        good | {"session_time_s": 10**12}, good | {"started_at": 0}, good | {"address": ["10.0.0.1"]},
+        good | {"output_gigawords": 2**21}, good | {"session": ""}, good | {"received_at": 5},
         good | {"input_octets": "1e3"}, good | {"input_octets": 1.0},
     ]  # fmt: skip
     answers = books.answers(*bad, good)

@@ -84,7 +84,8 @@ def networks(draw: st.DrawFn) -> tuple[list[dict[str, Any]], tuple[int, int]]:
 
 
 def told(records: list[dict[str, Any]], account: str) -> list[dict[str, Any]]:
-    return [record | {"account": account} for record in records]
+    # A server of its own for each: one session of a server is one connection, whatever its accounts.
+    return [record | {"account": account, "nas": f"BRAS-{account}"} for record in records]
 
 
 def results(books: Books, account: str) -> tuple[Any, ...]:

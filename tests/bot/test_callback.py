@@ -109,12 +109,9 @@ def test_a_push_for_another_app_is_forged(redis: Redis) -> None:
 def _hostile() -> dict[str, str | bytes]:
     good = text_xml("你好")
     return {
-        "source": good.replace("</xml>", "<source>victim</source></xml>"),
-        "type": good.replace("</xml>", "<type>text</type></xml>"),
         "duplicate": good.replace("</xml>", "<FromUserName>oVictim</FromUserName></xml>"),
-        "duplicate unknown": good.replace("</xml>", "<New>1</New><New>2</New></xml>"),
+        "duplicate content": good.replace("</xml>", "<Content>2</Content></xml>"),
         "nested content": good.replace("<![CDATA[你好]]>", "<b>x</b>"),
-        "nested unknown": good.replace("</xml>", "<New><a>1</a></New></xml>"),
         "doctype": "<!DOCTYPE xml>" + good,
         "entity": '<!DOCTYPE xml [<!ENTITY e "x">]>' + good.replace("<![CDATA[你好]]>", "&e;"),
         "external": '<!DOCTYPE xml [<!ENTITY e SYSTEM "file:///etc/passwd">]>' + good,
@@ -127,14 +124,15 @@ def _hostile() -> dict[str, str | bytes]:
         "odd openid": text_xml("你好", openid="o<script>"),
         "long openid": text_xml("你好", openid="o" * 65),
         "no number": good.replace("<CreateTime><![CDATA[", "<CreateTime><![CDATA[x"),
-        "no message number": xml_of(
-            ToUserName=US, FromUserName=OPENID, CreateTime="1", MsgType="text", Content="x", MsgId="1x"
-        ),
         "empty": "",
         "empty element": "<xml/>",
         "half": good[: len(good) // 2],
         "json": '{"ToUserName":"gh_campus"}',
-        "not utf-8": good.encode("gbk"),
+        "json list": "[]",
+        "broken json": "{",
+        "json that is nested": '{"a":' * 60 + "1" + "}" * 60,
+        "json without end": '{"a":' * 9000,
+        "attributes of the sender": good.replace("<FromUserName>", '<FromUserName a="1">'),
         "another encoding": '<?xml version="1.0" encoding="utf-16"?>'.encode("utf-16")
         + good.encode("utf-16"),
         "five megabytes": text_xml("你" * 1_700_000),

@@ -46,7 +46,7 @@ def code_in(url: str) -> str:
 class Liar:
     """A provider that says what the test wants."""
 
-    def __init__(self, oidc: Oidc) -> None:
+    def __init__(self, oidc: Oidc, *, account_claim: str = "sub") -> None:
         self.oidc = oidc
         self.server = RecordingSite()
         self.server.respond = self._respond
@@ -55,8 +55,9 @@ class Liar:
         self.metadata = oidc.metadata(self.issuer)
         self.keys = oidc.jwks()
         self.token: Answer = Answer(b"")
+        self.userinfo: Answer = Answer(b"", 404)
         self.now = NOW
-        config = OidcConfig(self.issuer, CLIENT_ID, CLIENT_SECRET, timeout_s=2.0)
+        config = OidcConfig(self.issuer, CLIENT_ID, CLIENT_SECRET, account_claim, timeout_s=2.0)
         self.identity = OidcIdentity(config, lambda: self.now)
 
     def asked(self, path: str) -> list[Received]:
@@ -69,9 +70,9 @@ class Liar:
             "iat": NOW_S, "exp": NOW_S + 300,
         }  # fmt: skip
 
-    def answer(self, id_token: str, *, fresh: bool = False) -> str:
-        """What our side makes of a token."""
-        self.token = Answer(json.dumps({"id_token": id_token}).encode())
+    def answer(self, id_token: str, *, fresh: bool = False, **beside: Any) -> str:
+        """What our side makes of a token, and of what the token answer holds beside it."""
+        self.token = Answer(json.dumps({**beside, "id_token": id_token}).encode())
         return self.identity.account_of(SERVICE, "code-1", PROOF, fresh=fresh)
 
     def _respond(self, got: Received) -> Answer:
@@ -79,4 +80,6 @@ class Liar:
             return Answer(json.dumps(self.metadata).encode())
         if got.path == "/oidc/jwks":
             return Answer(json.dumps(self.keys).encode())
+        if got.path == "/oidc/userinfo":
+            return self.userinfo
         return self.token

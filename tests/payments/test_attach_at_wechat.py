@@ -10,7 +10,8 @@ import pytest
 
 from models.clock import campus_date
 from payments.attach import Attach, AttachKeys
-from payments.reconcile.bill import SEPARATOR, Bill
+from payments.reconcile.bill import Bill
+from payments.reconcile.odd_rows import SEPARATOR
 from payments.wechatpay.bills import trade_bill
 from payments.wechatpay.crypto import derive_key
 from sandbox.credentials import Credentials

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from models.db.engine import Database
 from models.errors import Conflict
 from models.outbox import WORK, Lane, OutboxItem, OutboxStatus, work_of
+from models.values import request_id
 from payments import outbox
 from tests.builders import NOON, World
 
@@ -33,6 +34,36 @@ def test_the_same_promise_is_made_once(either: World) -> None:
     put(either)
     put(either)
     assert len(either.claim("job")) == 1
+
+
+def test_the_request_behind_an_item_is_no_part_of_what_it_says(either: World) -> None:
+    first, second = "a" * 32, "b" * 32
+    with request_id.bound(first):
+        put(either)
+    with request_id.bound(second):
+        put(either)
+        put(either, "explicit", caused_by=first)
+    put(either)
+    put(either, "none")
+    assert {held.key: held.request_id for held in either.claim("job")} == {
+        "k": first,
+        "explicit": first,
+        "none": None,
+    }
+
+
+def test_an_item_revived_by_another_request_belongs_to_that_one(either: World) -> None:
+    first, second = "a" * 32, "b" * 32
+    put(either, caused_by=first)
+    for caused_by, seen in ((None, first), (second, second)):
+        (held,) = either.claim("job")
+        assert held.request_id == first
+        with either.database.transaction() as session:
+            outbox.finish(session, held, now=either.clock())
+        with request_id.bound(caused_by), either.database.transaction() as session:
+            outbox.revive(session, "job", "k", now=either.clock())
+        with either.database.reading() as session:
+            assert session.scalar(select(OutboxItem.request_id)) == seen
 
 
 def test_a_leased_item_is_not_given_out_again_until_the_lease_ends(either: World) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import update
 from models.db.engine import Database
 from models.errors import Mismatch, ServiceError, Unavailable, Unknown
 from models.order import Order, OrderStatus
+from models.values import request_id
 from payments import orders, unconfirmed
 from payments.unconfirmed import PaymentInDoubt
 from payments.views import OrderView, Step
@@ -26,8 +27,10 @@ class Pay(ScriptedPay):
     def __init__(self) -> None:
         super().__init__()
         self.silent: dict[str, ServiceError] = {}
+        self.asked_under: list[str | None] = []
 
     def query(self, out_trade_no: str) -> Trade:
+        self.asked_under.append(request_id.current())
         if out_trade_no in self.silent:
             raise self.silent[out_trade_no]
         return super().query(out_trade_no)
@@ -61,6 +64,12 @@ class Payer(World):
 @pytest.fixture
 def payer(sqlite_database: Database) -> Payer:
     return Payer(sqlite_database)
+
+
+def test_each_query_logs_under_the_id_of_the_request(payer: Payer) -> None:
+    with request_id.bound("a" * 32):
+        payer.checked()
+    assert payer.scripted.asked_under == ["a" * 32] * 3
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])

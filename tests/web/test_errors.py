@@ -11,8 +11,10 @@ from sqlalchemy.exc import OperationalError
 from models import errors
 from models.db.engine import Database
 from payments.wechatpay.errors import PayRefused
+from tests.logged import lines_of
 from tests.web.portal_visitor import visitor
 from tests.web.world import World
+from web import errors as web_errors
 from web.errors import failure_of
 
 SAMPLES: list[errors.ServiceError] = [
@@ -82,9 +84,10 @@ def test_a_bug_is_a_plain_apology_with_a_code(world: World) -> None:
 
 @pytest.mark.parametrize("path", ["/h5/orders", "/h5/recharge", "/h5/notices", "/self/notices"])
 def test_without_a_database_a_page_asks_for_patience_and_the_log_has_the_cause(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str
+    world: World, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     visit = visitor(world) if path.startswith("/self/") else world.reader()
+    lines = lines_of(monkeypatch, web_errors)
 
     def gone(*_: object, **__: object) -> NoReturn:
         raise OperationalError("SELECT 1", {}, ConnectionRefusedError("nobody listens"))
@@ -93,7 +96,8 @@ def test_without_a_database_a_page_asks_for_patience_and_the_log_has_the_cause(
         monkeypatch.setattr(Database, way, gone)
     answer = visit.get(path)
     assert (answer.status_code, "E-BUSY" in answer.text) == (503, True)
-    assert "nobody listens" in capsys.readouterr().out
+    (line,) = lines
+    assert "nobody listens" in str(line["exc_info"])
 
 
 def test_an_unknown_address_is_a_friendly_page(reader: FlaskClient) -> None:

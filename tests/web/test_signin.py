@@ -8,6 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.web.world import OPENID, World
+from web import rates, signin
 
 
 def begin(client: FlaskClient, path: str) -> str:
@@ -103,3 +104,23 @@ def test_the_code_of_a_page_holds_its_path_and_known_parameters_only(world: Worl
     longer = client.get(f"/h5/recharge?account={'9' * size}")
     assert longer.status_code == 200
     assert 'data-copy="http://site.test/h5/recharge"' in longer.text
+
+
+def test_a_flood_of_new_browsers_does_not_stop_those_known(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rates, "ANONYMOUS", 6)
+    monkeypatch.setattr(signin, "BEGINS", 6)
+    known = world.reader(None)
+    begin(known, "/h5/orders")
+    flood = [world.reader(None).get("/h5/orders").status_code for _ in range(8)]
+    assert (flood[0], flood[-1]) == (302, 429)
+    begin(known, "/h5/orders")
+
+
+def test_a_known_browser_has_a_limit_of_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signin, "BEGINS_OF_BROWSER", 3)
+    client = world.reader(None)
+    answers = [client.get("/h5/orders").status_code for _ in range(6)]
+    assert (answers[0], answers[-1]) == (302, 429)
+    begin(world.reader(None), "/h5/orders")

@@ -56,8 +56,7 @@ def _utf16_without_mark(beginning: bytes) -> str:
 
 
 def _utf8_or_gb18030(path: Path) -> str:
-    as_utf8 = as_gb = lines = 0
-    chinese = False
+    as_utf8 = as_gb = lines = chinese = damaged = 0
     with path.open("rb") as file:
         for line in file:
             if line.isascii():
@@ -66,11 +65,14 @@ def _utf8_or_gb18030(path: Path) -> str:
             text = _decoded(line, "utf-8")
             as_utf8 += text is not None
             as_gb += _decoded(line, "gb18030") is not None
-            chinese = chinese or (text is not None and any(c >= _FIRST_OF_THREE_BYTES for c in text))
+            if text is None:
+                text = line.decode("utf-8", "replace")
+                damaged += text.count(REPLACEMENT)
+            chinese += sum(c >= _FIRST_OF_THREE_BYTES and c != REPLACEMENT for c in text)
     if as_utf8 == as_gb == lines and lines and not chinese:
         raise TableRefused("无法确定文件的编码，请另存为带 BOM 的 UTF-8（CSV UTF-8）")
-    # Chinese in GB18030 is hardly ever valid UTF-8; UTF-8 often is valid GB18030.
-    return "utf-8" if as_utf8 * 2 > lines or not lines else "gb18030"
+    # Chinese in GB18030 hardly ever holds a Chinese character of UTF-8; UTF-8 often is valid GB18030.
+    return "utf-8" if as_utf8 * 2 > lines or chinese > damaged or not lines else "gb18030"
 
 
 def _decoded(line: bytes, encoding: str) -> str | None:

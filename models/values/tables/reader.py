@@ -215,9 +215,17 @@ def _look_for_header(
         cells = ["" if isinstance(cell, Damaged) else cell for cell in row.cells]
         header = find_header(cells, columns, required)
         if header is not None:
+            _check_titles(row)
             return row.line_no, header
         best = _fewest_missing(best, missing(cells, columns, required))
     return best or ""
+
+
+def _check_titles(row: RawRow) -> None:
+    """Refuse a damaged title: its column may be one that decides, such as the direction of money."""
+    for place, cell in enumerate(row.cells, start=1):
+        if isinstance(cell, Damaged):
+            raise TableRefused(f"第 {row.line_no} 行（表头）第 {place} 列：{cell.reason}")
 
 
 def _fewest_missing(one: str | None, other: str) -> str:

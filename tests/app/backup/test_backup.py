@@ -75,6 +75,7 @@ def test_a_verified_backup_is_noted_where_doctor_and_metrics_look(installed: Ins
     assert noted.started_at == read_manifest(folder).started_at
 
 
+@pytest.mark.usefixtures("open_umask")
 def test_only_the_owner_can_read_it_and_no_secret_is_in_it(installed: Installation) -> None:
     folder = backed_up(installed)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

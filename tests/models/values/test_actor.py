@@ -17,6 +17,26 @@ ONE_PERSON = [
     "张\u3164三",
     "张三（财务）",
     "张三(财务)",
+    "（张三）",
+    "（张三",
+    "(张三",
+    "张三）",
+    "「张三」",
+    "〖张三〗",
+    "“张三”",
+    "'张三'",
+    "张三“财务”",
+    "（财务）张三",
+    "张三(财务",
+    "<张三>",
+    "张三。",
+    "张三.",
+    "张三-",
+    "张三,",
+    "张三\u0301",
+    "张三\u20dd",
+    "张三\u2800",
+    "·张三",
 ]
 
 
@@ -26,7 +46,16 @@ def test_one_person_under_two_spellings_is_one_person(spelling: str) -> None:
     assert Actor.from_name("张三").is_same_person(spelling)
 
 
-@pytest.mark.parametrize(("one", "other"), [("zhang", "ｚｈａｎｇ"), ("Anna", "anna"), ("ANNA", "aN NA")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("zhang", "ｚｈａｎｇ"),
+        ("Anna", "anna"),
+        ("ANNA", "aN NA"),
+        ("Ánna", "anna"),
+        ("Anne-Marie", "AnneMarie"),
+    ],
+)
 def test_case_and_width_do_not_make_two_people(one: str, other: str) -> None:
     assert Actor.from_name(one).is_same_person(Actor.from_name(other))
 
@@ -42,7 +71,11 @@ def test_a_stored_nobody_is_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "  ", "\u200b\u200b", "\ufe0f", "x" * 65, "worker", "Pol icy", "SYSTEM"]
+    "typed",
+    [
+        *("", "  ", "\u200b\u200b", "\ufe0f", "x" * 65, "worker", "Pol icy", "SYSTEM", "()", "……", "\u2800"),
+        *("(worker", "worker.", "w\u043erker", "甲一-财务", "财务/甲一", "甲一,财务", "Zh\u0430ng"),
+    ],
 )
 def test_names_that_name_nobody_are_refused(typed: str) -> None:
     with pytest.raises(Refused):

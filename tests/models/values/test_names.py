@@ -91,3 +91,34 @@ def test_a_name_that_an_account_may_have(name: str) -> None:
 def test_a_name_that_is_lost_or_hides_something(name: str) -> None:
     with pytest.raises(CellError):
         parse_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "#REF!",
+            "#N/A",
+            "#NAME?",
+            "#VALUE!",
+            "#DIV/0!",
+            "＃N/A",
+            "-",
+            "——",
+            "/",
+            "·",
+            "...",
+            "123456",
+            "１２３",
+        ),
+        *("无", "（无）", "無", "none", "None", "NULL", "(null)", "n/a", "Ｎ／Ａ", "nan", "暂无", "未知"),
+    ],
+)
+def test_what_stands_where_there_is_no_name_is_an_error(name: str) -> None:
+    with pytest.raises(CellError):
+        parse_name(name)
+
+
+@pytest.mark.parametrize("name", ["无名", "吴无", "空海", "Nan Li", "Nullah", "\U0002ebf1", "A3", "О'Нил"])
+def test_a_name_that_only_resembles_a_placeholder_is_one(name: str) -> None:
+    assert parse_name(name) == name

@@ -48,13 +48,28 @@ def test_a_key_text_is_read_and_written_line_by_line() -> None:
         f"k1 {SECRET[:40]}",
         f"k1 {SECRET} 0 1",
         f"k1 {SECRET} 5 1\nk1 {SECRET} 9 2",
-        f"k1 {SECRET} 5 1\nk2 {SECRET} 5 2",
-        f"k1 {SECRET} 5 2\nk2 {SECRET} 9 2",
+        f"k1 {SECRET} 5 1\nk2 {SECRET} 4 2",
+        f"k1 {SECRET} 5 2\nk2 {SECRET} 9 1",
     ],
 )
 def test_a_key_text_that_leaves_a_doubt_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="audit key"):
         AuditKeys.parse(text)
+
+
+def test_a_key_is_changed_before_it_sealed_anything(books: BookWorld) -> None:
+    for _ in range(2):
+        books.use_keys(change_key(books))
+        text = ";".join(key.line for key in books.services.audit.keys.keys)
+        assert AuditKeys.parse(text) == books.services.audit.keys
+    books.live()
+    books.paid(600, credited=True)
+    books.seal()
+    assert books.check() == {}
+    books.use_keys(change_key(books))
+    books.paid(700, credited=True)
+    books.seal()
+    assert books.check() == {}
 
 
 def test_an_installation_without_a_key_is_sealed_and_switches_over(books: BookWorld) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import openpyxl
@@ -16,6 +16,7 @@ from models.site import CounterRules
 from models.values.tables.errors import TableRefused
 from payments.counter import bank_queue
 from payments.counter.bank_list import Report
+from payments.counter.steps import ClosedAccount
 from tests.payments.counter.bank_files import (
     SECOND,
     THIRD,
@@ -139,10 +140,33 @@ def test_a_row_that_the_same_list_takes_back_is_queued(
     assert questions(till, ReviewKind.BANK_REVERSED) == []
 
 
-def test_incoming_money_that_is_a_reversal_by_its_summary_is_queued(till: Till, tmp_path: Path) -> None:
-    header = "日期,流水号,摘要,金额,学号,姓名"
-    report = read_rows(till, tmp_path, "2026-03-10,B0000001,退汇,20.00,,", header=header)
-    assert (report, owed(till), reasons(till)) == (Report(queued=1), [], ["reversed"])
+@pytest.mark.parametrize("column", ["摘要", "备注"])
+def test_incoming_money_that_is_a_reversal_by_its_memo_is_queued(
+    till: Till, tmp_path: Path, column: str
+) -> None:
+    memos = [
+        "退汇",
+        "冲_正",
+        "沖正",
+        "沖銷",
+        "撤銷",
+        "撤_销",
+        "撤\u200b销",
+        "抹_帳",
+        "退款",
+        "退_回",
+        "紅沖",
+        "网费（退款）",
+        "冲\u3000正交易",
+    ]
+    header = f"日期,流水号,{column},金额,学号,姓名"
+    rows = [
+        f"2026-03-10,{number}{len(payer):02d},{memo.replace('_', ' ')},20.00,{payer}"
+        for number, memo in enumerate(memos, start=1000)
+        for payer in (",", LI_PAYS)
+    ]
+    report = read_rows(till, tmp_path, *rows, header=header)
+    assert (report, owed(till), set(reasons(till))) == (Report(queued=len(rows)), [], {"reversed"})
 
 
 def test_a_later_list_that_takes_a_booked_transfer_back_opens_a_question(till: Till, tmp_path: Path) -> None:
@@ -177,6 +201,20 @@ def test_a_day_that_is_not_certain_is_a_row_error(till: Till, tmp_path: Path, wr
     report = read_rows(till, tmp_path, li("B0000001", day=written), li("B0000002"))
     assert (report.credited, report.rejected) == (1, 1)
     assert report.faults[0].startswith("第 2 行“交易日期”：")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_day_to_come_is_a_row_error_and_an_old_one_is_queued(
+    till: Till, tmp_path: Path, *, dry_run: bool
+) -> None:
+    till.clock.now = datetime(2026, 3, 9, 16, 0, tzinfo=UTC)  # midnight on campus
+    days = ["2026-03-11", "2026-03-10", "2025-03-10", "2025-03-09", "2006-03-10"]
+    rows = [li(f"B{number:07d}", day=day) for number, day in enumerate(days)]
+    report = read(till, write(tmp_path, [*rows, "2025-01-01,B0000009,20.00,,"]), dry_run=dry_run)
+    assert report == Report(
+        credited=2, queued=3, rejected=1, faults=["第 2 行“交易日期”：2026-03-11 晚于今天，请核对"]
+    )
+    assert (reasons(till), owed(till)) == ([] if dry_run else ["old"] * 3, [])
 
 
 @pytest.mark.parametrize(
@@ -233,6 +271,18 @@ def test_a_name_with_another_or_a_lost_character_is_not_the_owner_s(
     row = f"2026-03-10,B0000001,20.00,{LI.account_no},{name}"
     assert read_rows(till, tmp_path, row) == Report(queued=1)
     assert balances(till) == (0, 0)
+
+
+def test_a_transfer_for_a_closed_account_is_queued_as_such(till: Till, tmp_path: Path) -> None:
+    till.services.billing.close_account(LI.account_no)
+    rows = [li("B0000001"), f"2026-03-10,B0000002,20.00,{LI.account_no},{WANG.name}"]
+    assert read_rows(till, tmp_path, *rows) == Report(queued=2)
+    assert reasons(till) == ["closed", "double"]
+    assert read_rows(till, tmp_path, rows[1].replace("20.00", "30.00")) == Report(queued=1)
+    with pytest.raises(ClosedAccount):
+        bank_queue.assign(
+            till.services, line_id=lines(till)[0].id, account_no=LI.account_no, name=LI.name, actor=SECOND
+        )
 
 
 def test_half_a_character_costs_its_cell(till: Till, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_list_confirms_a_clerk_s_transfer_once(any_till: Till, tmp_path: Path)
     assert read_rows(till, tmp_path, *rows) == Report(known=2)
     assert confirmation.unconfirmed(till.services) == []
     # The number once more, on another day, is another transfer.
-    assert read_rows(till, tmp_path, *rows, li("B0000001", day="2026-03-12")) == Report(known=2, queued=1)
+    assert read_rows(till, tmp_path, *rows, li("B0000001", day="2026-03-08")) == Report(known=2, queued=1)
     assert (balances(till), owed(till)) == ((2000, 0), [("B0000002", 501)])
     till.check_books()
 

@@ -36,13 +36,13 @@ def config(till: Till, tmp_path: Path, credentials: Credentials) -> Path:
     return toml(made, tmp_path)
 
 
-def counter(config: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(main, ["counter", *arguments, "--config", str(config)])
+def counter(config: Path, *arguments: str, typed: str = "") -> Result:
+    return CliRunner().invoke(main, ["counter", *arguments, "--config", str(config)], input=typed)
 
 
 def book(config: Path, receipt_no: str, amount: str, name: str = LI.name) -> Result:
-    typed = ["--receipt", receipt_no, "--name", name, "--amount", amount, "--by", "anna"]
-    return counter(config, "book", LI.account_no, *typed)
+    given = ["--receipt", receipt_no, "--amount", amount, "--by", "anna"]
+    return counter(config, "book", LI.account_no, *given, typed=f"{name}\n")
 
 
 def test_a_clerk_s_day(config: Path, till: Till) -> None:
@@ -92,19 +92,23 @@ def test_a_bank_list_is_tried_read_and_cleared(config: Path, tmp_path: Path) -> 
     done = counter(config, "bank", "import", str(path), "--by", "bert")
     assert "入账 1，待人工核对 2，待退回 0，此前已处理 0，无法处理 1" in done.output
     first, second = (line.split()[0] for line in counter(config, "bank", "queue").output.splitlines())
-    typed = [first, WANG.account_no, "--name", WANG.name, "--by"]
+
+    def assigned(operator: str) -> str:
+        given = [first, WANG.account_no, "--by", operator]
+        return counter(config, "bank", "assign", *given, typed=f"{WANG.name}\n").output
+
     for operator in ("bert", " BERT"):
-        assert "等待另一位同事" in counter(config, "bank", "assign", *typed, operator).output
-    assert "网费充值收据" in counter(config, "bank", "assign", *typed, "anna").output
+        assert "等待另一位同事" in assigned(operator)
+    assert "网费充值收据" in assigned("anna")
     assert "待退回款项凭单" in counter(config, "bank", "send-back", second, "--by", "bert").output
     assert counter(config, "bank", "accept", second, "--by", "bert").exit_code == 1
     assert counter(config, "bank", "queue").output == "没有待人工核对的转账\n"
 
 
 def test_a_transfer_of_a_clerk_is_listed_until_a_list_confirms_it(config: Path, tmp_path: Path) -> None:
-    typed = ["--way", "transfer", "--reference", "B0000001", "--amount", "20", "--receipt", "A0001"]
-    person = [LI.account_no, "--name", LI.name, "--by", "anna"]
-    assert "网费充值收据" in counter(config, "book", *person, *typed).output
+    given = ["--way", "transfer", "--reference", "B0000001", "--amount", "20", "--receipt", "A0001"]
+    booked = counter(config, "book", LI.account_no, "--by", "anna", *given, typed=f"{LI.name}\n")
+    assert "网费充值收据" in booked.output
     listed = counter(config, "unconfirmed").output
     assert [word in listed for word in ("A0001", "B0000001", "20.00", "anna", "逾期")] == [True] * 4 + [False]
     path = tmp_path / "list.csv"

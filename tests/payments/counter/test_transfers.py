@@ -14,6 +14,7 @@ from models.db.engine import Database
 from models.errors import Refused
 from models.site import CounterRules
 from models.values.actor import Actor
+from models.values.tables.errors import TableRefused
 from payments.counter import bank_list, bank_queue
 from payments.counter.bank_list import Report
 from payments.counter.returns import SecondClerkNeeded, give_back
@@ -56,7 +57,7 @@ def any_till(any_database: Database) -> Till:
 def test_one_number_of_two_payers_in_two_lists(any_till: Till, tmp_path: Path) -> None:
     till = any_till
     assert read_rows(till, tmp_path, li("00000001")) == Report(credited=1)
-    assert read_rows(till, tmp_path, wang("00000001", day="2026-03-11")) == Report(queued=1)
+    assert read_rows(till, tmp_path, wang("00000001", day="2026-03-09")) == Report(queued=1)
     assert (balances(till), reasons(till)) == ((2000, 0), ["number"])
     (waiting,) = bank_queue.queue(till.services)
     assert waiting.like_line is not None
@@ -80,7 +81,7 @@ def test_one_number_of_two_payers_in_one_list(till: Till, tmp_path: Path) -> Non
     "other",
     [
         li("B0000001", amount="30.00"),
-        li("B0000001", day="2026-03-11"),
+        li("B0000001", day="2026-03-09"),
         wang("B0000001"),
         f"2026-03-10,B0000001,20.00,{LI.account_no},{WANG.name}",
         "2026-03-10,B0000001,20.00,,",
@@ -111,7 +112,7 @@ def test_the_same_number_written_differently_is_queued(
 
 
 def test_same_payer_amount_and_day_under_another_number_is_queued(till: Till, tmp_path: Path) -> None:
-    rows = [li("B0000001"), li("B0000002"), li("B0000003", day="2026-03-11"), li("B0000004", amount="30.00")]
+    rows = [li("B0000001"), li("B0000002"), li("B0000003", day="2026-03-09"), li("B0000004", amount="30.00")]
     assert read_rows(till, tmp_path, *rows) == Report(credited=3, queued=1)
     assert (balances(till), reasons(till)) == ((7000, 0), ["double"])
     (waiting,) = bank_queue.queue(till.services)
@@ -160,11 +161,48 @@ def test_without_a_date_any_recent_day_may_be_the_same(till: Till, tmp_path: Pat
 def test_two_bank_accounts_number_their_transfers_on_their_own(till: Till, tmp_path: Path) -> None:
     assert read_rows(till, tmp_path, li("00000001"), source="6222 0001") == Report(credited=1)
     assert read_rows(till, tmp_path, wang("00000001"), source="6222-0002") == Report(credited=1)
-    # The same content under another account, or none: once more, or the wrong account was given.
-    assert read_rows(till, tmp_path, li("00000001"), source="62220002") == Report(queued=1)
-    assert read_rows(till, tmp_path, li("00000001")) == Report(queued=1)
+    # The same row under another account, or none: once more, or the wrong account was given.
+    other = wang("00000005", amount="30.00")
+    assert read_rows(till, tmp_path, li("00000001"), other, source="62220002") == Report(credited=1, queued=1)
+    assert read_rows(till, tmp_path, other, li("00000001")) == Report(queued=2)
     assert read_rows(till, tmp_path, li("00000001"), source="６２２２0001") == Report(known=1)
-    assert balances(till) == (2000, 2000)
+    assert balances(till) == (2000, 5000)
+
+
+def test_one_file_is_not_read_under_two_bank_accounts(any_till: Till, tmp_path: Path) -> None:
+    till = any_till
+    path = write(tmp_path, ["2026-03-10,B0000001,20.00,,", li("B0000002")])
+    assert read(till, path, source="111111") == Report(credited=1, returning=1)
+    for other in ("222222", ""):
+        for dry_run in (True, False):
+            with pytest.raises(TableRefused, match="“111111”"):
+                read(till, path, source=other, dry_run=dry_run)
+    # A list that was read without an account may get one afterwards: its rows are queued.
+    unnamed = write(tmp_path, [li("B0000003", day="2026-01-05")], name="unnamed.csv")
+    assert read(till, unnamed) == Report(credited=1)
+    assert read(till, unnamed, source="222222") == Report(queued=1)
+    assert read(till, path, source="11-1111") == Report(known=2)
+    assert (balances(till), owed(till)) == ((4000, 0), [("B0000001", 2000)])
+
+
+@pytest.mark.parametrize(
+    ("source", "fits"), [("622200001111", True), ("6222 **** 1111", True), ("6222", False)]
+)
+def test_a_bank_account_that_the_file_contradicts_is_refused(
+    till: Till, tmp_path: Path, source: str, *, fits: bool
+) -> None:
+    header = "交易日期,流水号,金额,学号,姓名"
+    above = write(tmp_path, [header, li("B0000001")], header="账号：,6222 0000 1111", name="above.csv")
+    column = write(
+        tmp_path, [f"622200001111,{li('B0000002', day='2026-01-05')}"], header=f"本方账号,{header}"
+    )
+    for path in (above, column):
+        if fits:
+            assert read(till, path, source=source) == Report(credited=1)
+            continue
+        with pytest.raises(TableRefused, match="622200001111"):
+            read(till, path, source=source)
+    assert len(lines(till)) == 2 * fits
 
 
 def test_a_list_names_its_own_bank_account(till: Till, tmp_path: Path) -> None:

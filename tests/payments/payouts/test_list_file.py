@@ -72,12 +72,14 @@ def lists_of(till: Till) -> list[PayoutList]:
     return transfer_list.newest_lists(till.services)
 
 
+@pytest.mark.usefixtures("open_umask")
 def test_a_file_that_cannot_be_written_lists_nothing(config: Path, till: Till, tmp_path: Path) -> None:
     """Attack c4."""
     lost = run(config, "bank-list", str(tmp_path / "nowhere" / "x.csv"), "--by", "cw")
     assert (lost.exit_code, "无法写入" in lost.output) == (1, True)
     assert (part_of(till).status, lists_of(till)) == (PartStatus.WITHDRAWN, [])
     path = tmp_path / "x.csv"
+    path.touch(mode=0o644)
     written = run(config, "bank-list", str(path), "--by", "cw")
     assert written.exit_code == 0, written.output
     (made,) = lists_of(till)

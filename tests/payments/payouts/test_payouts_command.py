@@ -36,13 +36,13 @@ def config(till: Till, tmp_path: Path, credentials: Credentials) -> Path:
     return toml(made, tmp_path)
 
 
-def run(config: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(main, ["payouts", *arguments, "--config", str(config)])
+def run(config: Path, *arguments: str, typed: str = "") -> Result:
+    return CliRunner().invoke(main, ["payouts", *arguments, "--config", str(config)], input=typed)
 
 
 def asked(config: Path, name: str = LI.name) -> Result:
-    card = ["--bank", "某某银行", "--card", "6222000012345678"]
-    return run(config, "request", LI.account_no, "--name", name, *card, "--by", "anna")
+    typed = f"{name}\n6222000012345678\n"
+    return run(config, "request", LI.account_no, "--bank", "某某银行", "--by", "anna", typed=typed)
 
 
 def test_from_the_preview_to_the_bank(config: Path, till: Till, tmp_path: Path) -> None:
@@ -74,8 +74,8 @@ def test_from_the_preview_to_the_bank(config: Path, till: Till, tmp_path: Path) 
     with path.open("w", encoding="gb18030", newline="") as file:
         csv.writer(file).writerows([header, [*row[:-1], "失败"]])
     assert "失败 1" in run(config, "bank-result", str(path), "--by", "bert").output
-    card = ["--bank", "另一银行", "--card", "6222000099998888", "--by", "bert"]
-    assert run(config, "card", row[1], *card).exit_code == 0
+    card = ["--bank", "另一银行", "--by", "bert"]
+    assert run(config, "card", row[1], *card, typed="\n6222000099998888\n").exit_code == 0
     assert "另一位同事" in run(config, "bank-list", str(path), "--by", "bert").output
     assert "1 笔" in run(config, "bank-list", str(path), "--by", "anna").output
     assert run(config, "failed", row[1], "--reason", "退票", "--by", "bert").exit_code == 0
@@ -95,8 +95,9 @@ def test_a_wrong_name_and_a_rejection_are_single_lines(config: Path) -> None:
 
 @pytest.mark.parametrize("name", ["=1+1", "@cmd", "-2"])
 def test_no_cell_of_the_list_is_a_formula(config: Path, till: Till, tmp_path: Path, name: str) -> None:
-    card = ["--bank", name, "--card", "6222000012345678", "--by", "anna"]
-    number = run(config, "request", LI.account_no, "--name", LI.name, *card).output.split()[0]
+    typed = f"{LI.name}\n6222000012345678\n"
+    asked_for = run(config, "request", LI.account_no, "--bank", name, "--by", "anna", typed=typed)
+    number = asked_for.output.split()[0]
     run(config, "approve", number, "--by", "bert")
     till.clock.forward(days=3650)
     till.work()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from app.metrics import HouseCollector
@@ -26,6 +28,14 @@ def run(config: Path, *arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def exposed(path: Path) -> Path:
+    """A file of before, which everyone can read."""
+    path.touch()
+    path.chmod(0o644)
+    return path
+
+
+@pytest.mark.usefixtures("open_umask")
 def test_a_day_is_compared_reported_and_signed(make_rig: Callable[..., Rig], tmp_path: Path) -> None:
     rig = make_rig(workers=0)
     config = toml(rig.config, tmp_path)
@@ -42,8 +52,11 @@ def test_a_day_is_compared_reported_and_signed(make_rig: Callable[..., Rig], tmp
     assert code == 0, output
     assert "no differences" in output
 
-    target = tmp_path / "report.csv"
+    target = exposed(tmp_path / "report.csv")
     assert run(config, "report", on, f"--csv={target}")[0] == 0
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    code, output = run(config, "report", on, f"--csv={tmp_path / 'nowhere' / 'report.csv'}")
+    assert (code, "无法写入" in output) == (1, True)
     assert target.read_bytes().startswith(b"\xef\xbb\xbf")
 
     code, output = run(config, "sign", on, "--by=会计王")
@@ -54,6 +67,7 @@ def test_a_day_is_compared_reported_and_signed(make_rig: Callable[..., Rig], tmp
     assert "会计王" in run(config, "report", on)[1]
 
 
+@pytest.mark.usefixtures("open_umask")
 def test_a_month_of_fund_flow_is_compared_written_for_finance_and_signed(
     make_rig: Callable[..., Rig], tmp_path: Path
 ) -> None:
@@ -61,13 +75,14 @@ def test_a_month_of_fund_flow_is_compared_written_for_finance_and_signed(
     month = month_before(campus_date(utc_now()))
     at = datetime(month.year, month.month, 3, 12, tzinfo=CAMPUS_ZONE)
     bill = write_flow(tmp_path / "flow.csv", [Flow(at, "t1", "t1", "交易", 500, "MEAL01")])
-    of, target = f"--month={month:%Y-%m}", tmp_path / "funds.csv"
+    of, target = f"--month={month:%Y-%m}", exposed(tmp_path / "funds.csv")
 
     assert run(config, "funds", "report", of)[0] == 1
     code, output = run(config, "funds", of, f"--file={bill}", "--foreign-prefix=MEAL", f"--csv={target}")
     assert code == 0, output
     assert "期初结余 0.00，期末结余 5.00" in output
     assert "FUND_DAY_OPEN：1" in output
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert target.read_bytes().startswith(b"\xef\xbb\xbf")
     assert f"{month:%Y-%m}-03,0.00,1,5.00," in target.read_text(encoding="utf-8-sig")
 

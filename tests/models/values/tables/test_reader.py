@@ -65,6 +65,29 @@ def test_half_a_character_in_a_column_that_is_read_is_an_error_with_its_line(tmp
     assert text.startswith("第 2 行“姓名”")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
+@pytest.mark.parametrize("damage", [b"\xff", b""])
+def test_one_damaged_byte_costs_its_cell_only(tmp_path: Path, encoding: str, damage: bytes) -> None:
+    # The one row is half of all lines that are not ASCII.
+    cells = {"number": "B1", "amount": "20.00", "account_no": "24", "name": "李小明", "note": "网费"}
+    for column in ("note", "name"):
+        path = write_csv(tmp_path / "t.csv", [HEADER, ",".join(cells.values())], encoding=encoding)
+        word = cells[column].encode(encoding.removesuffix("-sig"))
+        path.write_bytes(path.read_bytes().replace(word, word[:-1] + damage))
+        (text,) = errors(path, column)
+        assert text.startswith("第 2 行")
+        (row,) = read(path).rows()
+        assert all(row[other] == cell for other, cell in cells.items() if other != column)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+def test_a_damaged_title_is_named(tmp_path: Path, encoding: str) -> None:
+    path = write_csv(tmp_path / "t.csv", ["流水号,金额,借贷标志", "B1,20.00,借"], encoding=encoding)
+    path.write_bytes(path.read_bytes().replace("志".encode(encoding), "志".encode(encoding)[:-1]))
+    with pytest.raises(TableRefused, match="表头）第 3 列"):
+        read(path)
+
+
 def test_damaged_utf8_is_not_taken_for_gb18030(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", ROWS)
     path.write_bytes(path.read_bytes().replace("网费".encode(), "网费".encode()[:-1]))
