@@ -66,17 +66,20 @@ def book(
             way=Way(way),
             reference=reference,
         )
-        printed = counter.print_receipt(services, booked.booking.receipt_no)
+        clerk = Actor.from_name(actor)
+        printed = counter.print_receipt(services, booked.booking.receipt_no, clerk=clerk)
         click.echo(receipt_text(printed, site_name=services.site.name))
 
 
 @counter_group.command("receipt")
 @config_option
+@by_option
 @click.argument("receipt_no")
-def receipt(config_path: Path, receipt_no: str) -> None:
-    """Print a receipt again; it says 补打."""
+def receipt(config_path: Path, actor: str, receipt_no: str) -> None:
+    """Print a receipt again; it says 补打, and the journal keeps who did it."""
     with opened(config_path) as services:
-        click.echo(receipt_text(counter.print_receipt(services, receipt_no), site_name=services.site.name))
+        printed = counter.print_receipt(services, receipt_no, clerk=Actor.from_name(actor))
+        click.echo(receipt_text(printed, site_name=services.site.name))
 
 
 @counter_group.command("returns")

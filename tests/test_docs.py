@@ -183,7 +183,7 @@ DOCUMENTS = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md"))
 
 def typed(line: str) -> None:
     """Read a documented command as click would, placeholders and all. Raises: AssertionError."""
-    words, context = shlex.split(line, comments=True), click.Context(main)
+    words, context = shlex.split(line.partition(" < ")[0]), click.Context(main)
     found: click.Command = main
     while words and isinstance(found, click.Group) and (inner := found.get_command(context, words[0])):
         found, words = inner, words[1:]

@@ -145,8 +145,11 @@ def find_person(
     return services.billing.find_account(number)
 
 
-def print_receipt(services: Services, receipt_no: str) -> Booked:
-    """Return the booking of a receipt for printing, counting this print in. Raises: Refused."""
+def print_receipt(services: Services, receipt_no: str, *, clerk: Actor) -> Booked:
+    """Return the booking of a receipt for printing, counting this print in. Raises: Refused.
+
+    The journal keeps who printed it again.
+    """
     with services.transaction() as session:
         found = find_booking(session, receipt_no=receipt_no)
         if found is None:
@@ -154,6 +157,16 @@ def print_receipt(services: Services, receipt_no: str) -> Booked:
         printed = update(CounterBooking).where(CounterBooking.id == found.booking.id)
         session.execute(printed.values(prints=CounterBooking.prints + 1))
         session.refresh(found.booking)
+        if found.booking.prints > 1:
+            journal.note(
+                session,
+                "receipt-reprinted",
+                order_no=None if found.order is None else found.order.order_no,
+                actor=clerk.name,
+                now=services.clock(),
+                receipt_no=receipt_no,
+                prints=found.booking.prints,
+            )
     return found
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import select
 
 from app.cli import main
 from models.clock import CAMPUS_ZONE
 from models.db.engine import Database
+from models.journal import JournalRow
 from sandbox.credentials import Credentials
 from tests.payments.counter.till import LI, WANG, Till
 from tests.rig import make_config, toml
@@ -47,7 +49,9 @@ def test_a_clerk_s_day(config: Path, till: Till) -> None:
     printed = book(config, "A0001", "20")
     assert printed.exit_code == 0, printed.output
     assert "网费充值收据" in printed.output
-    for prints, again in enumerate((book(config, "A0001", "20"), counter(config, "receipt", "A0001")), 2):
+    for prints, again in enumerate(
+        (book(config, "A0001", "20"), counter(config, "receipt", "A0001", "--by", "bert")), 2
+    ):
         mark = f"（补打，第 {prints} 次打印）"
         assert mark in again.output.splitlines()[0]
         assert again.output.replace(mark, "") == printed.output
@@ -123,3 +127,12 @@ def test_a_transfer_of_a_clerk_is_listed_until_a_list_confirms_it(config: Path, 
     number = waiting.split()[0]
     assert "由您经办" in counter(config, "bank", "accept", number, "--by", "ＡＮＮＡ").output
     assert "不再入账" in counter(config, "bank", "accept", number, "--by", "bert").output
+
+
+def test_a_receipt_is_printed_again_under_the_name_of_who_does_it(config: Path, till: Till) -> None:
+    book(config, "A0001", "20")
+    assert counter(config, "receipt", "A0001").exit_code == 2
+    assert counter(config, "receipt", "A0001", "--by", "bert").exit_code == 0
+    with till.database.reading() as session:
+        (row,) = session.scalars(select(JournalRow).where(JournalRow.what == "receipt-reprinted"))
+    assert (row.actor, row.facts["receipt_no"], row.facts["prints"]) == ("bert", "A0001", 2)

@@ -25,7 +25,7 @@ def test_counter_money_stands_in_a_line_of_its_own_and_is_no_difference(
     with till.database.transaction() as session:
         confirm_paid(session, paid, cause="notify", now=NOON)
     till.work()
-    booked = counter.print_receipt(till.services, "A0002").order
+    booked = counter.print_receipt(till.services, "A0002", clerk=ANNA).order
     assert booked is not None
     number = till.undo(booked.order_no, 1000)
     counter_returns.give_back(till.services, return_no=number, clerk=ANNA, evidence="签收单 17")
