@@ -167,14 +167,10 @@ def message(content: str = "余额", **more: Any) -> str:
 
 ENTITIES = '<!DOCTYPE xml [<!ENTITY a "余额"><!ENTITY b "&a;&a;">]>'
 HOSTILE = {
-    "source": "<xml>{us}" + message() + "<source>1</source></xml>",
-    "type": "<xml>{us}" + message() + "<type>text</type></xml>",
     "content twice": "<xml>{us}" + message() + "<Content>充值</Content></xml>",
     "sender twice": "<xml>{us}" + message() + "<FromUserName>oOther</FromUserName></xml>",
     "doctype": ENTITIES + "<xml>{us}" + message("&b;") + "</xml>",
     "external entity": '<!DOCTYPE xml SYSTEM "file:///etc/passwd"><xml>{us}' + message() + "</xml>",
-    "undefined entity": "<xml>{us}" + message("&nbsp;") + "</xml>",
-    "attribute": "<xml>{us}" + message().replace("<Content>", '<Content a="1">') + "</xml>",
     "nested": "<xml>{us}" + message("<a>" * 500 + "</a>" * 500) + "</xml>",
     "no sender": "<xml>{us}<MsgType>text</MsgType></xml>",
     "another account": "<xml><ToUserName>gh_other</ToUserName>" + message() + "</xml>",
@@ -183,6 +179,13 @@ HOSTILE = {
     "json": '{{"MsgType": "text"}}',
     "nothing": "",
     "huge inside": "<xml>{us}" + message("啊" * 30_000) + "</xml>",
+}
+# Odd in what we do not use: authentic, and answered.
+ODD = {
+    "source": "<xml>{us}" + message() + "<source>1</source></xml>",
+    "type": "<xml>{us}" + message() + "<type>text</type></xml>",
+    "undefined entity": "<xml>{us}" + message("&nbsp;") + "</xml>",
+    "attribute": "<xml>{us}" + message().replace("<Content>", '<Content a="1">') + "</xml>",
 }
 
 
@@ -198,6 +201,17 @@ def test_a_hostile_push_is_refused_even_when_truly_signed(
     assert entrance.push_outer(body) in {400, 413}
     assert entrance.post("/wechat", body) in {403, 413}
     assert rows(town) == before
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_push_is_answered_only_when_truly_signed(
+    entrance: Entrance, credentials: Credentials, name: str
+) -> None:
+    us = f"<ToUserName>{credentials.original_id}</ToUserName>"
+    body = ODD[name].replace("{us}", us).encode()
+    assert entrance.push(body) == 200
+    assert entrance.push_outer(body) == 400
+    assert entrance.post("/wechat", body) == 403
 
 
 @pytest.mark.parametrize(
