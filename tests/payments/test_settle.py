@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -88,3 +89,25 @@ def test_a_question_that_wechat_refuses_is_asked_again_and_one_person_is_told(wo
     world.clock.forward(minutes=1)
     worker.run_once()
     assert world.order(views[0]).status == OrderStatus.PAID
+
+
+@pytest.mark.parametrize("days", [-400, -2, 2, 365 * 900])
+def test_an_impossible_time_of_payment_is_recorded_as_now(world: World, days: int) -> None:
+    view = world.prepaid()
+    world.pay.trades[f"{view.order_no}01"] = "SUCCESS"
+    trade = world.pay.trade(f"{view.order_no}01")
+    shifted = replace(trade, paid_at=world.clock() + timedelta(days=days))
+    settle.record_trade(world.services, shifted, cause="query")
+    order = world.order(view)
+    assert (order.status, order.paid_at) == (OrderStatus.PAID, world.clock())
+    # The same answer again is the same payment.
+    settle.record_trade(world.services, shifted, cause="query")
+
+
+def test_a_time_that_clocks_may_differ_by_is_recorded_as_it_is(world: World) -> None:
+    view = world.prepaid()
+    world.pay.trades[f"{view.order_no}01"] = "SUCCESS"
+    trade = world.pay.trade(f"{view.order_no}01")
+    paid_at = world.clock() + timedelta(hours=20)
+    settle.record_trade(world.services, replace(trade, paid_at=paid_at), cause="query")
+    assert world.order(view).paid_at == paid_at

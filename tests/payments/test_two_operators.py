@@ -11,6 +11,7 @@ from sqlalchemy import select
 from models.counter import ReturnItem, ReturnReason, ReturnStatus, Way
 from models.errors import Refused
 from models.payout import PayoutPart
+from models.recovery import UnderMaintenance
 from models.review import ReviewItem
 from models.values.actor import Actor
 from payments import account_closing
@@ -19,6 +20,7 @@ from payments.counter import desk
 from payments.counter import returns as counter_returns
 from payments.payouts import approval as payouts
 from payments.payouts import transfer_list
+from payments.recovery.opening import open_recovery
 from payments.refunds import approval as refunds
 from payments.review import queue as reviews
 from sandbox.credentials import Credentials
@@ -189,6 +191,15 @@ def test_cash_refused_at_the_counter_goes_back_by_one_clerk_and_is_recorded(worl
     world.take(501, "A0001")
     item = counter_returns.give_back(world.services, return_no="tA0001", clerk=ANNA, evidence="签收单 1")
     assert (item.status, item.returned_by, item.opened_by) == (ReturnStatus.RETURNED, "anna", "anna")
+
+
+def test_nothing_is_handed_out_while_a_restored_database_is_recovered(world: PayoutWorld) -> None:
+    world.take(501, "A0001")
+    now = world.services.clock()
+    with world.services.transaction() as session:
+        open_recovery(session, since=now, backup_no="b1", actor="anna", now=now)
+    with pytest.raises(UnderMaintenance):
+        counter_returns.give_back(world.services, return_no="tA0001", clerk=ANNA, evidence="签收单 1")
 
 
 def test_a_clerk_has_one_day_under_all_spellings(world: PayoutWorld) -> None:

@@ -12,8 +12,10 @@ from billing.embedded import ledger
 from billing.interface import Capabilities
 from models.errors import AmountInvalid, IllegalTransition, LimitReached, NoSuchOrder, Refused, Unknown
 from models.order import CreditStatus
+from models.recovery import UnderMaintenance
 from models.refund import RefundStatus, ReversalStatus
 from models.values.actor import Actor
+from payments.recovery.opening import open_recovery
 from payments.refunds import approval as refunds
 from payments.refunds import delivery as refund_delivery
 from payments.refunds.steps import NoSuchRefund
@@ -81,6 +83,17 @@ def test_a_rejected_refund_is_over_and_its_money_can_be_asked_for_again(world: R
     assert world.asked(order_no) != number
     world.later()
     assert world.sent() == 0
+
+
+def test_nothing_is_approved_while_a_restored_database_is_recovered(world: RefundWorld) -> None:
+    number = world.asked(world.paid(credited=True))
+    with world.services.transaction() as session:
+        open_recovery(
+            session, since=world.services.clock(), backup_no="b1", actor="anna", now=world.services.clock()
+        )
+    with pytest.raises(UnderMaintenance):
+        refunds.approve(world.services, out_refund_no=number, actor=BERT)
+    assert world.state(number) == RefundStatus.REQUESTED
 
 
 def test_approving_twice_sends_once(world: RefundWorld) -> None:
