@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -38,10 +39,23 @@ def deliver_twice(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     later = desk.later(AFTER_LEASE_S)
     slow, quick = desk.claim("slow", desk.services), desk.claim("quick", later)
     Meeting(desk.database).at(monkeypatch, EmbeddedBilling, "_credit_once")
-    return together(
-        partial(credit.deliver, desk.services, slow),
-        partial(credit.deliver, later, quick),
-    )
+
+    def take_over() -> object:
+        # A slow worker that begins after its successor steps back, and there is no race.
+        wait_until_sending(desk)
+        return credit.deliver(later, quick)
+
+    return together(partial(credit.deliver, desk.services, slow), take_over)
+
+
+def wait_until_sending(desk: Desk) -> None:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with desk.services.reading() as session:
+            if session.scalars(select(Credit.status)).one() == CreditStatus.SENDING:
+                return
+        time.sleep(0.01)
+    raise TimeoutError("the slow worker did not begin")
 
 
 def entries_and_balance(desk: Desk) -> tuple[int, int]:
