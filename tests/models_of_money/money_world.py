@@ -79,13 +79,14 @@ class MoneyWorld(RefundWorld):
             return list(session.scalars(query))
 
     def hand_back(self, which: int = 0) -> bool:
-        """The clerk hands one of the open items back. Returns: whether there was one."""
+        """The clerk who did not open it hands one of the open items back. Returns: whether there was one."""
         owed = counter_returns.open_items(self.services)
         if owed:
-            number = owed[which % len(owed)].return_no
+            item = owed[which % len(owed)]
+            clerk = BERT if ANNA.is_same_person(item.opened_by) else ANNA
             self.run(
                 lambda: counter_returns.give_back(
-                    self.services, return_no=number, clerk=ANNA, evidence="签收单 1"
+                    self.services, return_no=item.return_no, clerk=clerk, evidence="签收单 1"
                 )
             )
         return bool(owed)

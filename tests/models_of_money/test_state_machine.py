@@ -204,7 +204,8 @@ class MoneyMachine(OtherRules):
             self.decide(decision, asked[which % len(asked)].out_refund_no, who)
 
     def decide(self, decision: Callable[..., object], number: str, who: str) -> None:
-        self.world.run(lambda: decision(self.world.services, out_refund_no=number, actor=Actor.from_name(who)))
+        actor = Actor.from_name(who)
+        self.world.run(lambda: decision(self.world.services, out_refund_no=number, actor=actor))
 
     @precondition(lambda self: self.world.platform.refunds.all())
     @rule(which=NUMBER, status=st.sampled_from(("SUCCESS", "SUCCESS", "ABNORMAL", "CLOSED")))
