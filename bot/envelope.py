@@ -101,7 +101,7 @@ class Envelope:
     def _open_safe(self, query: Mapping[str, str], body: bytes, timestamp: str, nonce: str) -> bytes | None:
         if self._cipher is None:
             return None
-        encrypted = read_push(body).get("Encrypt")
+        encrypted = read_push(body, repair=False).get("Encrypt")
         if not isinstance(encrypted, str):
             raise Malformed("not encrypted")
         encrypted = encrypted.strip()

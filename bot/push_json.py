@@ -22,9 +22,9 @@ def is_json(body: bytes) -> bool:
     return body.removeprefix(_BOM).lstrip()[:1] == b"{"
 
 
-def read_push(body: bytes) -> Tree:
-    """Return the fields of a push in either format. Raises: Malformed."""
-    return _read_json(body) if is_json(body) else read_xml(body)
+def read_push(body: bytes, *, repair: bool = True) -> Tree:
+    """Return the fields of a push in either format; `repair` as of `read_xml`. Raises: Malformed."""
+    return _read_json(body) if is_json(body) else read_xml(body, repair=repair)
 
 
 def reply_as_json(reply: str) -> str:

@@ -22,19 +22,22 @@ _FORBIDDEN = bytes(code for code in range(32) if code not in b"\t\n\r")
 Tree = dict[str, Any]
 
 
-def read_xml(body: bytes) -> Tree:
+def read_xml(body: bytes, *, repair: bool = True) -> Tree:
     """The children of the root `<xml>`; a name that occurs twice has a list, which is no text.
 
     Structures below are read as nested dicts. No DOCTYPE, no entities beyond XML's own five, bounded depth
     and size; what has attributes is left out. Bytes that are no text, and characters that XML forbids, are
-    replaced: nothing of this can make markup.
+    replaced: nothing of this can make markup. Without `repair` they are refused: what is outside a
+    signature was not typed by a person.
 
     Raises:
         Malformed: anything else.
     """
     try:
-        return _parsed(body.translate(None, _FORBIDDEN))
-    except expat.ExpatError:
+        return _parsed(body.translate(None, _FORBIDDEN) if repair else body)
+    except expat.ExpatError as error:
+        if not repair:
+            raise Malformed("no XML") from error
         # Once more, repaired: a push that needs no repair is read once.
         repaired = acceptable(utf8_text(body.translate(None, _FORBIDDEN))).encode()
     try:
