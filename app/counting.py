@@ -138,7 +138,7 @@ def close(config_path: Path, actor: str, on: datetime | None, counted: str) -> N
 @counter_group.command("open")
 @config_option
 def open_days(config_path: Path) -> None:
-    """Days before today that nobody has closed, oldest first."""
+    """Days before today that are not closed, oldest first."""
     with opened(config_path) as services:
         days = counter.open_days(services)
     for sums in days:

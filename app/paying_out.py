@@ -166,7 +166,7 @@ def _write(path: Path, list_no: str, rows: Sequence[ListRow]) -> None:
 
 
 def write_list(path: Path, list_no: str, rows: Sequence[ListRow]) -> None:
-    """Write a list to `path` durably, readable by nobody but its owner."""
+    """Write a list to `path` durably, readable by its owner only."""
     with private_text(path, encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["名单号", "编号", "学号", "户名", "开户行", "银行卡号", "金额", "结果"])

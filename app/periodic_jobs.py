@@ -25,7 +25,7 @@ SWEEP_S = 60
 # How often sessions that went silent are looked for.
 STALE_S = 300
 PURGE_LOGINS_S = 600
-# How soon somebody hears that the line is fast again, and when money and packages are looked at.
+# How soon a student hears that the line is fast again, and when money and packages are looked at.
 RESTORED_S = 120
 ALERTS_HOUR = 10
 # Campus time; a quiet hour: all books are read from end to end, and the heads of the chains sent away.

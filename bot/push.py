@@ -58,7 +58,7 @@ def normalise(text: str) -> str:
 def check_fields(tree: Tree, *, original_id: str = "") -> Tree:
     """The fields of one push, known ones only, each of its kind.
 
-    A field that nobody here uses may hold anything and is left out: with it would go the whole push. So
+    A field that is not used may hold anything and is left out; refusing it would refuse the whole push. So
     may an unknown one, whose name would otherwise become an attribute of WeRoBot's message (`source`).
 
     Args:

@@ -9,7 +9,7 @@ EVIDENCE_MIN, EVIDENCE_MAX = 4, 200
 
 
 class EvidenceNeeded(Refused):
-    """A decision needs a reason that somebody can check later."""
+    """A decision needs a reason that can be checked later."""
 
     code = "E-EVID"
 

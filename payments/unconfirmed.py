@@ -52,7 +52,7 @@ def query_open(services: Services, openid: str) -> Answers:
 
 
 def check_none(services: Services, *, openid: str, account_no: str, besides: str | None = None) -> None:
-    """Make sure that no other payment is unconfirmed before somebody is invited to pay.
+    """Make sure that no other payment is unconfirmed before a payer is invited to pay.
 
     Open orders of the payer, and for the account, whose payment was prepared are queried at WeChat;
     without such orders nothing is sent.

@@ -2,7 +2,7 @@
 
 Seals follow the order of sealing, not of ids: a transaction that commits late gets a later place
 and nothing else changes. Rows and seals are append-only in the database as well. With a key (HMAC)
-the chain cannot be computed anew by somebody who can write to the database only.
+write access to the database alone is not enough to compute the chain again.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def day(services: Services, *, clerk: Actor, on: date | None = None) -> DaySums:
 
 
 def open_days(services: Services, *, before: date | None = None) -> list[DaySums]:
-    """Return the days that nobody has closed, oldest first; those before today by default."""
+    """Return the days that are not closed, oldest first; those before today by default."""
     before = before or campus_date(services.clock())
     query = select(CounterDay).where(CounterDay.closed_at.is_(None), CounterDay.business_on < before)
     with services.reading() as session:
